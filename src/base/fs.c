@@ -1,0 +1,168 @@
+#define _GNU_SOURCE
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+static const size_t MAX_FILE = (size_t)1 << 30;
+
+bool spak_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool spak_read_file(const char *path, spak_str *out, spak_error *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return spak_fail_errno(err, "%s: cannot open", path);
+    char buffer[1 << 16];
+    ssize_t got;
+    while ((got = read(fd, buffer, sizeof buffer)) != 0) {
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 || out->len + (size_t)got > MAX_FILE) break;
+        spak_str_append(out, buffer, (size_t)got);
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    if (got < 0) return spak_fail_errno(err, "%s: cannot read", path);
+    if (got > 0) return spak_fail(err, "%s: larger than 1 GiB, which no file of this project is", path);
+    return spak_str_ok(out, err);
+}
+
+bool spak_make_dirs(const char *path, spak_error *err) {
+    char *copy = spak_strdup(path);
+    if (!copy) return spak_fail_oom(err);
+    bool ok = true;
+    for (char *slash = copy + 1; ok && *copy; slash++) {
+        if (*slash != '/' && *slash != 0) continue;
+        char kept = *slash;
+        *slash = 0;
+        if (mkdir(copy, 0777) != 0 && errno != EEXIST) ok = spak_fail_errno(err, "%s: cannot make this folder", copy);
+        *slash = kept;
+        if (!kept) break;
+    }
+    struct stat st;
+    if (ok && *copy && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        ok = spak_fail(err, "%s: exists and is no folder; move it away", path);
+    spak_free(copy);
+    return ok;
+}
+
+bool spak_make_parent_dirs(const char *path, spak_error *err) {
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path) return true;
+    char *parent = spak_strndup(path, (size_t)(slash - path));
+    if (!parent) return spak_fail_oom(err);
+    bool ok = spak_make_dirs(parent, err);
+    spak_free(parent);
+    return ok;
+}
+
+static bool write_all(int fd, const char *data, size_t len) {
+    while (len) {
+        ssize_t put = write(fd, data, len);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return false;
+        data += put;
+        len -= (size_t)put;
+    }
+    return true;
+}
+
+static void sync_parent(const char *path) {
+    char *copy = spak_strdup(path);
+    if (!copy) return;
+    char *slash = strrchr(copy, '/');
+    if (slash) *slash = 0;
+    int fd = open(slash ? (*copy ? copy : "/") : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    spak_free(copy);
+}
+
+bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err) {
+    if (!spak_make_parent_dirs(path, err)) return false;
+    spak_str beside = {0};
+    spak_str_printf(&beside, "%s.tmp-%ld", path, (long)getpid());
+    if (!spak_str_ok(&beside, err)) {
+        spak_str_free(&beside);
+        return false;
+    }
+    bool ok = true;
+    int fd = open(beside.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        ok = spak_fail_errno(err, "%s: cannot create", beside.data);
+    } else {
+        ok = write_all(fd, data, len) && fsync(fd) == 0;
+        int saved = errno;
+        if (close(fd) != 0 && ok) {
+            ok = false;
+            saved = errno;
+        }
+        errno = saved;
+        if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", path);
+        if (ok && rename(beside.data, path) != 0) ok = spak_fail_errno(err, "%s: cannot rename into place", path);
+        if (!ok) unlink(beside.data);
+        if (ok) sync_parent(path);
+    }
+    spak_str_free(&beside);
+    return ok;
+}
+
+bool spak_write_if_changed(const char *path, const void *data, size_t len, spak_error *err) {
+    spak_str old = {0};
+    bool same = spak_exists(path) && spak_read_file(path, &old, NULL) && old.len == len &&
+                (len == 0 || memcmp(old.data, data, len) == 0);
+    spak_str_free(&old);
+    return same || spak_write_file(path, data, len, err);
+}
+
+static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *err) {
+    *names = NULL;
+    *count = 0;
+    DIR *dir = opendir(path);
+    if (!dir) return spak_fail_errno(err, "%s: cannot list this folder", path);
+    size_t capacity = 0;
+    bool ok = true;
+    for (struct dirent *entry; ok && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.') continue;
+        if (*count == capacity) {
+            capacity = capacity ? capacity * 2 : 16;
+            char **grown = spak_realloc(*names, capacity * sizeof **names);
+            if (!grown) {
+                ok = spak_fail_oom(err);
+                break;
+            }
+            *names = grown;
+        }
+        char *name = spak_strdup(entry->d_name);
+        if (name) (*names)[(*count)++] = name;
+        else ok = spak_fail_oom(err);
+    }
+    closedir(dir);
+    if (!ok) {
+        spak_names_free(*names, *count);
+        *names = NULL;
+        *count = 0;
+        return false;
+    }
+    if (*count) qsort(*names, *count, sizeof **names, by_bytes);
+    return true;
+}
+
+void spak_names_free(char **names, size_t count) {
+    for (size_t i = 0; i < count; i++) spak_free(names[i]);
+    spak_free(names);
+}

@@ -1,0 +1,26 @@
+/* Files: whole-file reads, and writes that either happen or do not. */
+#ifndef SPAK_BASE_FS_H
+#define SPAK_BASE_FS_H
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* Reads the whole file (at most 1 GiB) into out, after what is there. */
+bool spak_read_file(const char *path, spak_str *out, spak_error *err);
+
+/* Writes beside (path.tmp-PID), syncs, renames: a reader, or a restart after kill -9, sees the old content or the new,
+ * never half. Folders on the way are made. */
+bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err);
+
+/* Like spak_write_file, but leaves the file (and its time stamp) alone when it holds just these bytes already. */
+bool spak_write_if_changed(const char *path, const void *data, size_t len, spak_error *err);
+
+bool spak_make_dirs(const char *path, spak_error *err);        /* like mkdir -p */
+bool spak_make_parent_dirs(const char *path, spak_error *err); /* the folders above path */
+bool spak_exists(const char *path);
+
+/* The names in a folder, sorted by byte, without dot files; free with spak_names_free. */
+bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *err);
+void spak_names_free(char **names, size_t count);
+
+#endif

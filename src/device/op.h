@@ -1,0 +1,47 @@
+/* What an operator in kernels/ offers to the loop: its invariants, and a trial of one configuration on one problem.
+ * The loop drives every operator through this table and knows none of them by name. */
+#ifndef SPAK_DEVICE_OP_H
+#define SPAK_DEVICE_OP_H
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/json.h"
+
+/* An executable invariant. check() runs a simulation on the CPU and sets *evidence to
+ *   { "holds": bool, "cases": number of cases tried, "counterexample": {...} (only when it does not hold), ... }
+ * options: { "seed": int, "cases": int } (both optional). It returns false only when it could not run at all. */
+typedef struct dev_invariant {
+    const char *name;      /* as the DSL names it: "tiled_sum_within_bound" */
+    const char *statement; /* one sentence */
+    bool (*check)(const json_t *options, json_t **evidence, spak_error *err);
+} dev_invariant;
+
+typedef struct dev_op {
+    const char *name;     /* "matmul" */
+    const char *manifest; /* "kernels/matmul/matmul.dsl" */
+    const dev_invariant *invariants;
+    size_t num_invariants;
+
+    /* Runs one configuration on one problem, checks the output against the oracle, and times it against the peer with
+     * the samples interleaved (ours, peer, ours, peer, ...).
+     *   config   the tuning space's axes, e.g. {"variant": "packed", "isa": "avx2", "tile": "6x16", "kc": 256, ...};
+     *            axes left out take defaults for the machine
+     *   problem  e.g. {"m": 512, "n": 512, "k": 512, "threads": 1, "trans_a": false, "seed": 1}
+     *   options  {"samples": 15, "min_sample_ms": 2, "peer": true, "check": true}
+     *   *result  {"status": "ok" | "refused" | "failed", "reason": "..." (not ok), "config": {...with defaults filled},
+     *             "time_ms": [every sample], "peer": "OpenBLAS 0.3.21 ...", "peer_time_ms": [every sample],
+     *             "gflops": from the median, "peer_gflops", "ratio": median of the pairwise peer time over our time,
+     *             "correct": bool, "error_over_bound": max over elements of |error| / bound}
+     * A configuration the machine or the constraints refuse has status "refused", a wrong result "failed": both are
+     * results, and the function returns true. It returns false only for a malformed call or lack of memory. */
+    bool (*trial)(const json_t *config, const json_t *problem, const json_t *options, json_t **result, spak_error *err);
+} dev_op;
+
+/* All operators, NULL-terminated; defined in kernels/registry.c. */
+extern const dev_op *const dev_ops[];
+
+const dev_op *dev_op_find(const char *name);
+const dev_invariant *dev_op_invariant(const dev_op *op, const char *name);
+
+#endif
