@@ -29,30 +29,30 @@ __attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool good, cons
 
 #define ok(good, ...) tap_ok((good), __FILE__, __LINE__, __VA_ARGS__)
 
-#define is_int(got, want, ...)                                                     \
-    do {                                                                           \
-        long long got_ = (long long)(got), want_ = (long long)(want);              \
+#define is_int(got, want, ...)                                                               \
+    do {                                                                                     \
+        long long got_ = (long long)(got), want_ = (long long)(want);                        \
         if (!ok(got_ == want_, __VA_ARGS__)) printf("# got %lld, want %lld\n", got_, want_); \
     } while (0)
 
-#define is_str(got, want, ...)                                                     \
-    do {                                                                           \
-        const char *got_ = (got), *want_ = (want);                                 \
-        if (!ok(got_ && want_ && strcmp(got_, want_) == 0, __VA_ARGS__))           \
+#define is_str(got, want, ...)                                                                      \
+    do {                                                                                            \
+        const char *got_ = (got), *want_ = (want);                                                  \
+        if (!ok(got_ && want_ && strcmp(got_, want_) == 0, __VA_ARGS__))                            \
             printf("# got  '%s'\n# want '%s'\n", got_ ? got_ : "(null)", want_ ? want_ : "(null)"); \
     } while (0)
 
-#define is_near(got, want, tolerance, ...)                                         \
-    do {                                                                           \
-        double got_ = (got), want_ = (want);                                       \
+#define is_near(got, want, tolerance, ...)                                                                         \
+    do {                                                                                                           \
+        double got_ = (got), want_ = (want);                                                                       \
         if (!ok(fabs(got_ - want_) <= (tolerance), __VA_ARGS__)) printf("# got %.17g, want %.17g\n", got_, want_); \
     } while (0)
 
-#define skip_test(...)                                                             \
-    do {                                                                           \
-        printf("ok %d # SKIP ", ++tap_count);                                      \
-        printf(__VA_ARGS__);                                                       \
-        printf("\n");                                                              \
+#define skip_test(...)                        \
+    do {                                      \
+        printf("ok %d # SKIP ", ++tap_count); \
+        printf(__VA_ARGS__);                  \
+        printf("\n");                         \
     } while (0)
 
 __attribute__((unused)) static int done_testing(void) {

@@ -17,9 +17,7 @@ void spak_alloc_fail_after(long count) { allocations_left = count; }
 
 void *spak_malloc(size_t size) { return must_fail() ? NULL : malloc(size ? size : 1); }
 
-void *spak_calloc(size_t count, size_t size) {
-    return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
-}
+void *spak_calloc(size_t count, size_t size) { return must_fail() ? NULL : calloc(count ? count : 1, size ? size : 1); }
 
 void *spak_realloc(void *ptr, size_t size) { return must_fail() ? NULL : realloc(ptr, size ? size : 1); }
 

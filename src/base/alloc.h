@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-void *spak_malloc(size_t size);             /* NULL when out of memory */
+void *spak_malloc(size_t size); /* NULL when out of memory */
 void *spak_calloc(size_t count, size_t size);
 void *spak_realloc(void *ptr, size_t size); /* on NULL the old block is still there */
 void spak_free(void *ptr);

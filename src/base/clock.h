@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-uint64_t spak_now_ns(void);          /* monotonic, nanoseconds */
-void spak_utc_now(char text[32]);    /* "2026-01-31T12:34:56Z" */
+uint64_t spak_now_ns(void);       /* monotonic, nanoseconds */
+void spak_utc_now(char text[32]); /* "2026-01-31T12:34:56Z" */
 
 #endif

@@ -148,8 +148,10 @@ bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *e
             *names = grown;
         }
         char *name = spak_strdup(entry->d_name);
-        if (name) (*names)[(*count)++] = name;
-        else ok = spak_fail_oom(err);
+        if (name)
+            (*names)[(*count)++] = name;
+        else
+            ok = spak_fail_oom(err);
     }
     closedir(dir);
     if (!ok) {

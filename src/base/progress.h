@@ -8,7 +8,7 @@
 
 typedef struct spak_progress {
     const char *label;
-    long total, done;      /* steps */
+    long total, done; /* steps */
     uint64_t begun_ns, shown_ns;
     bool terminal, quiet;
 } spak_progress;

@@ -73,8 +73,7 @@ enum { N = 624, M = 397 };
 
 static void seed_word(spak_mt *mt, uint32_t seed) {
     mt->state[0] = seed;
-    for (uint32_t i = 1; i < N; i++)
-        mt->state[i] = 1812433253u * (mt->state[i - 1] ^ (mt->state[i - 1] >> 30)) + i;
+    for (uint32_t i = 1; i < N; i++) mt->state[i] = 1812433253u * (mt->state[i - 1] ^ (mt->state[i - 1] >> 30)) + i;
     mt->next = N;
 }
 

@@ -25,18 +25,18 @@ void spak_philox_fill_normal(float *x, size_t n, float mean, float sigma, uint64
 
 typedef struct spak_mt {
     uint32_t state[624];
-    int next;             /* 624: the state must be renewed before the next word */
-    double gauss_next;    /* the second number of gauss()'s pair */
+    int next;          /* 624: the state must be renewed before the next word */
+    double gauss_next; /* the second number of gauss()'s pair */
     bool has_gauss_next;
 } spak_mt;
 
-void spak_mt_seed(spak_mt *mt, uint64_t seed);                      /* random.seed(seed) */
+void spak_mt_seed(spak_mt *mt, uint64_t seed); /* random.seed(seed) */
 uint32_t spak_mt_u32(spak_mt *mt);
-double spak_mt_random(spak_mt *mt);                                 /* random.random() */
-double spak_mt_gauss(spak_mt *mt, double mu, double sigma);         /* random.gauss(mu, sigma) */
-uint64_t spak_mt_getrandbits(spak_mt *mt, int bits);                /* 1 to 64 bits */
-uint64_t spak_mt_below(spak_mt *mt, uint64_t n);                    /* random._randbelow(n), n >= 1 */
-void spak_mt_shuffle(spak_mt *mt, size_t *items, size_t n);         /* random.shuffle(items) */
+double spak_mt_random(spak_mt *mt);                                           /* random.random() */
+double spak_mt_gauss(spak_mt *mt, double mu, double sigma);                   /* random.gauss(mu, sigma) */
+uint64_t spak_mt_getrandbits(spak_mt *mt, int bits);                          /* 1 to 64 bits */
+uint64_t spak_mt_below(spak_mt *mt, uint64_t n);                              /* random._randbelow(n), n >= 1 */
+void spak_mt_shuffle(spak_mt *mt, size_t *items, size_t n);                   /* random.shuffle(items) */
 size_t spak_mt_choice_weighted(spak_mt *mt, const double *weights, size_t n); /* random.choices(range(n), weights)[0] */
 
 #endif

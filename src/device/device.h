@@ -13,7 +13,7 @@ typedef enum dev_isa { DEV_ISA_PORTABLE, DEV_ISA_AVX2, DEV_ISA_AVX512, DEV_ISA_C
 /* The best one this processor has; the environment variable SPAK_ISA=portable|avx2|avx512 may lower it. */
 dev_isa dev_cpu_isa(void);
 bool dev_cpu_has(dev_isa isa);
-const char *dev_isa_name(dev_isa isa);           /* "portable", "avx2", "avx512" */
+const char *dev_isa_name(dev_isa isa); /* "portable", "avx2", "avx512" */
 bool dev_isa_parse(const char *name, dev_isa *isa);
 
 /* Cores this process may run on (sched_getaffinity, cgroup quota). */
@@ -26,7 +26,9 @@ int dev_cpu_count(void);
 bool dev_describe(json_t **hw, spak_error *err);
 
 /* Samples in any order -> median, and the 25th and 75th percentile; n >= 1. Reorders x. */
-typedef struct dev_spread { double median, q1, q3, min, max; } dev_spread;
+typedef struct dev_spread {
+    double median, q1, q3, min, max;
+} dev_spread;
 dev_spread dev_spread_of(double *x, size_t n);
 
 /* Touches enough memory to push every earlier byte out of the caches. */

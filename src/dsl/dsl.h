@@ -52,9 +52,9 @@ bool dsl_format(const dsl_doc *doc, spak_str *out, spak_error *err);
  *   { "kind": "opaque", "text": "...", "line": ..., "column": ... }      // what was not understood
  *
  * `key: { ... }` whose braces hold entries is a block whose kind is the key (and "map": true); a key of two words
- * (`step 1: "..."`) is an entry with key "step" and "name": "1"; statements (`emit X.Y`, `state h: T = v`, `fact f(t: T) { return e }`)
- * are items with the keyword as kind, the rest in "name", "params", "type", "value", "body" as they have them.
- * A key that repeats gives several items. A value V is
+ * (`step 1: "..."`) is an entry with key "step" and "name": "1"; statements (`emit X.Y`, `state h: T = v`, `fact f(t:
+ * T) { return e }`) are items with the keyword as kind, the rest in "name", "params", "type", "value", "body" as they
+ * have them. A key that repeats gives several items. A value V is
  *
  *   "text"                      a quoted string, escapes resolved
  *   12, 1e-4, true              numbers and booleans

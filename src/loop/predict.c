@@ -1,0 +1,245 @@
+/* Predictions and what became of them.
+ *
+ *     predict: `ratio(METRIC, CONDITION, CONDITION)` within: [lo, hi]
+ *
+ * compares trials that differ in nothing but what the two conditions speak of: for each pair of trials a, b where the
+ * first condition holds for a, the second for b, and every member of configuration and problem that neither condition
+ * mentions is equal, one quotient METRIC(a) / METRIC(b); the median over the pairs is compared with the interval.
+ * Conditions are Lua over the trial's axes and problem, so they are evaluated once for each trial. The alternative,
+ * best against best, would credit an axis with what other axes gained. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "device/device.h"
+#include "dsl/dsl.h"
+#include "loop/loop_internal.h"
+
+double loop_merit(const json_t *record) {
+    if (strcmp(spak_json_str(record, "status", ""), "ok") != 0) return 0;
+    return spak_json_num(record, "ratio", spak_json_num(record, "gflops", 0));
+}
+
+/* Splits `ratio(a, b, c)` at its top-level commas into three trimmed texts; frees nothing on failure. */
+static bool split_ratio(const char *code, const char *where, char *parts[3], spak_error *err) {
+    const char *c = code + strspn(code, " \t\n");
+    if (strncmp(c, "ratio", 5) != 0) goto shape;
+    c += 5;
+    c += strspn(c, " \t\n");
+    if (*c++ != '(') goto shape;
+    int depth = 0, found = 0;
+    char quote = 0;
+    const char *begin = c;
+    for (; *c; c++) {
+        if (quote) {
+            if (*c == '\\' && c[1])
+                c++;
+            else if (*c == quote)
+                quote = 0;
+            continue;
+        }
+        if (*c == '"' || *c == '\'') quote = *c;
+        if (*c == '(' || *c == '[' || *c == '{') depth++;
+        if ((*c == ',' && !depth) || (*c == ')' && !depth)) {
+            if (found == 3) goto shape;
+            while (isspace((unsigned char)*begin)) begin++;
+            const char *end = c;
+            while (end > begin && isspace((unsigned char)end[-1])) end--;
+            if (!(parts[found++] = spak_strndup(begin, (size_t)(end - begin)))) return spak_fail_oom(err);
+            begin = c + 1;
+            if (*c == ')') break;
+        } else if (*c == ')' || *c == ']' || *c == '}') {
+            depth--;
+        }
+    }
+    if (found == 3 && *c == ')' && !c[1 + strspn(c + 1, " \t\n")]) return true;
+shape:
+    return spak_fail(err, "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)`, not `%s`", where, code);
+}
+
+static bool mentions(const char *code, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = code; (at = strstr(at, name)); at += len) {
+        bool left = at == code || !(isalnum((unsigned char)at[-1]) || at[-1] == '_' || at[-1] == '"' || at[-1] == '\'');
+        bool right = !(isalnum((unsigned char)at[len]) || at[len] == '_' || at[len] == '"' || at[len] == '\'');
+        if (left && right) return true;
+    }
+    return false;
+}
+
+/* The members that neither condition mentions, in canonical form: equal for trials that may be compared. */
+static bool others_key(const json_t *record, const char *a, const char *b, spak_str *key, spak_error *err) {
+    static const char *const parts[] = {"config", "problem"};
+    spak_str_clear(key);
+    for (int p = 0; p < 2; p++) {
+        json_t *rest = json_object();
+        const char *name;
+        json_t *value;
+        json_object_foreach(json_object_get(record, parts[p]), name,
+                            value) if (!mentions(a, name) && !mentions(b, name)) json_object_set(rest, name, value);
+        bool ok = spak_json_canonical(rest, key, err);
+        json_decref(rest);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+typedef struct sided {
+    char *key; /* others_key */
+    double metric;
+    const json_t *record;
+    bool first, second;
+} sided;
+
+static bool is_trial(const json_t *record) {
+    const char *kind = spak_json_str(record, "kind", "");
+    return (!strcmp(kind, "measure") || !strcmp(kind, "evaluate")) &&
+           !strcmp(spak_json_str(record, "status", ""), "ok");
+}
+
+static bool take_side(const loop_run *run, const json_t *record, char *const parts[3], const char *where, sided *out,
+                      spak_error *err) {
+    json_t *env = loop_expression_env(run, json_object_get(record, "config"), json_object_get(record, "problem"));
+    const char *metric = !strcmp(parts[0], "peer_ratio") ? "ratio" : parts[0];
+    spak_str key = {0};
+    *out = (sided){.metric = spak_json_num(record, metric, 0), .record = record};
+    bool ok = loop_condition(run, parts[1], where, env, &out->first, err) &&
+              loop_condition(run, parts[2], where, env, &out->second, err);
+    if (ok && (out->first || out->second)) ok = others_key(record, parts[1], parts[2], &key, err);
+    out->key = key.data;
+    json_decref(env);
+    return ok;
+}
+
+static void add_ref_once(const loop_run *run, json_t *refs, const json_t *record) {
+    json_t *ref = loop_ref(run, record);
+    for (size_t i = 0; i < json_array_size(refs); i++)
+        if (json_equal(json_array_get(refs, i), ref)) {
+            json_decref(ref);
+            return;
+        }
+    json_array_append_new(refs, ref);
+}
+
+/* Quotients over all pairs; returns their number. quotients has room for count * count. */
+static size_t compare(const loop_run *run, const sided *sides, size_t count, double *quotients, json_t *refs) {
+    size_t pairs = 0;
+    for (size_t a = 0; a < count; a++)
+        for (size_t b = 0; b < count; b++) {
+            if (a == b || !sides[a].first || !sides[b].second || strcmp(sides[a].key, sides[b].key) != 0) continue;
+            if (!(sides[a].metric > 0) || !(sides[b].metric > 0)) continue;
+            quotients[pairs++] = sides[a].metric / sides[b].metric;
+            if (refs) {
+                add_ref_once(run, refs, sides[a].record);
+                add_ref_once(run, refs, sides[b].record);
+            }
+        }
+    return pairs;
+}
+
+bool loop_predicted_ratio(const loop_run *run, const char *code, const char *where, double *ratio, size_t *pairs,
+                          json_t *refs, spak_error *err) {
+    char *parts[3] = {0};
+    size_t total = json_array_size(run->records), count = 0;
+    sided *sides = spak_calloc(total + 1, sizeof *sides);
+    bool ok = sides ? split_ratio(code, where, parts, err) : spak_fail_oom(err);
+    for (size_t i = 0; ok && i < total; i++) {
+        const json_t *record = json_array_get(run->records, i);
+        if (!is_trial(record)) continue;
+        ok = take_side(run, record, parts, where, &sides[count], err);
+        if (ok && (sides[count].first || sides[count].second))
+            count++;
+        else
+            spak_free(sides[count].key);
+    }
+    double *quotients = ok ? spak_malloc((count * count + 1) * sizeof *quotients) : NULL;
+    if (ok && !quotients) ok = spak_fail_oom(err);
+    if (ok) {
+        *pairs = compare(run, sides, count, quotients, refs);
+        *ratio = *pairs ? dev_spread_of(quotients, *pairs).median : 0;
+    }
+    for (size_t i = 0; i < count; i++) spak_free(sides[i].key);
+    for (int i = 0; i < 3; i++) spak_free(parts[i]);
+    spak_free(quotients);
+    spak_free(sides);
+    return ok;
+}
+
+/* --- hypothesis before, insight after --- */
+
+typedef bool (*with_prediction)(loop_run *run, const json_t *item, const char *code, double lo, double hi,
+                                spak_error *err);
+
+static bool prediction_of(loop_run *run, const json_t *item, with_prediction visit, spak_error *err) {
+    char where[512];
+    const char *code = dsl_code(dsl_value(item, "predict"));
+    const json_t *within = dsl_value(item, "within");
+    if (!code) return true;
+    double lo = json_number_value(json_array_get(within, 0)), hi = json_number_value(json_array_get(within, 1));
+    if (json_array_size(within) != 2 || !(lo < hi))
+        return spak_fail(err, "%s: a prediction needs `within: [low, high]`, two numbers in order",
+                         loop_where(item, run->system_path, where, sizeof where));
+    return visit(run, item, code, lo, hi, err);
+}
+
+typedef struct predicting {
+    loop_run *run;
+    with_prediction visit;
+} predicting;
+
+static bool rule_prediction(void *ctx, const json_t *rule, spak_error *err) {
+    predicting *p = ctx;
+    bool applies;
+    if (!strcmp(dsl_text(dsl_value(rule, "status"), "proposed"), "retired")) return true;
+    if (!loop_in_scope(p->run, rule, &applies, NULL, err)) return false;
+    return !applies || prediction_of(p->run, rule, p->visit, err);
+}
+
+static bool each_prediction(loop_run *run, with_prediction visit, spak_error *err) {
+    predicting p = {run, visit};
+    if (!loop_each(run, "rule", rule_prediction, &p, err)) return false;
+    const json_t *hypothesis;
+    for (size_t i = 0; (hypothesis = dsl_block(run->system, "hypothesis", NULL, i)); i++)
+        if (!prediction_of(run, hypothesis, visit, err)) return false;
+    return true;
+}
+
+static bool record_once(loop_run *run, const char *kind, json_t *body, spak_error *err) {
+    if (body && loop_find(run, kind, body)) {
+        json_decref(body);
+        return true;
+    }
+    return loop_record(run, kind, body, NULL, err);
+}
+
+static bool hypothesise(loop_run *run, const json_t *item, const char *code, double lo, double hi, spak_error *err) {
+    return record_once(run, "hypothesis",
+                       json_pack("{s:s, s:s, s:s, s:[f,f], s:s}", "item", spak_json_str(item, "kind", ""), "name",
+                                 spak_json_str(item, "name", ""), "predict", code, "within", lo, hi, "reason",
+                                 dsl_text(dsl_value(item, "reason"), dsl_text(dsl_value(item, "expect"), ""))),
+                       err);
+}
+
+static bool settle(loop_run *run, const json_t *item, const char *code, double lo, double hi, spak_error *err) {
+    char where[512];
+    double ratio = 0;
+    size_t pairs = 0;
+    json_t *refs = json_array();
+    bool ok = loop_predicted_ratio(run, code, loop_where(item, run->system_path, where, sizeof where), &ratio, &pairs,
+                                   refs, err);
+    const char *outcome = !pairs ? "untested" : ratio >= lo && ratio <= hi ? "confirmed" : "contradicted";
+    if (ok)
+        ok = record_once(
+            run, "insight",
+            json_pack("{s:s, s:s, s:s, s:[f,f], s:f, s:I, s:s, s:O}", "item", spak_json_str(item, "kind", ""), "name",
+                      spak_json_str(item, "name", ""), "predict", code, "within", lo, hi, "measured", ratio, "pairs",
+                      (json_int_t)pairs, "outcome", outcome, "refs", refs),
+            err);
+    json_decref(refs);
+    return ok;
+}
+
+bool loop_hypothesise(loop_run *run, spak_error *err) { return each_prediction(run, hypothesise, err); }
+
+bool loop_settle(loop_run *run, spak_error *err) { return each_prediction(run, settle, err); }

@@ -1,0 +1,262 @@
+/* Opening, resuming and ending a run.
+ *
+ * A trace belongs to one set of inputs. Its first record names them with their hashes, together with the binary, the
+ * profile and the machine; when all of that is unchanged a later process goes on in the same file (and says so in a
+ * `run` record of its own), otherwise the old file is put aside and a new chain starts. So every measurement of a
+ * trace was made by the same code, and nothing is ever overwritten. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "device/device.h"
+#include "dsl/dsl.h"
+#include "loop/loop_internal.h"
+
+static bool add_input(json_t *inputs, const char *path, spak_error *err) {
+    char hex[SPAK_SHA256_HEX + 1];
+    for (size_t i = 0; i < json_array_size(inputs); i++)
+        if (!strcmp(spak_json_str(json_array_get(inputs, i), "path", ""), path)) return true;
+    if (!spak_sha256_file(path, hex, err)) return false;
+    json_t *entry = json_pack("{s:s, s:s}", "path", path, "sha256", hex);
+    return json_array_append_new(inputs, entry) == 0 || spak_fail_oom(err);
+}
+
+static bool add_folder(json_t *inputs, const char *manifest_path, spak_error *err) {
+    const char *slash = strrchr(manifest_path, '/');
+    spak_str folder = {0}, path = {0};
+    spak_str_append(&folder, manifest_path, slash ? (size_t)(slash - manifest_path) : 0);
+    char **names = NULL;
+    size_t count = 0;
+    bool ok = spak_str_ok(&folder, err) && spak_list_dir(spak_str_text(&folder), &names, &count, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        spak_str_clear(&path);
+        spak_str_printf(&path, "%s/%s", folder.data, names[i]);
+        ok = spak_str_ok(&path, err) && add_input(inputs, path.data, err);
+    }
+    spak_names_free(names, count);
+    spak_str_free(&folder);
+    spak_str_free(&path);
+    return ok;
+}
+
+/* Everything the result depends on, apart from the binary: the system and what it inherits, the operator's folder, and
+ * what the recipe names. */
+static bool collect_inputs(loop_run *run, const loop_spec *spec, spak_error *err) {
+    run->inputs = json_array();
+    if (!run->inputs) return spak_fail_oom(err);
+    if (!add_input(run->inputs, spec->system_path, err)) return false;
+    const json_t *parents = json_object_get(run->system, "inherits");
+    for (size_t i = 0; i < json_array_size(parents); i++)
+        if (!add_input(run->inputs, spak_json_str(json_array_get(parents, i), "file", ""), err)) return false;
+    if (!add_folder(run->inputs, run->op->manifest, err)) return false;
+    for (size_t i = 0; i < spec->num_inputs; i++)
+        if (!add_input(run->inputs, spec->inputs[i], err)) return false;
+    return true;
+}
+
+static bool load_manifest(loop_run *run, spak_error *err) {
+    const json_t *named = dsl_value(run->system, "operator");
+    const char *name = dsl_text(named, NULL);
+    if (!name)
+        return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`",
+                         run->system_path);
+    run->op = dev_op_find(name);
+    if (!run->op) return spak_fail(err, "%s: no operator '%s' in kernels/registry.c", run->system_path, name);
+
+    dsl_doc *doc = NULL;
+    json_t *meaning = NULL;
+    bool ok = dsl_parse_file(run->op->manifest, &doc, err);
+    if (ok && dsl_error_count(doc)) {
+        spak_str text = {0};
+        dsl_format_diagnostic(doc, dsl_diagnostic_at(doc, 0), &text);
+        ok = spak_fail(err, "%s", spak_str_text(&text));
+        spak_str_free(&text);
+    }
+    ok = ok && dsl_meaning(doc, &meaning, err);
+    const json_t *kernel = ok ? dsl_block(meaning, "kernel", name, 0) : NULL;
+    if (ok && !kernel) ok = spak_fail(err, "%s: no block `kernel %s`", run->op->manifest, name);
+    if (ok) run->manifest = json_incref((json_t *)kernel);
+    json_decref(meaning);
+    dsl_free(doc);
+    return ok;
+}
+
+static bool set_path(char **to, spak_error *err, const char *fmt, const char *a, const char *b) {
+    spak_str path = {0};
+    spak_str_printf(&path, fmt, a, b);
+    if (!spak_str_ok(&path, err)) return false;
+    *to = path.data;
+    return true;
+}
+
+static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
+    char started[32];
+    spak_utc_now(started);
+    return json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:I, s:b, s:s}", "name", run->name, "profile", run->profile,
+                     "started", started, "hw", run->hw, "inputs", run->inputs, "binary_sha256", binary, "seed",
+                     (json_int_t)run->seed, "resumed", resumed, "system", run->system_path);
+}
+
+static bool same_world(const loop_run *run, const json_t *first, const char *binary) {
+    return !strcmp(spak_json_str(first, "profile", ""), run->profile) &&
+           !strcmp(spak_json_str(first, "binary_sha256", ""), binary) &&
+           json_equal(json_object_get(first, "inputs"), run->inputs) && spak_json_int(first, "seed", -1) == run->seed &&
+           !strcmp(spak_json_str(json_object_get(first, "hw"), "id", ""), spak_json_str(run->hw, "id", "?"));
+}
+
+/* OUT/traces/NAME.jsonl -> OUT/traces/old/NAME.STARTED.HEAD.jsonl */
+static bool put_aside(const char *path, const json_t *records, const char *head, const char *name, spak_error *err) {
+    spak_str to = {0};
+    const char *slash = strrchr(path, '/');
+    const char *started = spak_json_str(json_array_get(records, 0), "started", "unknown");
+    spak_str_append(&to, path, (size_t)(slash - path));
+    spak_str_printf(&to, "/old/%s.%s.%.8s.jsonl", name, started, head);
+    bool ok = spak_str_ok(&to, err) && spak_make_parent_dirs(to.data, err);
+    if (ok && rename(path, to.data) != 0) ok = spak_fail_errno(err, "%s: cannot move to %s", path, to.data);
+    spak_str_free(&to);
+    return ok;
+}
+
+static bool open_trace(loop_run *run, spak_error *err) {
+    char binary[SPAK_SHA256_HEX + 1];
+    char *path = NULL;
+    if (!spak_sha256_self(binary, err) || !set_path(&path, err, "%s/traces/%s.jsonl", run->out_dir, run->name))
+        return false;
+    trace_status status = {0};
+    bool ok = true, resumed = false;
+    if (spak_exists(path)) {
+        json_t *records = NULL;
+        ok = trace_read(path, &records, &status, err);
+        if (ok && json_array_size(records) && !same_world(run, json_array_get(records, 0), binary)) {
+            ok = put_aside(path, records, status.head, run->name, err);
+            json_decref(records);
+            records = NULL;
+        }
+        run->records = records;
+    }
+    if (ok && !run->records) run->records = json_array();
+    resumed = json_array_size(run->records) > 0;
+    run->torn_bytes = resumed ? status.torn_bytes : 0;
+    if (resumed) {
+        const json_t *last = json_array_get(run->records, json_array_size(run->records) - 1);
+        run->complete =
+            !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
+    }
+    ok = ok && trace_open(path, &run->trace, NULL, err);
+    if (ok && !run->complete) ok = loop_record(run, "run", run_body(run, binary, resumed), NULL, err);
+    spak_free(path);
+    return ok;
+}
+
+bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
+    *out = NULL;
+    loop_run *run = spak_calloc(1, sizeof *run);
+    if (!run) return spak_fail_oom(err);
+    run->eval = spec->eval;
+    run->seed = spec->seed;
+    bool ok = set_path(&run->name, err, "%s%s", spec->name, "") &&
+              set_path(&run->profile, err, "%s%s", spec->profile, "") &&
+              set_path(&run->system_path, err, "%s%s", spec->system_path, "") &&
+              set_path(&run->out_dir, err, "%s%s", spec->out_dir, "") &&
+              set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
+              set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
+              dsl_load_system(spec->system_path, &run->system, err) && load_manifest(run, err) &&
+              dev_describe(&run->hw, err) && collect_inputs(run, spec, err) && open_trace(run, err);
+    if (!ok) {
+        loop_close(run);
+        return false;
+    }
+    *out = run;
+    return true;
+}
+
+void loop_close(loop_run *run) {
+    if (!run) return;
+    trace_close(run->trace);
+    json_decref(run->system);
+    json_decref(run->manifest);
+    json_decref(run->hw);
+    json_decref(run->records);
+    json_decref(run->inputs);
+    spak_free(run->name);
+    spak_free(run->profile);
+    spak_free(run->system_path);
+    spak_free(run->out_dir);
+    spak_free(run->guide_path);
+    spak_free(run->ticket_path);
+    spak_free(run);
+}
+
+bool loop_end(loop_run *run, spak_error *err) {
+    if (run->complete) return true;
+    json_t *changed = json_array();
+    for (size_t i = 0; i < json_array_size(run->inputs); i++) {
+        const json_t *input = json_array_get(run->inputs, i);
+        const char *path = spak_json_str(input, "path", "");
+        char hex[SPAK_SHA256_HEX + 1];
+        if (!spak_sha256_file(path, hex, NULL) || strcmp(hex, spak_json_str(input, "sha256", "")) != 0)
+            json_array_append_new(changed, json_string(path));
+    }
+    char ended[32];
+    spak_utc_now(ended);
+    bool clean = json_array_size(changed) == 0;
+    const char *first = clean ? "" : json_string_value(json_array_get(changed, 0));
+    json_t *body = json_pack("{s:s, s:s, s:O}", "status", clean ? "complete" : "inputs_changed", "ended", ended,
+                             "changed", changed);
+    bool ok = loop_record(run, "end", body, NULL, err);
+    if (ok && !clean)
+        ok = spak_fail(err, "%s changed while the experiment ran, so its trace describes neither version; run it again",
+                       first);
+    if (ok) run->complete = true;
+    json_decref(changed);
+    return ok;
+}
+
+bool loop_record(loop_run *run, const char *kind, json_t *body, const json_t **record, spak_error *err) {
+    uint64_t seq = 0;
+    if (run->complete) {
+        json_decref(body);
+        return spak_fail(err,
+                         "%s: the trace is complete, yet it lacks a %s record that this run would add; move it away "
+                         "and run again",
+                         trace_path(run->trace), kind);
+    }
+    json_t *kept = json_copy(body);
+    if (!kept) {
+        json_decref(body);
+        return spak_fail(err, "cannot build a %s record: out of memory, or a number that is not finite", kind);
+    }
+    if (!trace_append(run->trace, kind, body, &seq, err)) {
+        json_decref(kept);
+        return false;
+    }
+    if (json_object_set_new(kept, "kind", json_string(kind)) ||
+        json_object_set_new(kept, "seq", json_integer((json_int_t)seq)) || json_array_append_new(run->records, kept))
+        return spak_fail_oom(err);
+    if (record) *record = kept;
+    return true;
+}
+
+const json_t *loop_find(const loop_run *run, const char *kind, const json_t *like) {
+    for (size_t i = json_array_size(run->records); i-- > 0;) {
+        const json_t *record = json_array_get(run->records, i);
+        if (strcmp(spak_json_str(record, "kind", ""), kind) != 0) continue;
+        bool equal = true;
+        const char *key;
+        json_t *value;
+        json_object_foreach((json_t *)like, key, value) equal =
+            equal && json_equal(value, json_object_get(record, key));
+        if (equal) return record;
+    }
+    return NULL;
+}
+
+json_t *loop_ref(const loop_run *run, const json_t *record) {
+    return json_sprintf("trace:%s/%s#%lld", run->name, spak_json_str(run->hw, "id", "unknown"),
+                        spak_json_int(record, "seq", -1));
+}
