@@ -1,0 +1,19 @@
+-- Look-ups in a system's meaning, as `spak dsl json` prints it.
+local M = {}
+
+-- The first block of a kind (and name, when given) among the children of `parent`, or nil.
+function M.block(parent, kind, name)
+  for _, item in ipairs(parent.body) do
+    if item.kind == kind and (name == nil or item.name == name) then return item end
+  end
+end
+
+-- The first value of `key` among the children of `block`; an error names the block when there is none.
+function M.value(block, key)
+  for _, item in ipairs(block.body) do
+    if item.key == key then return item.value end
+  end
+  error(("%s %s, line %s: no `%s`"):format(block.kind, tostring(block.name), tostring(block.line), key))
+end
+
+return M

@@ -1,0 +1,86 @@
+/* spak plan, gate, tune and crystallise: the steps of the loop one at a time, on one system. They share a trace,
+ * OUT/traces/NAME.jsonl, which is how each knows what the ones before it did. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "loop/loop.h"
+#include "lua/sandbox.h"
+
+static const char usage[] =
+    "usage: spak plan|gate|tune|crystallise SYSTEM.dsl [--name NAME] [--profile smoke|paper] [--out DIR] [--to "
+    "FILE]\n\n"
+    "  plan         writes the guide OUT/NAME/guide.dsl\n"
+    "  gate         runs the guide's invariants on the CPU and writes the ticket OUT/NAME/ticket.dsl\n"
+    "  tune         needs a valid ticket; searches the tuning space for each problem of the system\n"
+    "  crystallise  writes the next version of the system to FILE (default OUT/NAME/next.dsl)\n\n"
+    "NAME is `manual` and OUT is `out/manual` unless they are given.\n";
+
+typedef struct arguments {
+    loop_spec spec;
+    const char *to;
+    bool help;
+} arguments;
+
+static bool parse(int argc, char **argv, arguments *args) {
+    *args = (arguments){.spec = {.profile = "smoke", .out_dir = "out/manual", .name = "manual", .seed = 1}};
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--help"))
+            args->help = true;
+        else if (!strcmp(argv[i], "--name") && i + 1 < argc)
+            args->spec.name = argv[++i];
+        else if (!strcmp(argv[i], "--profile") && i + 1 < argc)
+            args->spec.profile = argv[++i];
+        else if (!strcmp(argv[i], "--out") && i + 1 < argc)
+            args->spec.out_dir = argv[++i];
+        else if (!strcmp(argv[i], "--to") && i + 1 < argc)
+            args->to = argv[++i];
+        else if (argv[i][0] == '-' || args->spec.system_path)
+            return false;
+        else
+            args->spec.system_path = argv[i];
+    }
+    return args->help || args->spec.system_path;
+}
+
+static bool crystallise(loop_run *run, const char *to, spak_error *err) {
+    spak_str path = {0};
+    if (to)
+        spak_str_puts(&path, to);
+    else
+        spak_str_printf(&path, "%s/%s/next.dsl", run->out_dir, run->name);
+    bool ok = loop_settle(run, err) && spak_str_ok(&path, err) && loop_crystallise(run, path.data, err);
+    if (ok) printf("wrote %s\n", path.data);
+    spak_str_free(&path);
+    return ok;
+}
+
+static bool step(loop_run *run, const char *name, const char *to, spak_error *err) {
+    if (!strcmp(name, "crystallise")) return crystallise(run, to, err);
+    if (!strcmp(name, "plan")) {
+        if (!loop_plan(run, err)) return false;
+        printf("wrote %s\n", run->guide_path);
+    } else if (!strcmp(name, "gate")) {
+        if (!loop_gate(run, err)) return false;
+        printf("the gate is open: wrote %s\n", run->ticket_path);
+    } else {
+        if (!loop_ticket_check(run, err) || !loop_hypothesise(run, err) || !loop_tune_system(run, err)) return false;
+        printf("trials are in %s\n", trace_path(run->trace));
+    }
+    return true;
+}
+
+int cli_loop(int argc, char **argv) {
+    arguments args;
+    if (!parse(argc, argv, &args)) return cli_usage(usage);
+    if (args.help) return fputs(usage, stdout), CLI_OK;
+    spak_error err = {0};
+    lua_box *box = NULL;
+    loop_run *run = NULL;
+    bool ok = lua_box_new(NULL, &box, &err);
+    if (ok) args.spec.eval = lua_box_evaluator(box);
+    ok = ok && loop_open(&args.spec, &run, &err) && step(run, argv[0], args.to, &err);
+    loop_close(run);
+    lua_box_free(box);
+    return ok ? CLI_OK : cli_error(&err);
+}

@@ -1,0 +1,29 @@
+/* What the files of the recipe API share. */
+#ifndef SPAK_LUA_API_H
+#define SPAK_LUA_API_H
+
+#include <lua.h>
+
+#include "loop/loop.h"
+#include "report/report.h"
+
+/* Pushes the object `run` for a recipe's experiment(run). It must not be used after loop_close. */
+void lua_push_run(lua_State *L, loop_run *run);
+
+/* What a report function works on. */
+typedef struct lua_report {
+    rep_place place;
+    const char *name;    /* of the experiment */
+    const char *machine; /* "here", or the archived machine's id */
+    json_t *records;
+    json_t *values; /* filled by report:value */
+} lua_report;
+void lua_push_report(lua_State *L, lua_report *report);
+
+/* Raises err's message as a Lua error. */
+int lua_raise(lua_State *L, const spak_error *err);
+
+/* Argument `index` (a table) as JSON; raises when it cannot be. An absent or nil argument gives NULL. */
+json_t *lua_json_argument(lua_State *L, int index);
+
+#endif

@@ -1,0 +1,157 @@
+/* Running a recipe, and reporting on its traces. Two boxes: one runs the recipe, the other evaluates the backticks of
+ * the systems that the recipe drives, so that neither can reach into the other. */
+#include "lua/recipe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "lua/api.h"
+#include "lua/sandbox.h"
+
+typedef struct recipe {
+    const lua_recipe_options *options;
+    lua_box *box, *expressions;
+    char *name, *system, *report;
+    json_t *inputs; /* paths */
+    long long seed;
+} recipe;
+
+/* The string member of the table on the stack top. */
+static bool member(recipe *r, const char *key, char **out, spak_error *err) {
+    lua_State *L = lua_box_state(r->box);
+    if (lua_getfield(L, -1, key) == LUA_TSTRING) *out = spak_strdup(lua_tostring(L, -1));
+    bool found = lua_type(L, -1) == LUA_TSTRING;
+    lua_pop(L, 1);
+    if (!found) return spak_fail(err, "%s: the recipe's table has no text `%s`", r->options->recipe, key);
+    return *out || spak_fail_oom(err);
+}
+
+/* Loads the recipe; its table stays on the box's stack. */
+static bool load(recipe *r, spak_error *err) {
+    lua_State *L = lua_box_state(r->box);
+    lua_box_set_require_root(r->box, "experiments");
+    if (!lua_box_run_file(r->box, r->options->recipe, err)) return false;
+    if (!lua_istable(L, -1))
+        return spak_fail(err, "%s: a recipe returns a table (see CONTRIBUTING.md)", r->options->recipe);
+    if (!member(r, "name", &r->name, err) || !member(r, "system", &r->system, err) ||
+        !member(r, "report", &r->report, err))
+        return false;
+    if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name) || !*r->name)
+        return spak_fail(err, "%s: name '%s' may hold only a-z, 0-9 and '_'", r->options->recipe, r->name);
+    lua_getfield(L, -1, "seed");
+    r->seed = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    r->inputs = json_array();
+    json_array_append_new(r->inputs, json_string(r->options->recipe));
+    if (lua_getfield(L, -1, "inputs") == LUA_TTABLE)
+        for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TSTRING; i++, lua_pop(L, 1))
+            json_array_append_new(r->inputs, json_string(lua_tostring(L, -1)));
+    lua_settop(L, 1);
+    return true;
+}
+
+static bool open_run(recipe *r, loop_run **run, spak_error *err) {
+    enum { MOST = 64 };
+    const char *inputs[MOST];
+    size_t count = json_array_size(r->inputs);
+    if (count > MOST) return spak_fail(err, "%s: more than %d inputs", r->options->recipe, MOST);
+    for (size_t i = 0; i < count; i++) inputs[i] = json_string_value(json_array_get(r->inputs, i));
+    loop_spec spec = {.name = r->name,
+                      .profile = r->options->profile,
+                      .system_path = r->system,
+                      .out_dir = r->options->out_dir,
+                      .inputs = inputs,
+                      .num_inputs = count,
+                      .seed = r->seed,
+                      .eval = lua_box_evaluator(r->expressions)};
+    return loop_open(&spec, run, err);
+}
+
+static bool experiment(recipe *r, spak_error *err) {
+    loop_run *run = NULL;
+    lua_State *L = lua_box_state(r->box);
+    if (!open_run(r, &run, err)) return false;
+    bool ok = true;
+    if (run->torn_bytes)
+        fprintf(stderr, "%s: %zu bytes of a torn last line were cut off\n", trace_path(run->trace), run->torn_bytes);
+    if (run->complete) {
+        fprintf(stderr, "%s: complete and up to date\n", trace_path(run->trace));
+    } else {
+        lua_getfield(L, 1, "experiment");
+        lua_push_run(L, run);
+        ok = lua_box_call(r->box, 1, 0, err) && loop_end(run, err);
+    }
+    loop_close(run);
+    return ok;
+}
+
+/* Calls the report function (on the stack top, which stays) on one trace. */
+static bool report_on(recipe *r, const char *path, const char *machine, spak_error *err) {
+    lua_State *L = lua_box_state(r->box);
+    lua_report report = {.place = {.root = ".", .out = r->options->out_dir}, .name = r->name, .machine = machine};
+    if (!trace_read(path, &report.records, NULL, err)) return false;
+    report.values = json_object();
+    lua_pushvalue(L, -1);
+    lua_push_report(L, &report);
+    bool ok = lua_box_call(r->box, 1, 0, err) || spak_fail_context(err, "report on %s", path);
+    json_t *spec =
+        ok ? json_pack("{s:s, s:s, s:O}", "name", r->name, "machine", machine, "values", report.values) : NULL;
+    ok = ok && rep_values_write(&report.place, spec, err);
+    json_decref(spec);
+    json_decref(report.values);
+    json_decref(report.records);
+    return ok;
+}
+
+/* Finds data/traces/MACHINE/NAME.jsonl[.gz]; false when this machine has none. */
+static bool archived(const char *machine, const char *name, spak_str *path) {
+    static const char *const suffixes[] = {"", ".gz"};
+    for (int i = 0; i < 2; i++) {
+        spak_str_clear(path);
+        spak_str_printf(path, "data/traces/%s/%s.jsonl%s", machine, name, suffixes[i]);
+        if (!path->oom && spak_exists(path->data)) return true;
+    }
+    return false;
+}
+
+static bool reports(recipe *r, spak_error *err) {
+    char **machines = NULL;
+    size_t count = 0, found = 0;
+    spak_str path = {0};
+    if (!lua_box_run_file(r->box, r->report, err)) return false;
+    spak_str_printf(&path, "%s/traces/%s.jsonl", r->options->out_dir, r->name);
+    bool ok = spak_str_ok(&path, err);
+    if (ok && spak_exists(path.data)) {
+        ok = report_on(r, path.data, "here", err);
+        found++;
+    }
+    ok = ok && (!spak_exists("data/traces") || spak_list_dir("data/traces", &machines, &count, err));
+    for (size_t i = 0; ok && i < count; i++) {
+        if (!archived(machines[i], r->name, &path)) continue;
+        ok = report_on(r, path.data, machines[i], err);
+        found++;
+    }
+    if (ok && !found)
+        ok = spak_fail(err, "no trace of %s, neither in %s/traces nor archived in data/traces; run `make reproduce`",
+                       r->name, r->options->out_dir);
+    spak_names_free(machines, count);
+    spak_str_free(&path);
+    return ok;
+}
+
+bool lua_recipe_run(const lua_recipe_options *options, spak_error *err) {
+    recipe r = {.options = options};
+    if (!spak_exists("dsl/claims.dsl"))
+        return spak_fail(err, "this is not the project's root (there is no dsl/claims.dsl here); change to it first");
+    bool ok = lua_box_new(NULL, &r.box, err) && lua_box_new(NULL, &r.expressions, err) && load(&r, err) &&
+              (options->report_only || experiment(&r, err)) && reports(&r, err);
+    lua_box_free(r.box);
+    lua_box_free(r.expressions);
+    spak_free(r.name);
+    spak_free(r.system);
+    spak_free(r.report);
+    json_decref(r.inputs);
+    return ok;
+}
