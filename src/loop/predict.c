@@ -68,9 +68,11 @@ static bool mentions(const char *code, const char *name) {
     return false;
 }
 
-/* The members that neither condition mentions, in canonical form: equal for trials that may be compared. */
+/* The members that neither condition mentions, in canonical form: equal for trials that may be compared. A rung of a
+ * ladder is named by what was asked for; the parameters that others of its kind have do not set it apart. */
 static bool others_key(const json_t *record, const char *a, const char *b, spak_str *key, spak_error *err) {
-    static const char *const parts[] = {"config", "problem"};
+    bool evaluated = !strcmp(spak_json_str(record, "kind", ""), "evaluate");
+    const char *const parts[] = {evaluated ? "asked" : "config", "problem"};
     spak_str_clear(key);
     for (int p = 0; p < 2; p++) {
         json_t *rest = json_object();
