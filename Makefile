@@ -1,72 +1,160 @@
-# SPAK: read from top to bottom. `make help` lists what to type.
+# SPAK. Reads from top to bottom: settings, flags, sources, rules, then what to type. `make help` lists the targets.
+#
+#   make V=1             shows the commands              make B=build/clang CC=clang   another compiler, another folder
+#   make STATIC=1        one binary for other machines   make SAN=1                    address and UB sanitizers
+#   make OUT=out         where results go                make PROFILE=smoke|paper      how much an experiment runs
+#
+# smoke takes minutes on two cores; paper runs the sizes and repetitions that the paper reports.
 
-# --- settings: make CC=clang, make B=build/other, make V=1, make STATIC=1, make SAN=1 ---
-CC      ?= cc
+# --- settings ---
 B       ?= build
 OUT     ?= out
 PROFILE ?= smoke
+C       ?=
+CFLAGS  ?= -O2 -g
+WERROR  ?= -Werror
+LUA     ?= lua5.4
+FORMAT  ?= clang-format
+PROVE   ?= prove --timer $(if $(V),-v) --exec ''
 Q       := $(if $(V),,@)
+export LC_ALL := C.UTF-8
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
 
-PKGS     := lua5.4 jansson libcrypto yaml-0.1 zlib
-CPPFLAGS := -Isrc -Ikernels -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-WARN     := -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
-CFLAGS   := -std=c17 -O2 -g -fno-math-errno -pthread $(WARN)
-LIBS     := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-LDFLAGS  := -pthread -rdynamic
-LDLIBS   := $(if $(STATIC),-Wl$(comma)-Bstatic $(LIBS) -Wl$(comma)-Bdynamic,$(LIBS)) -ldl -lm
-ifdef SAN
-CFLAGS  += -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LDFLAGS += -fsanitize=address,undefined
+# --- what must be installed; nothing is needed for `make help` and `make clean` ---
+PKGS := $(LUA) jansson libcrypto yaml-0.1 zlib
+ifneq ($(filter-out help clean,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes),yes)
+MISSING := $(shell command -v pkg-config >/dev/null || echo pkg-config)
+MISSING := $(or $(MISSING),$(shell for p in $(PKGS); do pkg-config --exists $$p || echo $$p; done))
+$(error not installed: $(MISSING). Type ./reproduce.sh install, which installs it or names the line to type)
 endif
+endif
+
+# --- flags: CFLAGS is the user's, the rest is ours ---
 comma   := ,
+DIALECT := -std=c17 -pthread -fno-math-errno
+WARN    := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla
+DEFS    := -Isrc -Ikernels -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+SANS    := $(if $(SAN),-O1 -fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+ifdef STATIC
+LIBS    := $(filter-out -ldl -lm -lpthread -pthread,$(shell pkg-config --static --libs $(PKGS) 2>/dev/null))
+LIBS    := -Wl,-Bstatic $(LIBS) -Wl,-Bdynamic -ldl -lm
+else
+LIBS    := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -ldl -lm
+endif
+COMPILE  = $(CC) $(DEFS) $(CPPFLAGS) $(DIALECT) $(CFLAGS) $(SANS) $(WARN)
+LINK     = $(CC) -pthread $(CFLAGS) $(SANS) $(LDFLAGS)
+
+# Kernels for one instruction set carry its name at the end of theirs; on other processors they compile to nothing.
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
+AVX2    := -O3 -mavx2 -mfma
+AVX512  := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+endif
+$(B)/obj/kernels/%_avx2.o:   ISA := $(AVX2)
+$(B)/obj/kernels/%_avx512.o: ISA := $(AVX512)
 
 # --- sources ---
-SRC  := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
-MAIN := src/cli/main.c
-OBJ  := $(SRC:%.c=$(B)/obj/%.o)
-LIB  := $(B)/libspak.a
-BIN  := $(B)/spak
-TEST_SRC := $(sort $(wildcard tests/*/*.c tests/*/*/*.c))
-TEST_BIN := $(TEST_SRC:%.c=$(B)/%.t)
-TEST_SH  := $(sort $(wildcard tests/*/*.t tests/*/*/*.t))
+SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
+MAIN     := $(B)/obj/src/cli/main.o
+OBJ      := $(SRC:%.c=$(B)/obj/%.o)
+LIB      := $(B)/libspak.a
+BIN      := $(B)/spak
+RECIPES  := $(sort $(wildcard experiments/*.lua))
+PROSE    := $(sort $(wildcard chapters/*.md)) $(wildcard paper/paper.md)
 
-.PHONY: all
-all: $(BIN)
+# A test is a C program or a shell script that prints TAP. Sanitizers judge the C programs only.
+PARTS    ?= $(filter-out long tap.h,$(notdir $(wildcard tests/*)))
+TESTS_OF  = $(patsubst %.c,$(B)/%.t,$(sort $(wildcard tests/$(1)/*.c tests/$(1)/*/*.c))) \
+            $(if $(SAN),,$(sort $(wildcard tests/$(1)/*.t tests/$(1)/*/*.t)))
+QUICK    := $(foreach part,$(PARTS),$(call TESTS_OF,$(part)))
+LONG     := $(call TESTS_OF,long)
+TEST_BIN := $(filter $(B)/%,$(QUICK) $(LONG))
 
-# A stamp that changes with the compiler and its flags, so that new flags rebuild everything.
-FLAGS_NOW := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LDLIBS)
-$(shell mkdir -p $(B); echo '$(FLAGS_NOW)' | cmp -s - $(B)/flags || echo '$(FLAGS_NOW)' > $(B)/flags)
+# --- rules ---
+# A stamp's name holds a checksum. New flags, or a file more or less, give another name: the stamp is made, the old one
+# goes, and what depends on it is built again. -Werror changes no code and is left out.
+STAMP     = $(B)/stamp/$(1)-$(firstword $(shell echo '$(2)' | cksum))
+FLAGS    := $(call STAMP,flags,$(COMPILE) $(LINK) $(LIBS) $(AVX2) $(AVX512))
+FILES    := $(call STAMP,files,$(SRC))
+$(FLAGS) $(FILES):
+	$(Q)mkdir -p $(@D) && rm -f $(@D)/$(firstword $(subst -, ,$(@F)))-* && touch $@
 
-# Kernels for one instruction set carry its name at the end of theirs.
-$(B)/obj/kernels/%_avx2.o:   CFLAGS += -O3 -mavx2 -mfma
-$(B)/obj/kernels/%_avx512.o: CFLAGS += -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
-
-$(B)/obj/%.o: %.c $(B)/flags
-	@mkdir -p $(@D)
+# Written under another name and then renamed: what a killed build leaves behind is never taken for a result.
+$(B)/obj/%.o: %.c $(FLAGS)
+	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo '  CC    $<')
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) $(WERROR) $(ISA) -MMD -MP -MT $@ -MF $@.d~ -c -o $@~ $<
+	$(Q)mv $@.d~ $(@:.o=.d) && mv $@~ $@
 
-$(LIB): $(filter-out $(B)/obj/$(MAIN:.c=.o),$(OBJ))
+$(LIB): $(filter-out $(MAIN),$(OBJ)) $(FILES)
 	$(if $(V),,@echo '  AR    $@')
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@~ && $(AR) rcs $@~ $(filter %.o,$^) && mv $@~ $@
 
-$(BIN): $(B)/obj/$(MAIN:.c=.o) $(LIB)
+$(BIN): $(MAIN) $(LIB)
+$(TEST_BIN): $(B)/%.t: $(B)/obj/%.o $(LIB)
+$(BIN) $(TEST_BIN):
+	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK  $@')
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(B)/obj/$(MAIN:.c=.o) $(LIB) $(LDLIBS)
-
-$(B)/tests/%.t: $(B)/obj/tests/%.o $(LIB)
-	@mkdir -p $(@D)
-	$(if $(V),,@echo '  LINK  $@')
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
-
-# --- tests ---
-.PHONY: test
-test: $(BIN) $(TEST_BIN)
-	$(Q)SPAK=$(BIN) B=$(B) prove --timer -Q $(TEST_BIN) $(TEST_SH)
-
-.PHONY: clean
-clean:
-	rm -rf build
+	$(Q)$(LINK) -o $@~ $(filter %.o,$^) $(LIB) $(LIBS) && mv $@~ $@
 
 -include $(OBJ:.o=.d) $(TEST_BIN:$(B)/%.t=$(B)/obj/%.d)
-.SECONDARY:
+
+# --- what to type ---
+all: $(BIN) ## build build/spak
+
+.PHONY: test test-long
+test: $(BIN) $(QUICK) ## every quick test; make test PARTS="dsl trace" for some
+	$(Q)SPAK=$(BIN) B=$(B) $(PROVE) $(or $(QUICK),$(error no test in: $(PARTS)))
+
+test-long: $(BIN) $(LONG) ## the tests that take minutes
+	$(Q)SPAK=$(BIN) B=$(B) $(PROVE) $(or $(LONG),$(error no test in tests/long))
+
+.PHONY: reproduce figures book claim status bench readme
+reproduce: $(BIN) ## run every experiment (resumes), then tables, figures, verdicts, chapters and the paper
+	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --profile $(PROFILE) --out $(OUT) || exit 1; done
+	$(Q)$(BIN) claims --out $(OUT)
+	$(Q)$(BIN) weave --out $(OUT) $(PROSE)
+	$(Q)$(BIN) claims --out $(OUT) --summary
+
+figures: $(BIN) ## tables and figures from the archived traces alone, in OUT/archived; runs no experiment
+	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --report-only --out $(OUT)/archived || exit 1; done
+
+book: $(BIN) ## the chapters and the paper as HTML, from what OUT holds
+	$(Q)$(BIN) weave --out $(OUT) $(PROSE)
+
+claim: $(BIN) ## one verdict with its evidence: make claim C=M1
+	$(Q)$(BIN) claims --out $(OUT) --claim $(or $(C),$(error which claim? Type, say, make claim C=M1))
+
+status: $(BIN) ## what OUT holds, what is stale, what is still to run
+	$(Q)$(BIN) status --out $(OUT)
+
+bench: $(BIN) ## this machine's MatMul ladder beside OpenBLAS
+	$(Q)$(BIN) bench matmul
+
+readme: $(BIN) ## write the claims table into README.md
+	$(Q)$(BIN) claims --readme README.md
+
+.PHONY: check check-format check-floors check-readme check-san
+check: check-format check-floors check-readme check-san ## format, floors, README's table, sanitizers
+
+check-format: ## every C file as .clang-format has it
+	$(Q)if command -v $(FORMAT) >/dev/null; then echo '  FORMAT' && \
+	  $(FORMAT) --dry-run -Werror $(wildcard src/*/*.[ch] kernels/*.[ch] kernels/*/*.[ch] tests/*.h tests/*/*.[ch]); \
+	  else echo '  FORMAT  not checked: $(FORMAT) is not installed'; fi
+
+check-floors: ## no lower floor includes a higher one
+	$(Q)echo '  FLOORS' && sh tests/house/floors.sh .
+
+check-readme: $(BIN) ## README.md's claims table is the one that the traces give
+	$(Q)$(BIN) claims --readme README.md --check
+
+check-san: ## the C tests of base, dsl, trace, lua and report under the sanitizers
+	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace lua report' test
+
+.PHONY: help clean
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1#\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
+
+clean: ## remove build/ (results in out/ stay)
+	rm -rf $(B)
