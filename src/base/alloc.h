@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-void *spak_malloc(size_t size);             /* NULL when out of memory */
+void *spak_malloc(size_t size); /* NULL when out of memory */
 void *spak_calloc(size_t count, size_t size);
 void *spak_realloc(void *ptr, size_t size); /* on NULL the old block is still there */
 void spak_free(void *ptr);
@@ -14,5 +14,9 @@ char *spak_strndup(const char *text, size_t len);
 
 /* Test seam: let `count` more allocations succeed, then fail every one until reset with -1 (the default: never). */
 void spak_alloc_fail_after(long count);
+
+/* How many allocations have failed so far. Libraries that drop an allocation failure silently (jansson's scanner goes
+ * on with a shortened text) are caught by comparing this before and after. */
+unsigned long spak_alloc_failures(void);
 
 #endif
