@@ -53,7 +53,8 @@ static void test_append_and_read(void) {
 
 static void refused(trace_writer *writer, const char *kind, json_t *body, const char *part, const char *name) {
     spak_error err = {0};
-    ok(!trace_append(writer, kind, body, NULL, &err) && strstr(err.message, part), "refused: %s (%s)", name, err.message);
+    ok(!trace_append(writer, kind, body, NULL, &err) && strstr(err.message, part), "refused: %s (%s)", name,
+       err.message);
 }
 
 static void test_refusals(void) {
@@ -81,7 +82,8 @@ static void test_refusals(void) {
     trace_close(writer);
     ok(trace_verify("refuse.jsonl", &status, &err) && status.records == 3, "the refused left no mark");
 
-    ok(!trace_open("refuse.jsonl.gz", &writer, NULL, &err) && strstr(err.message, "archive"), "no .gz: %s", err.message);
+    ok(!trace_open("refuse.jsonl.gz", &writer, NULL, &err) && strstr(err.message, "archive"), "no .gz: %s",
+       err.message);
     ok(!trace_open("/dev/full", &writer, NULL, &err) && strstr(err.message, "regular file"), "no device: %s",
        err.message);
     ok(!trace_open("refuse.jsonl/x", &writer, NULL, &err), "no file below a file: %s", err.message);
@@ -151,7 +153,8 @@ static void test_full_disk(void) {
         trace_close(writer);
         clean += good;
     }
-    is_int(clean, tries, "a full disk: clear error, the trace verifies, and goes on once there is room (%s)", err.message);
+    is_int(clean, tries, "a full disk: clear error, the trace verifies, and goes on once there is room (%s)",
+           err.message);
 }
 
 /* Another program that ignores the lock. */

@@ -30,8 +30,8 @@ __attribute__((unused)) static bool make_scratch(void) {
 
 /* Appends one record {"i": i, "text": "..."} of the kind. */
 __attribute__((unused)) static bool append_one(trace_writer *writer, const char *kind, int i, spak_error *err) {
-    return trace_append(writer, kind, json_pack("{s:i, s:s, s:f}", "i", i, "text", "a \"b\" \xc3\xa9", "ms", i * 0.1), NULL,
-                        err);
+    return trace_append(writer, kind, json_pack("{s:i, s:s, s:f}", "i", i, "text", "a \"b\" \xc3\xa9", "ms", i * 0.1),
+                        NULL, err);
 }
 
 /* A trace of `count` records, the first a run. */
