@@ -145,6 +145,7 @@ static bool summarise(const json_t *record, spak_str *value, spak_str *line, spa
     }
     if (!spak_str_ok(line, err)) return false;
     size_t len = cut(line, LINE);
+    while (len < line->len && len && line->data[len - 1] == '.') len--; /* not "..." behind "..." */
     printf("%6lld  %-10s %.*s%s\n", spak_json_int(record, "seq", -1), spak_json_str(record, "kind", "?"), (int)len,
            spak_str_text(line), len < line->len ? "..." : "");
     return true;
