@@ -15,4 +15,8 @@ char *spak_strndup(const char *text, size_t len);
 /* Test seam: let `count` more allocations succeed, then fail every one until reset with -1 (the default: never). */
 void spak_alloc_fail_after(long count);
 
+/* How many allocations have failed so far. Libraries that drop an allocation failure silently (jansson's scanner goes
+ * on with a shortened text) are caught by comparing this before and after. */
+unsigned long spak_alloc_failures(void);
+
 #endif

@@ -76,7 +76,7 @@ static bool write_all(int fd, const char *data, size_t len) {
     return true;
 }
 
-static void sync_parent(const char *path) {
+void spak_sync_parent(const char *path) {
     char *copy = spak_strdup(path);
     if (!copy) return;
     char *slash = strrchr(copy, '/');
@@ -112,7 +112,7 @@ bool spak_write_file(const char *path, const void *data, size_t len, spak_error 
         if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", path);
         if (ok && rename(beside.data, path) != 0) ok = spak_fail_errno(err, "%s: cannot rename into place", path);
         if (!ok) unlink(beside.data);
-        if (ok) sync_parent(path);
+        if (ok) spak_sync_parent(path);
     }
     spak_str_free(&beside);
     return ok;

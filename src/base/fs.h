@@ -19,6 +19,10 @@ bool spak_make_dirs(const char *path, spak_error *err);        /* like mkdir -p 
 bool spak_make_parent_dirs(const char *path, spak_error *err); /* the folders above path */
 bool spak_exists(const char *path);
 
+/* Syncs the folder that holds path, so that a file just made or renamed there outlives a power cut. A file system that
+ * cannot do it is left as it is. */
+void spak_sync_parent(const char *path);
+
 /* The names in a folder, sorted by byte, without dot files; free with spak_names_free. */
 bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *err);
 void spak_names_free(char **names, size_t count);

@@ -94,7 +94,13 @@ bool spak_json_canonical(const json_t *value, spak_str *out, spak_error *err) {
 
 bool spak_json_parse(const char *name, const char *text, size_t len, json_t **out, spak_error *err) {
     json_error_t where;
+    unsigned long failures = spak_alloc_failures();
     *out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
+    if (spak_alloc_failures() != failures) { /* the scanner drops such a failure and may have read half a number */
+        json_decref(*out);
+        *out = NULL;
+        return spak_fail_oom(err);
+    }
     if (!*out) return spak_fail(err, "%s:%d:%d: not valid JSON: %s", name, where.line, where.column, where.text);
     return true;
 }

@@ -5,7 +5,8 @@
  *   "seq"   0, 1, 2, ...
  *   "prev"  SHA-256 of the previous line's bytes without its newline; 64 zeros for the first
  * beside its own fields. The first record's kind is "run" and holds the whole environment. The chain shows that no
- * record was altered, removed or put in after the fact; it does not show that a measurement was right.
+ * record was altered, removed or put in after the fact; it does not show that a measurement was right. The last record
+ * and the length of the chain are pinned by whoever keeps the head: the lock file does for archived traces.
  *
  * A power cut can leave a last line without its newline or with half its bytes. Such a tail is reported by readers and
  * cut off by the next writer; what stands before it is never touched. A bad line anywhere else is damage, and every
@@ -28,8 +29,9 @@ typedef struct trace_status {
     size_t torn_bytes;              /* length of a truncated last line, 0 when there is none */
 } trace_status;
 
-/* Reads a trace and verifies the chain; *records becomes a JSON array in order. status may be NULL. Files that end in
- * .gz are read through zlib. */
+/* Reads a trace and verifies the chain; *records becomes a new JSON array in order, NULL on failure. status may be
+ * NULL. Files that end in .gz are read through zlib (at most 1 GiB unpacked); a gzip file cut short is damage. A line
+ * may have 64 MiB. */
 bool trace_read(const char *path, json_t **records, trace_status *status, spak_error *err);
 
 /* The same check without building the records. */
@@ -42,8 +44,10 @@ typedef struct trace_writer trace_writer;
 bool trace_open(const char *path, trace_writer **writer, trace_status *status, spak_error *err);
 
 /* Appends one record and syncs it to disk. body: an object without kind/seq/prev; its reference is stolen, also on
- * failure. The kind must be one of the eleven, and the first record's kind must be "run". seq may be NULL. After a
- * failed write (disk full) the file is cut back to the last whole line. */
+ * failure, and the object itself is not changed. The kind must be one of the eleven, and the first record's kind must
+ * be "run". seq may be NULL. After a failed write (disk full) the file is cut back to the last whole line, and the
+ * writer can be used again. body may be NULL, which is an error: json_pack gives that for a number that is not finite.
+ * (json_object_set_new(body, key, json_real(NAN)) in contrast leaves the field out; check what it returns.) */
 bool trace_append(trace_writer *writer, const char *kind, json_t *body, uint64_t *seq, spak_error *err);
 
 /* Hash of the line last appended (or found at opening). */
