@@ -9,6 +9,12 @@ enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 int cli_dsl(int argc, char **argv);
 int cli_trace(int argc, char **argv);
+int cli_loop(int argc, char **argv); /* plan, gate, tune, crystallise */
+int cli_run(int argc, char **argv);
+int cli_bench(int argc, char **argv);
+int cli_claims(int argc, char **argv);
+int cli_weave(int argc, char **argv);
+int cli_status(int argc, char **argv);
 
 /* Prints "spak: error: ..." and returns CLI_FAILED. */
 int cli_error(const spak_error *err);

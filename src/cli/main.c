@@ -11,7 +11,16 @@ static const struct {
     const char *help;
 } commands[] = {
     {"dsl", cli_dsl, "check, format or convert DSL files"},
-    {"trace", cli_trace, "show, verify and collect traces"},
+    {"trace", cli_trace, "show, verify, lock and collect traces"},
+    {"plan", cli_loop, "write the guide of a system"},
+    {"gate", cli_loop, "run a guide's invariants and write the ticket"},
+    {"tune", cli_loop, "search the tuning space, given a ticket"},
+    {"crystallise", cli_loop, "write the next version of a system from what the trace taught"},
+    {"run", cli_run, "run a recipe: experiment, figures, tables, values"},
+    {"bench", cli_bench, "time an operator beside its peer"},
+    {"claims", cli_claims, "give a verdict on every claim"},
+    {"weave", cli_weave, "weave chapters and paper with code and values"},
+    {"status", cli_status, "what this machine has, which traces there are, what is stale"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
