@@ -1,0 +1,182 @@
+/* tune, predictions and crystallise on an operator whose every outcome is known. */
+#include "tests/loop/toy.h"
+#include "tests/tap.h"
+
+static void open_gated(toy *t, const char *system_text) {
+    spak_error err = {0};
+    toy_open(t, system_text);
+    if (!loop_plan(&t->run, &err) || !loop_gate(&t->run, &err)) toy_fatal(&err);
+    toy_trials = 0;
+}
+
+static void test_tune(void) {
+    toy t;
+    spak_error err = {0};
+    open_gated(&t, toy_system_text);
+    ok(loop_tune_system(&t.run, &err), "tune: %s", err.message);
+    const json_t *converged = json_array_get(t.run.records, json_array_size(t.run.records) - 1);
+    is_str(spak_json_str(converged, "kind", ""), "converge", "the search ends in a converge record");
+    const json_t *best = json_object_get(converged, "best");
+    is_int(spak_json_int(best, "size", 0), 4, "the best size that the constraint allows is found");
+    is_str(spak_json_str(best, "shape", ""), "wide", "the best shape is found");
+    ok(toy_count(&t, "measure", "status", "refused") >= 2, "constraint and rule refuse, and both refusals are traced");
+    is_int(toy_count(&t, "measure", "status", "failed"), 0, "the path of this search meets no wrong result");
+    is_int(toy_count(&t, "correct", NULL, NULL), toy_trials, "each trial's check is traced");
+    is_int(toy_count(&t, "converge", "label", "elsewhere"), 0, "a problem whose condition does not hold is left out");
+    bool by_constraint = false, by_rule = false;
+    for (size_t i = 0; i < json_array_size(t.run.records); i++) {
+        const char *reason = spak_json_str(json_array_get(t.run.records, i), "reason", "");
+        by_constraint = by_constraint || strstr(reason, "constraint size_fits");
+        by_rule = by_rule || strstr(reason, "rule not_odd");
+    }
+    ok(by_constraint && by_rule, "refusals name the constraint and the rule");
+
+    int trials = toy_trials;
+    size_t before = json_array_size(t.run.records);
+    ok(loop_tune_system(&t.run, &err), "tune again: %s", err.message);
+    is_int(toy_trials, trials, "no trial of the trace is repeated");
+    is_int(json_array_size(t.run.records), before, "and nothing is added");
+    toy_close(&t);
+}
+
+static void test_failed_trial(void) {
+    toy t;
+    spak_error err = {0};
+    const json_t *record = NULL;
+    open_gated(&t, toy_system_text);
+    json_t *config = json_pack("{s:i, s:s, s:i}", "size", 1, "shape", "odd", "flag", 0), *problem = json_object();
+    ok(loop_trial(&t.run, "measure", "x", config, problem, NULL, &record, &err), "a wrong result is a result");
+    is_str(spak_json_str(record, "status", ""), "failed", "... with status failed");
+    ok(!spak_json_bool(json_array_get(t.run.records, json_array_size(t.run.records) - 2), "correct", true),
+       "... and its correctness record says so");
+    ok(!loop_tune(&t.run, "y", config, problem, NULL, 10, NULL, &err) && strstr(err.message, "starting configuration"),
+       "a search does not start from it");
+    json_decref(config);
+    json_decref(problem);
+    toy_close(&t);
+}
+
+static void test_budget(void) {
+    toy t;
+    spak_error err = {0};
+    json_t *problem = json_object(), *best = NULL;
+    open_gated(&t, toy_system_text);
+    ok(loop_tune(&t.run, "short", NULL, problem, NULL, 3, &best, &err), "a search with a small budget: %s",
+       err.message);
+    is_int(toy_trials, 3, "it keeps to its budget");
+    json_decref(problem);
+    json_decref(best);
+    toy_close(&t);
+}
+
+static void test_predictions(void) {
+    toy t;
+    spak_error err = {0};
+    double ratio = 0;
+    size_t pairs = 0;
+    open_gated(&t, toy_system_text);
+    ok(loop_hypothesise(&t.run, &err), "hypotheses: %s", err.message);
+    is_int(toy_count(&t, "hypothesis", NULL, NULL), 4, "each prediction in scope is written down before the trials");
+    if (!loop_tune_system(&t.run, &err)) toy_fatal(&err);
+    ok(loop_predicted_ratio(&t.run, "ratio(gflops, size == 4, size == 1)", "here:1:1", &ratio, &pairs, NULL, &err),
+       "a ratio is computed: %s", err.message);
+    is_near(ratio, 4.0, 1e-12, "over trials that agree in all else");
+    ok(pairs >= 1, "from at least one pair");
+    ok(loop_predicted_ratio(&t.run, "ratio(gflops, shape == \"wide\" and size == 4, size == 4 and shape == \"6x16\")",
+                            "here:1:1", &ratio, &pairs, NULL, &err),
+       "commas and conditions in quotes: %s", err.message);
+    is_near(ratio, 1.5, 1e-12, "compound conditions");
+    static const char *const malformed[] = {"ratio(gflops, size == 1)", "gflops > 3", "ratio(a, b, c, d)",
+                                            "ratio(gflops, size == 1, size == 2",
+                                            "ratio(gflops, size == 1, size == 2) > 1"};
+    for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+        ok(!loop_predicted_ratio(&t.run, malformed[i], "here:1:1", &ratio, &pairs, NULL, &err) &&
+               strstr(err.message, "here:1:1"),
+           "malformed prediction refused: %s", malformed[i]);
+    ok(!loop_predicted_ratio(&t.run, "ratio(gflops, size, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
+           strstr(err.message, "neither true nor false"),
+       "a condition that is no condition is refused");
+
+    ok(loop_settle(&t.run, &err), "settle: %s", err.message);
+    is_int(toy_count(&t, "insight", "outcome", "confirmed"), 3, "predictions that came true");
+    is_int(toy_count(&t, "insight", "outcome", "untested"), 1, "what was never tried is untested, not confirmed");
+    size_t before = json_array_size(t.run.records);
+    ok(loop_settle(&t.run, &err) && json_array_size(t.run.records) == before, "settling again adds nothing");
+    toy_close(&t);
+}
+
+static void test_contradiction(void) {
+    static const char wrong[] =
+        "system Wrong_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
+        " engineering_loop { problem p { n: 1 } profile smoke { trials: 30 } }\n"
+        " knowledge {\n  invariant adds_up { statement: \"y\" }\n"
+        "  rule small_is_fast { predict: `ratio(gflops, size == 4, size == 1)` within: [0.1, 0.9] support: 2\n"
+        "   contradictions: 0 status: valid }\n }\n}\n";
+    toy t;
+    spak_error err = {0};
+    open_gated(&t, wrong);
+    char *next = toy_path(&t, "next.dsl");
+    ok(loop_tune_system(&t.run, &err) && loop_settle(&t.run, &err) && loop_crystallise(&t.run, next, &err), "%s",
+       err.message);
+    is_int(toy_count(&t, "insight", "outcome", "contradicted"), 1, "a prediction that fails is contradicted");
+    json_t *system = NULL;
+    ok(dsl_load_system(next, &system, &err), "the next version parses: %s", err.message);
+    const json_t *rule = dsl_block(dsl_block(system, "knowledge", NULL, 0), "rule", "small_is_fast", 0);
+    is_int(json_integer_value(dsl_value(rule, "contradictions")), 1, "the contradiction is counted");
+    is_int(json_integer_value(dsl_value(rule, "support")), 2, "the support stays");
+    is_str(dsl_text(dsl_value(rule, "status"), ""), "contested", "the rule is contested");
+    json_decref(system);
+    spak_free(next);
+    toy_close(&t);
+}
+
+static void test_crystallise(void) {
+    toy t;
+    spak_error err = {0};
+    open_gated(&t, toy_system_text);
+    char *next = toy_path(&t, "toy_system_v2.dsl");
+    ok(!loop_crystallise(&t.run, next, &err) && strstr(err.message, "nothing to learn"),
+       "nothing measured, nothing learned");
+    if (!loop_tune_system(&t.run, &err) || !loop_settle(&t.run, &err)) toy_fatal(&err);
+    ok(loop_crystallise(&t.run, next, &err), "crystallise: %s", err.message);
+    json_t *system = NULL;
+    ok(dsl_load_system(next, &system, &err), "the next version is a system: %s", err.message);
+    is_str(spak_json_str(system, "name", ""), "Toy_System_v2", "its version is one higher");
+    const json_t *knowledge = dsl_block(system, "knowledge", NULL, 0);
+    const json_t *best = dsl_block(knowledge, "fact", "best_small", 0);
+    ok(best && strstr(dsl_code(dsl_value(best, "config")), "size == 4"), "it states the best configuration");
+    const char *evidence = dsl_text(json_array_get(dsl_value(best, "evidence"), 0), "");
+    ok(spak_starts_with(evidence, "trace:toy/toy-cpu#"), "with a trace reference as evidence: %s", evidence);
+    ok(dsl_block(knowledge, "fact", "size_1_loses_small", 0), "a losing value is a (negative) fact");
+    ok(dsl_block(knowledge, "fact", "flag_makes_no_difference_small", 0),
+       "an axis without effect is a (negative) fact");
+    const json_t *rule = dsl_block(knowledge, "rule", "prefer_size_on_avx2", 0);
+    is_str(dsl_code(dsl_value(rule, "apply")), "size == 4", "an axis that matters becomes a rule");
+    is_str(dsl_text(dsl_value(rule, "status"), ""), "proposed", "that is proposed, not proven");
+    const json_t *counted = dsl_block(knowledge, "rule", "not_odd", 0);
+    is_int(json_integer_value(dsl_value(counted, "support")), 1, "a confirmed rule gains support");
+    ok(dsl_block(knowledge, "fact", "outcome_of_four_beats_one", 0), "a hypothesis' outcome is a fact");
+    json_decref(system);
+
+    spak_str first = {0}, second = {0};
+    size_t before = json_array_size(t.run.records);
+    spak_read_file(next, &first, &err);
+    ok(loop_crystallise(&t.run, next, &err) && json_array_size(t.run.records) == before, "again: nothing is added");
+    spak_read_file(next, &second, &err);
+    is_str(second.data, first.data, "and the file is the same");
+    spak_str_free(&first);
+    spak_str_free(&second);
+    spak_free(next);
+    toy_close(&t);
+}
+
+int main(void) {
+    spak_json_init();
+    test_tune();
+    test_failed_trial();
+    test_budget();
+    test_predictions();
+    test_contradiction();
+    test_crystallise();
+    return done_testing();
+}
