@@ -8,6 +8,7 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
 int cli_dsl(int argc, char **argv);
+int cli_bench(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 int cli_loop(int argc, char **argv); /* plan, gate, tune, crystallise */
 int cli_run(int argc, char **argv);

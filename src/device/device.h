@@ -19,6 +19,12 @@ bool dev_isa_parse(const char *name, dev_isa *isa);
 /* Cores this process may run on (sched_getaffinity, cgroup quota). */
 int dev_cpu_count(void);
 
+/* Bytes of the data caches that one core sees; 0 where it cannot be found out. */
+typedef struct dev_caches {
+    size_t l1d_bytes, l2_bytes, l3_bytes;
+} dev_caches;
+const dev_caches *dev_cpu_caches(void);
+
 /* {"kind": "cpu", "id": "amd-epyc-zen3-2c" (a slug for file names), "vendor", "model", "isa": "avx2",
  *  "vector_bytes": 32, "vector_registers": 16, "fma_per_cycle", "cores": 2, "l1d_bytes", "l2_bytes", "l3_bytes",
  *  "memory_bytes", "mhz", "governor", "kernel", "libc", "compiler"} — the `hw` table of rules and the trace's

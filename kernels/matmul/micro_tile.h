@@ -1,0 +1,81 @@
+/* A register tile, as a template: included once for each tile by micro_portable.c, micro_avx2.c and micro_avx512.c,
+ * which define the vector type and its five operations
+ *
+ *   vec, VLEN (floats in a vec), v_zero(), v_load(p) (p aligned), v_loadu(p), v_storeu(p, v), v_set1(x), v_fma(a, b, c)
+ *
+ * and for each tile
+ *
+ *   MR  rows of C, a literal number      NV  vectors in a row of C      NAME(x)  a prefix for the tile's functions
+ *
+ * The function's text is the same for all; the compiler unrolls the loops over the tile, whose lengths are constants,
+ * and keeps `acc` in registers. MR * NV accumulators, NV vectors of B and one of A must fit the register file. */
+
+//> micro_kernel
+/* acc[MR][NV] stays in registers for the whole of k. One step of k loads NV
+ * vectors of a row of B and MR single floats of a column of A, each copied to
+ * all lanes, and does MR * NV multiply-adds: the tile is what makes arithmetic
+ * outweigh loads. There must be at least (latency x units) accumulators, or
+ * the adders wait for their own results. */
+static inline __attribute__((always_inline)) void NAME(body)(const int rows, size_t kb, const float *restrict a,
+                                                             const float *restrict b, float *restrict c, size_t ldc,
+                                                             bool accumulate, size_t ahead, const bool prefetch) {
+    vec acc[MR][NV];
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
+    if (prefetch)
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV * VLEN; j += 16)
+            __builtin_prefetch(c + i * ldc + j, 1);
+    for (size_t p = 0; p < kb; p++) {
+        vec row[NV];
+        UNROLL for (int j = 0; j < NV; j++) row[j] = v_load(b + j * VLEN);
+        if (prefetch) PREFETCH_A(a + ahead * MR);
+        UNROLL for (int i = 0; i < rows; i++) {
+            vec x = v_set1(a[i]);
+            UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_fma(x, row[j], acc[i][j]);
+        }
+        a += MR;
+        b += NV * VLEN;
+    }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++) {
+        float *to = c + i * ldc + j * VLEN;
+        v_storeu(to, accumulate ? v_add(acc[i][j], v_loadu(to)) : acc[i][j]);
+    }
+}
+//< micro_kernel
+
+/* One function for each number of rows: the last panel of a matrix then costs what its rows cost. */
+#define ROWS_FUNCTION(r)                                                                                         \
+    static void NAME(rows_##r)(size_t kb, const float *a, const float *b, float *c, size_t ldc, bool accumulate, \
+                               size_t ahead) {                                                                   \
+        if (ahead)                                                                                               \
+            NAME(body)(r, kb, a, b, c, ldc, accumulate, ahead, true);                                            \
+        else                                                                                                     \
+            NAME(body)(r, kb, a, b, c, ldc, accumulate, 0, false);                                               \
+    }
+#define ROWS_ENTRY(r) NAME(rows_##r),
+
+TILE_ROWS(MR, ROWS_FUNCTION)
+
+static void (*const NAME(by_rows)[MR])(size_t, const float *, const float *, float *, size_t, bool,
+                                       size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
+
+/* Columns at the right edge: the panel of B is padded with zeros, so the whole tile is computed, into a buffer, and
+ * what belongs to C is taken over. The arithmetic of an element does not depend on where the edge is. */
+static void NAME(micro)(size_t kb, const float *a, const float *b, float *c, size_t ldc, size_t rows, size_t cols,
+                        bool accumulate, size_t ahead) {
+    enum { NR = NV * VLEN };
+    if (cols == NR) {
+        NAME(by_rows)[rows - 1](kb, a, b, c, ldc, accumulate, ahead);
+        return;
+    }
+    float tile[MR * NR];
+    NAME(by_rows)[rows - 1](kb, a, b, tile, NR, false, 0);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            c[i * ldc + j] = accumulate ? tile[i * NR + j] + c[i * ldc + j] : tile[i * NR + j];
+}
+
+#undef ROWS_FUNCTION
+#undef ROWS_ENTRY
+#undef MR
+#undef NV
+#undef NAME
