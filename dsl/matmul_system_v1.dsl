@@ -79,51 +79,60 @@ system MatMul_System_v1 {
     }
 
     // Written down before the first measurement.
+    //> hypotheses
     hypothesis streaming_beats_dot_products {
-        expect: "reading B along its rows uses whole cache lines, where a dot product uses one word of each"
-        predict: `ratio(gflops, variant == "loop_order", variant == "naive")` within: [2.0, 20.0]
+        expect: "rows of B use whole cache lines, a column one word of each"
+        predict: `ratio(gflops, variant == "loop_order", variant == "naive")`
+        within: [2.0, 20.0]
     }
     hypothesis blocking_keeps_what_was_read {
         expect: "a block of B is read from a cache instead of memory"
-        predict: `ratio(gflops, variant == "blocked", variant == "loop_order")` within: [1.05, 4.0]
+        predict: `ratio(gflops, variant == "blocked", variant == "loop_order")`
+        within: [1.05, 4.0]
     }
     hypothesis packing_straightens_the_panels {
-        expect: "packed panels are read in order and need no strides, which pays for the copy"
-        predict: `ratio(gflops, variant == "packed", variant == "blocked")` within: [1.05, 3.0]
+        expect: "panels in reading order need no strides, which pays the copy"
+        predict: `ratio(gflops, variant == "packed", variant == "blocked")`
+        within: [1.05, 3.0]
     }
     hypothesis registers_hold_the_tile {
-        expect: "a tile in registers does one load for many multiply-adds, so the multiply-add units become the limit"
-        predict: `ratio(gflops, variant == "register_tile", variant == "packed")` within: [2.0, 12.0]
+        expect: "one load feeds many multiply-adds, whose units become the limit"
+        predict: `ratio(gflops, variant == "register_tile", variant == "packed")`
+        within: [2.0, 12.0]
     }
+    //< hypotheses
     hypothesis threads_share_the_work {
-        expect: "two cores halve the time, less what sharing the packed panel costs"
-        predict: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)` within: [1.6, 2.05]
+        expect: "a second core halves the time, less what sharing the packed panel costs"
+        predict: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
+        within: [1.6, 2.05]
     }
 
     knowledge {
+        //> knowledge
         invariant tiled_sum_within_bound {
-            statement: "for every tiling, each element differs from the oracle by at most c k u (|A| |B|)"
+            statement: "each element is within c k u (|A| |B|) of the oracle"
         }
         invariant every_element_written_once {
-            statement: "the tiles cover C exactly: nothing is left out, nothing is written twice, nothing outside is touched"
+            statement: "the tiles cover C exactly and touch nothing else"
         }
         invariant no_read_outside {
-            statement: "no kernel reads or writes past the ends of A, B and C"
+            statement: "no kernel reads or writes past the ends of A, B, C"
         }
         invariant threads_do_not_change_bits {
-            statement: "the result is the same to the last bit for every number of threads"
+            statement: "any number of threads gives the same bits"
         }
 
         rule tile_fits_the_registers {
             when: `op == "matmul"`
             apply: `mr * nv + nv + 1 <= hw.vector_registers`
-            reason: "a tile that does not fit is spilled to memory inside the inner loop"
+            reason: "a tile that does not fit spills in the inner loop"
             scope { kind: [cpu] }
-            evidence: ["the count of registers; no measurement needed"]
+            evidence: ["a count of registers; no measurement needed"]
             support: 0
             contradictions: 0
             status: proposed
         }
+        //< knowledge
 
         hint cause_before_search {
             text: "when a prediction fails, find out why before trying the next value"
