@@ -11,6 +11,9 @@ json_t *loop_expression_env(const loop_run *run, const json_t *config, const jso
 /* A bareword of the language as a JSON string; other values as they are. New reference. */
 json_t *loop_plain(const json_t *value);
 
+/* Whether an expression speaks of a variable (as a word, not inside quotes). */
+bool loop_mentions(const char *code, const char *name);
+
 /* Evaluates a condition; anything but true or false is an error that names where. */
 bool loop_condition(const loop_run *run, const char *code, const char *where, const json_t *env, bool *holds,
                     spak_error *err);

@@ -58,16 +58,6 @@ shape:
     return spak_fail(err, "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)`, not `%s`", where, code);
 }
 
-static bool mentions(const char *code, const char *name) {
-    size_t len = strlen(name);
-    for (const char *at = code; (at = strstr(at, name)); at += len) {
-        bool left = at == code || !(isalnum((unsigned char)at[-1]) || at[-1] == '_' || at[-1] == '"' || at[-1] == '\'');
-        bool right = !(isalnum((unsigned char)at[len]) || at[len] == '_' || at[len] == '"' || at[len] == '\'');
-        if (left && right) return true;
-    }
-    return false;
-}
-
 /* The members that neither condition mentions, in canonical form: equal for trials that may be compared. A rung of a
  * ladder is named by what was asked for; the parameters that others of its kind have do not set it apart. */
 static bool others_key(const json_t *record, const char *a, const char *b, spak_str *key, spak_error *err) {
@@ -79,7 +69,8 @@ static bool others_key(const json_t *record, const char *a, const char *b, spak_
         const char *name;
         json_t *value;
         json_object_foreach(json_object_get(record, parts[p]), name,
-                            value) if (!mentions(a, name) && !mentions(b, name)) json_object_set(rest, name, value);
+                            value) if (!loop_mentions(a, name) && !loop_mentions(b, name))
+            json_object_set(rest, name, value);
         bool ok = spak_json_canonical(rest, key, err);
         json_decref(rest);
         if (!ok) return false;

@@ -3,6 +3,7 @@
  * Knowledge has a scope. An item applies here when every member of its `scope` block holds and its `when` condition,
  * where it has one in backticks, is true. A scope that speaks of something this machine does not say about itself does
  * not hold: outside its scope a rule is not applied. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -97,6 +98,16 @@ bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_
     return ok;
 }
 
+bool loop_mentions(const char *code, const char *name) {
+    size_t len = strlen(name);
+    for (const char *at = code; (at = strstr(at, name)); at += len) {
+        bool left = at == code || !(isalnum((unsigned char)at[-1]) || at[-1] == '_' || at[-1] == '"' || at[-1] == '\'');
+        bool right = !(isalnum((unsigned char)at[len]) || at[len] == '_' || at[len] == '"' || at[len] == '\'');
+        if (left && right) return true;
+    }
+    return false;
+}
+
 /* --- the tuning space --- */
 
 static bool add_axis(json_t *space, const json_t *entry, bool narrow, spak_error *err) {
@@ -146,16 +157,58 @@ bool loop_space(const loop_run *run, json_t **space, spak_error *err) {
     return ok;
 }
 
+/* --- what the constraints allow --- */
+
 typedef struct allowance {
     const loop_run *run;
-    const json_t *env;
+    json_t *env;
+    json_t *missing; /* names without a value: axes left to the operator, and what is derived from them */
     bool allowed;
     json_t *reason;
 } allowance;
 
+static bool speaks_of_missing(const allowance *a, const char *code) {
+    for (size_t i = 0; i < json_array_size(a->missing); i++)
+        if (loop_mentions(code, json_string_value(json_array_get(a->missing, i)))) return true;
+    return false;
+}
+
+/* The manifest's `derived` block gives names to expressions over the axes (the rows of a tile, say). */
+static bool derive(allowance *a, spak_error *err) {
+    const json_t *body = json_object_get(dsl_block(a->run->manifest, "derived", NULL, 0), "body");
+    char where[512];
+    for (size_t i = 0; i < json_array_size(body); i++) {
+        const json_t *entry = json_array_get(body, i);
+        const char *name = spak_json_str(entry, "key", ""), *code = dsl_code(json_object_get(entry, "value"));
+        json_t *value = NULL;
+        if (!code) continue;
+        if (speaks_of_missing(a, code)) {
+            json_array_append_new(a->missing, json_string(name));
+            continue;
+        }
+        loop_where(entry, a->run->op->manifest, where, sizeof where);
+        if (!a->run->eval.eval(a->run->eval.ctx, code, where, a->env, &value, err)) return false;
+        json_object_set_new(a->env, name, value);
+    }
+    return true;
+}
+
+static bool find_missing(allowance *a, const json_t *config, spak_error *err) {
+    json_t *space = NULL;
+    const char *axis;
+    json_t *values;
+    if (!loop_space(a->run, &space, err)) return false;
+    json_object_foreach(space, axis, values) if (!json_object_get(config, axis))
+        json_array_append_new(a->missing, json_string(axis));
+    json_decref(space);
+    return derive(a, err);
+}
+
+/* A condition that speaks of an axis the configuration leaves to the operator is the operator's to check: it fills in
+ * the axis and refuses by the same constraints. */
 static bool obey(allowance *a, const json_t *item, const char *key, spak_error *err) {
     const char *code = dsl_code(dsl_value(item, key));
-    if (!a->allowed || !code) return true;
+    if (!a->allowed || !code || speaks_of_missing(a, code)) return true;
     char where[512];
     loop_where(item, a->run->op->manifest, where, sizeof where);
     if (!loop_condition(a->run, code, where, a->env, &a->allowed, err)) return false;
@@ -175,14 +228,15 @@ static bool obey_rule(void *ctx, const json_t *rule, spak_error *err) {
 
 bool loop_allowed(const loop_run *run, const json_t *config, const json_t *problem, bool *allowed, json_t **reason,
                   spak_error *err) {
-    json_t *env = loop_expression_env(run, config, problem);
-    allowance a = {.run = run, .env = env, .allowed = true};
-    bool ok = true;
+    allowance a = {
+        .run = run, .env = loop_expression_env(run, config, problem), .missing = json_array(), .allowed = true};
+    bool ok = find_missing(&a, config, err);
     const json_t *constraint;
     for (size_t i = 0; ok && a.allowed && (constraint = dsl_block(run->manifest, "constraint", NULL, i)); i++)
         ok = obey(&a, constraint, "that", err);
     ok = ok && loop_each(run, "rule", obey_rule, &a, err);
-    json_decref(env);
+    json_decref(a.env);
+    json_decref(a.missing);
     *allowed = a.allowed;
     if (ok)
         *reason = a.reason;
