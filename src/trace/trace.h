@@ -58,9 +58,8 @@ void trace_close(trace_writer *writer);
 
 /* Runs argv, passes its output through, and appends a record for each line that starts with TRACE_MARKER (the rest of
  * the line is the record's JSON object with its "kind"). *exit_status is the program's, 128 + n when signal n ended it,
- * 127 when it could not be started. A marked line that is no valid
- * record is reported with its line number in the output and makes this fail after the program has ended; good records
- * around it are kept. */
+ * 127 when it could not be started. A marked line that is no valid record is reported with its line number in the
+ * output and makes this fail after the program has ended; good records around it are kept. */
 bool trace_collect(trace_writer *writer, char *const argv[], int *exit_status, spak_error *err);
 
 /* The lock file: one line "HEAD  RECORDS  PATH" for each archived trace, PATH relative to the lock file's folder.
