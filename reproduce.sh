@@ -121,11 +121,13 @@ show_progress() {
 }
 
 # Runs a package command as root; while another process holds the package manager's lock, tries again for five minutes.
+# apt's status lines come on a descriptor of their own (apt closes it to the scripts of packages, which need their
+# standard output), opened behind sudo, which passes on no more than three.
 patiently() {
     tries=0
     while :; do
         : >"$log"
-        { as_root "$@" 2>>"$log" </dev/null; echo "exit:$?"; } | show_progress && return 0
+        { as_root sh -c 'exec "$@" 3>&1' sh "$@" 2>>"$log" </dev/null; echo "exit:$?"; } | show_progress && return 0
         grep -q -e 'Could not get lock' -e 'lock was locked' -e 'Unable to lock' -e 'Unable to acquire' "$log" || return 1
         [ "$tries" = 0 ] && echo '      waiting for another package manager to finish (up to 5 minutes)'
         tries=$((tries + 1))
@@ -135,7 +137,7 @@ patiently() {
 }
 
 apt_get() {
-    patiently apt-get -y -q -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=1 -o Dpkg::Use-Pty=0 \
+    patiently apt-get -y -q -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=3 -o Dpkg::Use-Pty=0 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Acquire::Retries=2 "$@"
 }
 
