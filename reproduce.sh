@@ -199,7 +199,7 @@ get_missing() {
     fi
     # shellcheck disable=SC2086
     set -- $missing
-    step 2 "installing $# packages, with what they need $count (about $((1 + count / 120)) minutes)"
+    step 2 "installing $# packages, with what they need $count (about $((2 + count / 120)) minutes)"
     # A list of packages that is too old names files that the archive no longer has: read it anew, once.
     if ! install; then
         if [ -n "$fresh" ] || ! apt_get update || ! install; then explain; fi
