@@ -186,9 +186,13 @@ hold, with this system's package manager, then run the same command again:
 
 get_missing() {
     if ! command -v apt-get >/dev/null || ! may_install; then by_hand; fi
+    : >build/installing
     repair
     look # the repair may have brought all of it
-    [ -n "$missing" ] || return 0
+    if [ -z "$missing" ]; then
+        rm -f build/installing
+        return 0
+    fi
     count=$(plan)
     fresh=
     if [ "$count" = 0 ]; then
@@ -204,6 +208,7 @@ get_missing() {
     if ! install; then
         if [ -n "$fresh" ] || ! apt_get update || ! install; then explain; fi
     fi
+    rm -f build/installing
     look
     [ -z "$missing" ] || fail "installed, and still not found: $missing. Is PATH or PKG_CONFIG_PATH set in an odd way?"
 }
@@ -216,10 +221,8 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-case $goal in
-    install | test | reproduce) mkdir -p build || exit 1 ;;
-esac
-if [ -d build ] && command -v flock >/dev/null; then
+mkdir -p build || exit 1
+if command -v flock >/dev/null; then
     exec 9>build/lock
     flock -n 9 || {
         echo 'another run is at work in this folder: waiting for it to end'
@@ -229,7 +232,12 @@ fi
 
 step 1 'looking for what is missing (a second)'
 look
-if [ -n "$missing" ]; then get_missing 9>&-; else step 2 'nothing to install'; fi
+# The mark stays behind when an installation was cut off; then dpkg may want repair even with every tool in place.
+if [ -n "$missing" ] || [ -e build/installing ]; then
+    get_missing 9>&-
+else
+    step 2 'nothing to install'
+fi
 [ "$goal" = install ] && exit 0
 
 # With variables alone, the goal is still to be named.
