@@ -191,6 +191,7 @@ get_missing() {
     look # the repair may have brought all of it
     if [ -z "$missing" ]; then
         rm -f build/installing
+        step 2 'nothing more to install'
         return 0
     fi
     count=$(plan)
