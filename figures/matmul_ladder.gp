@@ -11,10 +11,10 @@ set xtics format '%.0f'
 # x ticks at the sizes that were measured, and a little room on both sides
 stats data using (column(col_size)) nooutput name 'x'
 set xrange [x_min / 1.15 : x_max * 1.15]
-# a flat set of lines still gets an axis that is worth reading: from a decade mark below to above the peer
+# and a little room below the slowest and above the peer
 stats data using (column(col_q1)) nooutput name 'low'
 stats data using (column(col_q3)) nooutput name 'high'
-set yrange [10 ** floor(log10(low_min)) : (high_max > 1 ? high_max : 1) * 1.6]
+set yrange [low_min / 1.7 : (high_max > 1 ? high_max : 1) * 1.5]
 set ytics add ('0.5' 0.5, '0.2' 0.2)
 
 label(i) = word(series_names, i)

@@ -4,7 +4,7 @@ if (kind eq 'svg') {
     set terminal svg size 760,430 dynamic enhanced font 'Helvetica,Arial,sans-serif,14' linewidth 1.4 background '#ffffff'
 }
 if (kind eq 'png') {
-    set terminal pngcairo size 1520,860 enhanced font 'sans,26' linewidth 2.8 background '#ffffff'
+    set terminal pngcairo size 1520,860 enhanced font 'sans,26' linewidth 2.8 pointscale 1.7 background '#ffffff'
 }
 if (kind eq 'pdf') {
     set terminal pdfcairo size 7.6in,4.3in enhanced font 'sans,13' linewidth 1.4 background '#ffffff'

@@ -341,6 +341,7 @@ bool rep_plot(const rep_place *place, const json_t *spec, bool *drawn, spak_erro
     if (script) spak_str_puts(&p.script, script);
     else spak_str_printf(&p.script, "figures/%s.gp", last ? last + 1 : p.name);
     bool good = prepare(&p, err) && draw(&p, drawn, err);
+    if (!good && drawn) *drawn = false;
     if (!good) spak_fail_context(err, "figure '%s'", p.name);
     json_decref(p.names);
     spak_str_free(&p.data);
