@@ -111,14 +111,17 @@ void rep_regions_free(rep_regions *regions);
 const char *rep_verdict_class(const char *verdict); /* "reproduced", "differs", ...: for style sheets */
 void rep_verdict_label(const json_t *row, spak_str *out); /* "REPRODUCED (here)" */
 /* The claims table as Markdown; links as in a page of the book when book is set, else as seen from OUT. */
-typedef enum rep_table_for { REP_FOR_OUT, REP_FOR_BOOK, REP_FOR_README } rep_table_for;
+typedef enum rep_table_for { REP_FOR_OUT, REP_FOR_BOOK, REP_FOR_README, REP_FOR_LATEX } rep_table_for;
 void rep_claims_markdown(const json_t *ledger, rep_table_for target, spak_str *out);
+/* Every claim at length, as Markdown with divisions: what was published, how it is evaluated, each verdict with its
+ * reason. */
+void rep_claims_page(const json_t *ledger, spak_str *out);
 
 /* --- html.c, tracepage.c: pages --- */
 
-/* A whole page: the template with $title$, $nav$, $toc$, $body$ and $class$ filled in, written to path. */
+/* A whole page: src/report/web/page.html with $title$, $class$, $nav$ and $body$ filled in, written to path. */
 bool rep_page_write(const rep_place *place, const char *path, const char *title, const char *page_class,
-                    const char *nav, const char *toc, const char *body, spak_error *err);
+                    const char *nav, const char *body, spak_error *err);
 bool rep_trace_page(const rep_place *place, rep_trace *trace, const char *nav, spak_error *err);
 
 /* Runs pandoc; adds the remedy to err when it is missing. */
