@@ -1,0 +1,103 @@
+/* What the tests of this part share: a project folder in a temporary place with a trace in it. */
+#ifndef SPAK_TESTS_REPORT_HELP_H
+#define SPAK_TESTS_REPORT_HELP_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/hash.h"
+#include "report/report.h"
+#include "trace/trace.h"
+
+static char root[128], out[160]; /* the project, and OUT */
+static rep_place place = {root, out};
+
+__attribute__((unused)) static const char *in(const char *base, const char *path) {
+    static char text[8][512];
+    static int next;
+    next = (next + 1) % 8;
+    snprintf(text[next], sizeof text[next], "%s/%s", base, path);
+    return text[next];
+}
+
+__attribute__((unused)) static void put(const char *path, const char *text) {
+    spak_error err = {0};
+    if (!spak_write_file(path, text, strlen(text), &err)) printf("Bail out! %s\n", err.message), exit(1);
+}
+
+__attribute__((unused)) static char *get(const char *path) {
+    spak_str text = {0};
+    spak_error err = {0};
+    if (!spak_read_file(path, &text, &err)) printf("# %s\n", err.message);
+    return text.data ? text.data : strdup("");
+}
+
+__attribute__((unused)) static bool same_file(const char *path, const char *golden) {
+    char *a = get(path), *b = get(golden);
+    bool same = strcmp(a, b) == 0;
+    if (!same && getenv("BLESS")) {
+        put(golden, a);
+        same = true;
+    }
+    if (!same) printf("# %s differs from %s:\n# ---\n%s\n# ---\n", path, golden, a);
+    free(a);
+    free(b);
+    return same;
+}
+
+__attribute__((unused)) static void make_place(const char *name) {
+    spak_json_init();
+    snprintf(root, sizeof root, "/tmp/spak-%s-%ld", name, (long)getpid());
+    snprintf(out, sizeof out, "%s/out", root);
+    spak_make_dirs(out, NULL);
+}
+
+__attribute__((unused)) static void remove_place(void) {
+    char command[256];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    if (!getenv("KEEP") && system(command)) printf("# could not remove %s\n", root);
+}
+
+/* A trace of `measures` measure records for the machine (`here` or an archived one), ended with status (NULL: never).
+ * Its one input is kernels/ladder.c below root. */
+__attribute__((unused)) static void make_trace(const char *name, const char *machine, int measures, const char *status) {
+    spak_error err = {0};
+    char path[512], hash[SPAK_SHA256_HEX + 1] = "";
+    bool here = !strcmp(machine, "here");
+    if (here) snprintf(path, sizeof path, "%s/traces/%s.jsonl", out, name);
+    else snprintf(path, sizeof path, "%s/data/traces/%s/%s.jsonl", root, machine, name);
+    if (!spak_exists(in(root, "kernels/ladder.c"))) put(in(root, "kernels/ladder.c"), "int ladder;\n");
+    spak_sha256_file(in(root, "kernels/ladder.c"), hash, &err);
+    unlink(path);
+    trace_writer *writer = NULL;
+    bool good = trace_open(path, &writer, NULL, &err) &&
+                trace_append(writer, "run",
+                             json_pack("{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s}],s:s,s:i}", "name", name, "profile",
+                                       "smoke", "started", "2026-11-21T07:00:00Z", "hw", "id",
+                                       here ? "amd-epyc-zen3-2c" : machine, "cpu", "AMD EPYC", "cores", 2, "inputs",
+                                       "path", "kernels/ladder.c", "sha256", hash, "binary_sha256",
+                                       "0000000000000000000000000000000000000000000000000000000000000000", "seed", 42),
+                             NULL, &err);
+    for (int i = 0; good && i < measures; i++) {
+        good = trace_append(writer, "measure",
+                            json_pack("{s:s,s:i,s:f,s:[f,f,f]}", "step", i % 2 ? "blocked" : "naive", "size", 512,
+                                      "gflops", 10.5 + i, "samples_ms", 1.5, 1.25, 1.75),
+                            NULL, &err);
+    }
+    if (good && status) good = trace_append(writer, "end", json_pack("{s:s}", "status", status), NULL, &err);
+    if (writer) trace_close(writer);
+    if (!good) printf("Bail out! %s\n", err.message), exit(1);
+}
+
+/* The text as JSON; the test ends when it is none. */
+__attribute__((unused)) static json_t *json(const char *text) {
+    json_t *value = NULL;
+    spak_error err = {0};
+    if (!spak_json_parse("test", text, strlen(text), &value, &err)) printf("Bail out! %s\n", err.message), exit(1);
+    return value;
+}
+
+#endif
