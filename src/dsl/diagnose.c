@@ -33,18 +33,19 @@ void dsl_report(dsl_doc *doc, dsl_severity severity, size_t start, size_t end, c
         doc->oom = true;
         return;
     }
-    doc->diagnostics[doc->diagnostic_count++] =
-        (dsl_diagnostic){.severity = severity, .offset = start, .length = end > start ? end - start : 0, .message = copy};
+    doc->diagnostics[doc->diagnostic_count++] = (dsl_diagnostic){
+        .severity = severity, .offset = start, .length = end > start ? end - start : 0, .message = copy};
 }
 
 /* --- names --- */
 
 static const char *const KINDS[] = {
-    "agent_loop", "artifact",  "baseline",     "build",      "claim",        "design_space", "dynamics",
-    "emit",       "engineering_loop", "fact",  "future_work", "guide",       "hardware",     "hint",
-    "infrastructure", "inherits", "invariant", "kernel",     "knowledge",    "model",        "objective",
-    "parameter",  "protocol",  "rule",         "state",      "system",       "ticket",       "trace_schema",
-    "tuning_space", "type",    "variant",
+    "agent_loop", "artifact", "baseline",         "build",        "claim",        "design_space",
+    "dynamics",   "emit",     "engineering_loop", "fact",         "future_work",  "guide",
+    "hardware",   "hint",     "infrastructure",   "inherits",     "invariant",    "kernel",
+    "knowledge",  "model",    "objective",        "parameter",    "protocol",     "rule",
+    "state",      "system",   "ticket",           "trace_schema", "tuning_space", "type",
+    "variant",
 };
 
 static int by_name(const void *key, const void *element) {
@@ -69,7 +70,7 @@ static void check_kind(dsl_doc *doc, const dsl_node *node) {
 typedef struct name_set {
     struct slot {
         uint32_t node, parent;
-    } *slots;
+    } * slots;
     uint32_t mask, used;
 } name_set;
 
@@ -204,7 +205,9 @@ const dsl_diagnostic *dsl_diagnostic_at(const dsl_doc *doc, size_t i) {
 size_t dsl_error_count(const dsl_doc *doc) { return doc->error_count; }
 
 /* One character of the source line as it can be shown: controls and bytes that are no text become '?'. */
-static void put_shown(spak_str *out, unsigned char c) { spak_str_putc(out, c < 0x20 || c == 0x7f ? (c == '\t' ? '\t' : '?') : (char)c); }
+static void put_shown(spak_str *out, unsigned char c) {
+    spak_str_putc(out, c < 0x20 || c == 0x7f ? (c == '\t' ? '\t' : '?') : (char)c);
+}
 
 void dsl_format_diagnostic(const dsl_doc *doc, const dsl_diagnostic *d, spak_str *out) {
     static const char *const severities[] = {"note", "warning", "error"};

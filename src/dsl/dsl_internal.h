@@ -116,11 +116,11 @@ typedef struct dsl_parser {
 } dsl_parser;
 
 /* lex.c */
-void dsl_lex_next(dsl_parser *p);                  /* moves on to the next significant token, keeping comments */
-void dsl_lex_extend(dsl_parser *p);                /* in value position a word may hold ':' - takes the rest of it */
-bool dsl_lex_front(dsl_parser *p);                 /* the current token is `---`: makes it a T_FRONT if it is one */
+void dsl_lex_next(dsl_parser *p);   /* moves on to the next significant token, keeping comments */
+void dsl_lex_extend(dsl_parser *p); /* in value position a word may hold ':' - takes the rest of it */
+bool dsl_lex_front(dsl_parser *p);  /* the current token is `---`: makes it a T_FRONT if it is one */
 bool dsl_is_word_byte(unsigned char c);
-bool dsl_is_blank(unsigned char c);                /* white space other than newline */
+bool dsl_is_blank(unsigned char c); /* white space other than newline */
 uint32_t dsl_word_end(const dsl_parser *p, uint32_t from);
 bool dsl_template_at(const char *text, uint32_t at, uint32_t *end);
 
@@ -132,8 +132,7 @@ uint32_t dsl_node_new(dsl_doc *doc, dsl_node_kind kind, uint32_t first);
 bool dsl_token_push(dsl_doc *doc, dsl_token token);
 
 /* diagnose.c */
-void dsl_report(dsl_doc *doc, dsl_severity severity, size_t start, size_t end, const char *fmt, ...)
-    SPAK_PRINTF(5, 6);
+void dsl_report(dsl_doc *doc, dsl_severity severity, size_t start, size_t end, const char *fmt, ...) SPAK_PRINTF(5, 6);
 bool dsl_check_names(dsl_doc *doc); /* unknown kinds, repeated names; false: out of memory */
 void dsl_locate_diagnostics(dsl_doc *doc);
 

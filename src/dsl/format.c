@@ -107,8 +107,9 @@ static void put_space(printer *f, uint32_t left, uint32_t right) {
     const dsl_token *last = f->out->len ? a : NULL;
     if (!last || !dsl_space_between(f->doc, left, right)) return;
     bool after_item = b->flags & F_ITEM && a->kind != T_LBRACE && a->kind != T_COMMA && !is_comment(a->kind);
-    bool wide = b->kind == T_COMMENT || (after_item && (!f->depth || !f->levels[f->depth - 1].body ||
-                                                        f->levels[f->depth - 1].indent != f->indent));
+    bool wide =
+        b->kind == T_COMMENT ||
+        (after_item && (!f->depth || !f->levels[f->depth - 1].body || f->levels[f->depth - 1].indent != f->indent));
     spak_str_puts(f->out, wide ? "  " : " ");
 }
 

@@ -15,17 +15,50 @@
 enum { C_WORD = 1, C_BLANK = 2, C_OP = 4, C_DONE = 8 /* may follow a closing quote */ };
 
 static const uint8_t class_of[256] = {
-    [0x00] = C_DONE,          [0x01 ... 0x08] = C_WORD, ['\t'] = C_BLANK | C_DONE, ['\n'] = C_DONE,
-    ['\v'] = C_BLANK | C_DONE, ['\f'] = C_BLANK | C_DONE, ['\r'] = C_BLANK | C_DONE, [0x0e ... 0x1f] = C_WORD,
-    [' '] = C_BLANK | C_DONE, ['!'] = C_OP,             ['"'] = C_DONE,            ['#'] = C_WORD | C_DONE,
-    ['$'] = C_WORD,           ['%'] = C_WORD,           ['&'] = C_WORD,            ['\''] = C_WORD,
-    ['('] = C_DONE,           [')'] = C_DONE,           ['*'] = C_WORD,            ['+'] = C_WORD,
-    [','] = C_DONE,           ['-'] = C_WORD,           ['.'] = C_WORD,            ['/'] = C_WORD | C_DONE,
-    ['0' ... '9'] = C_WORD,   [':'] = C_DONE,           [';'] = C_DONE,            ['<'] = C_OP,
-    ['='] = C_DONE,           ['>'] = C_OP,             ['?'] = C_WORD,            ['@'] = C_WORD,
-    ['A' ... 'Z'] = C_WORD,   ['['] = C_DONE,           ['\\'] = C_WORD,           [']'] = C_DONE,
-    ['^'] = C_WORD,           ['_'] = C_WORD,           ['`'] = C_DONE,            ['a' ... 'z'] = C_WORD,
-    ['{'] = C_DONE,           ['|'] = C_DONE,           ['}'] = C_DONE,            ['~'] = C_WORD,
+    [0x00] = C_DONE,
+    [0x01 ... 0x08] = C_WORD,
+    ['\t'] = C_BLANK | C_DONE,
+    ['\n'] = C_DONE,
+    ['\v'] = C_BLANK | C_DONE,
+    ['\f'] = C_BLANK | C_DONE,
+    ['\r'] = C_BLANK | C_DONE,
+    [0x0e ... 0x1f] = C_WORD,
+    [' '] = C_BLANK | C_DONE,
+    ['!'] = C_OP,
+    ['"'] = C_DONE,
+    ['#'] = C_WORD | C_DONE,
+    ['$'] = C_WORD,
+    ['%'] = C_WORD,
+    ['&'] = C_WORD,
+    ['\''] = C_WORD,
+    ['('] = C_DONE,
+    [')'] = C_DONE,
+    ['*'] = C_WORD,
+    ['+'] = C_WORD,
+    [','] = C_DONE,
+    ['-'] = C_WORD,
+    ['.'] = C_WORD,
+    ['/'] = C_WORD | C_DONE,
+    ['0' ... '9'] = C_WORD,
+    [':'] = C_DONE,
+    [';'] = C_DONE,
+    ['<'] = C_OP,
+    ['='] = C_DONE,
+    ['>'] = C_OP,
+    ['?'] = C_WORD,
+    ['@'] = C_WORD,
+    ['A' ... 'Z'] = C_WORD,
+    ['['] = C_DONE,
+    ['\\'] = C_WORD,
+    [']'] = C_DONE,
+    ['^'] = C_WORD,
+    ['_'] = C_WORD,
+    ['`'] = C_DONE,
+    ['a' ... 'z'] = C_WORD,
+    ['{'] = C_DONE,
+    ['|'] = C_DONE,
+    ['}'] = C_DONE,
+    ['~'] = C_WORD,
     [0x7f ... 0xff] = C_WORD,
 };
 
@@ -111,7 +144,8 @@ static void lex_string(dsl_parser *p, dsl_token *token) {
     uint32_t start = token->start, i = start + 1;
     token->kind = T_STRING;
     if (text[i] == '"' && text[i + 1] == '"' && lex_triple(p, token)) return;
-    while (i < p->len && text[i] != '"' && text[i] != '\n') i += text[i] == '\\' && text[i + 1] && text[i + 1] != '\n' ? 2 : 1;
+    while (i < p->len && text[i] != '"' && text[i] != '\n')
+        i += text[i] == '\\' && text[i + 1] && text[i + 1] != '\n' ? 2 : 1;
     uint32_t end;
     if (i == p->len || text[i] == '\n') {
         token->flags |= F_CUT;
@@ -176,9 +210,8 @@ static void lex_op(dsl_parser *p, dsl_token *token) {
 
 static void lex_token(dsl_parser *p, dsl_token *token) {
     static const uint8_t single[128] = {
-        ['{'] = T_LBRACE, ['}'] = T_RBRACE, ['['] = T_LBRACKET, [']'] = T_RBRACKET, ['('] = T_LPAREN,
-        [')'] = T_RPAREN, [':'] = T_COLON,  [','] = T_COMMA,    [';'] = T_COMMA,    ['|'] = T_PIPE,
-        ['='] = T_EQ,
+        ['{'] = T_LBRACE, ['}'] = T_RBRACE, ['['] = T_LBRACKET, [']'] = T_RBRACKET, ['('] = T_LPAREN, [')'] = T_RPAREN,
+        [':'] = T_COLON,  [','] = T_COMMA,  [';'] = T_COMMA,    ['|'] = T_PIPE,     ['='] = T_EQ,
     };
     const char *text = p->text;
     uint32_t at = token->start;

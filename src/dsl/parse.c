@@ -78,8 +78,8 @@ static start starts_item(const dsl_parser *p, uint32_t head, bool value_position
     bool cut = token->flags & F_CUT;
     if (cut) return START_NONE;
     if (text[i] == ':') {
-        bool one_word = value_position && token->kind == T_WORD && i == end && dsl_is_word_byte((unsigned char)text[i + 1]) &&
-                        !(text[i + 1] == '/' && text[i + 2] == '*');
+        bool one_word = value_position && token->kind == T_WORD && i == end &&
+                        dsl_is_word_byte((unsigned char)text[i + 1]) && !(text[i + 1] == '/' && text[i + 2] == '*');
         return one_word ? START_NONE : START_COLON;
     }
     if (text[i] == '=') return text[i + 1] == '=' || text[i + 1] == '>' ? START_NONE : START_ASSIGN;
@@ -102,7 +102,8 @@ static start starts_item(const dsl_parser *p, uint32_t head, bool value_position
 }
 
 static bool is_statement(const dsl_parser *p, uint32_t token) {
-    return token_at(p, token)->kind == T_WORD && (dsl_token_is(p->doc, token, "emit") || dsl_token_is(p->doc, token, "return"));
+    return token_at(p, token)->kind == T_WORD &&
+           (dsl_token_is(p->doc, token, "emit") || dsl_token_is(p->doc, token, "return"));
 }
 
 /* The current token begins another item, so that what came before it on the line ends here. */
@@ -119,7 +120,8 @@ static bool at_next_item(const dsl_parser *p, context where) {
 static bool is_opener(uint8_t kind) { return kind == T_LBRACE || kind == T_LBRACKET || kind == T_LPAREN; }
 static bool is_closer(uint8_t kind) { return kind == T_RBRACE || kind == T_RBRACKET || kind == T_RPAREN; }
 
-/* At an opener: false, with an error and everything up to the matching closer skipped, when it is one level too many. */
+/* At an opener: false, with an error and everything up to the matching closer skipped, when it is one level too many.
+ */
 static bool enter(dsl_parser *p) {
     if (p->depth < DSL_MAX_DEPTH) {
         p->depth++;
@@ -224,8 +226,9 @@ static uint32_t parse_list(dsl_parser *p) {
     while (p->kind != (parenthesis ? T_RPAREN : T_RBRACKET)) {
         if (list_is_cut(p, open)) {
             token_at(p, open)->flags &= (uint8_t)~F_OPEN;
-            error_at(p, open, parenthesis ? "this '(' is not closed; expected ')' before the next entry"
-                                          : "this '[' is not closed; expected ']' before the next entry");
+            error_at(p, open,
+                     parenthesis ? "this '(' is not closed; expected ')' before the next entry"
+                                 : "this '[' is not closed; expected ']' before the next entry");
             p->depth--;
             if (node) node_at(p, node)->last = last_token(p);
             return node;
@@ -374,8 +377,9 @@ static void take_body(dsl_parser *p, uint32_t node) {
 
 /* The value after `key:`. On the next line only what cannot be an item is taken for it. */
 static uint32_t parse_entry_value(dsl_parser *p, uint32_t key) {
-    bool missing = p->kind == T_WORD ? on_new_line(p) || starts_item(p, p->at, true) == START_COLON
-                                     : p->kind == T_STRING && on_new_line(p) && starts_item(p, p->at, false) != START_NONE;
+    bool missing = p->kind == T_WORD
+                       ? on_new_line(p) || starts_item(p, p->at, true) == START_COLON
+                       : p->kind == T_STRING && on_new_line(p) && starts_item(p, p->at, false) != START_NONE;
     if (p->kind == T_TEMPLATE && on_new_line(p)) missing = true;
     uint32_t value = missing ? 0 : parse_value(p, IN_ENTRY);
     if (!value) error_at(p, key, "this key has no value; expected one after it on its line");

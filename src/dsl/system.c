@@ -107,7 +107,9 @@ static bool load(loader *l, const char *path, int distance, const char *from, sp
         source *s = &l->files[i];
         if (strcmp(s->real, real)) continue;
         free(real);
-        if (s->open) return spak_fail(err, "%s: inherits '%s', which inherits it again: a cycle; remove one link", from, s->path);
+        if (s->open)
+            return spak_fail(err, "%s: inherits '%s', which inherits it again: a cycle; remove one link", from,
+                             s->path);
         if (distance < s->distance) s->distance = distance;
         return true;
     }
@@ -171,8 +173,7 @@ static bool put_result(loader *l, json_t *out) {
     bool ok = !json_object_set_new(out, "inherits", inherits) & !json_object_set_new(out, "knowledge", knowledge);
     json_t *name = json_object_get(own->system, "name");
     ok = ok && !json_object_set_new(out, "file", json_string(own->path)) &&
-         !json_object_set_new(out, "sha256", json_string(own->sha256)) &&
-         !json_object_set(out, "name", name) &&
+         !json_object_set_new(out, "sha256", json_string(own->sha256)) && !json_object_set(out, "name", name) &&
          !json_object_set(out, "front_matter", json_object_get(own->meaning, "front_matter")) &&
          !json_object_set(out, "body", json_object_get(own->system, "body"));
     for (int i = 0; ok && i < l->count; i++) {
@@ -192,8 +193,7 @@ bool dsl_load_system(const char *path, json_t **system, spak_error *err) {
     loader *l = spak_calloc(1, sizeof *l);
     if (!l) return spak_fail_oom(err);
     bool ok = load(l, path, 0, NULL, err);
-    if (ok && !l->files[0].system)
-        ok = spak_fail(err, "%s: holds no block `system name { ... }`", path);
+    if (ok && !l->files[0].system) ok = spak_fail(err, "%s: holds no block `system name { ... }`", path);
     if (ok) {
         sort_by_distance(l);
         json_t *out = json_object();
