@@ -185,7 +185,11 @@ hold, with this system's package manager, then run the same command again:
 }
 
 get_missing() {
-    if ! command -v apt-get >/dev/null || ! may_install; then by_hand; fi
+    if ! command -v apt-get >/dev/null || ! may_install; then
+        [ -n "$missing" ] && by_hand
+        step 2 'nothing to install'
+        return 0
+    fi
     : >build/installing
     repair
     look # the repair may have brought all of it
