@@ -46,13 +46,15 @@ endif
 COMPILE  = $(CC) $(DEFS) $(CPPFLAGS) $(DIALECT) $(CFLAGS) $(SANS) $(WARN)
 LINK     = $(CC) -pthread $(CFLAGS) $(SANS) $(LDFLAGS)
 
-# Kernels for one instruction set carry its name at the end of theirs; on other processors they compile to nothing.
+# Kernels are compiled for speed. Those for one instruction set carry its name at the end of theirs; on other processors
+# they compile to nothing.
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
-AVX2    := -O3 -mavx2 -mfma
-AVX512  := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+AVX2    := -mavx2 -mfma
+AVX512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 endif
-$(B)/obj/kernels/%_avx2.o:   ISA := $(AVX2)
-$(B)/obj/kernels/%_avx512.o: ISA := $(AVX512)
+$(B)/obj/kernels/%.o:        ISA := -O3
+$(B)/obj/kernels/%_avx2.o:   ISA := -O3 $(AVX2)
+$(B)/obj/kernels/%_avx512.o: ISA := -O3 $(AVX512)
 
 # --- sources ---
 SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
