@@ -66,7 +66,7 @@ RECIPES  := $(sort $(wildcard experiments/*.lua))
 PROSE    := $(sort $(wildcard chapters/*.md)) $(wildcard paper/paper.md)
 
 # A test is a C program or a shell script that prints TAP. Sanitizers judge the C programs only.
-PARTS    ?= $(filter-out long tap.h,$(notdir $(wildcard tests/*)))
+PARTS    ?= $(filter-out long tap.h tap.sh,$(notdir $(wildcard tests/*)))
 TESTS_OF  = $(patsubst %.c,$(B)/%.t,$(sort $(wildcard tests/$(1)/*.c tests/$(1)/*/*.c))) \
             $(if $(SAN),,$(sort $(wildcard tests/$(1)/*.t tests/$(1)/*/*.t)))
 QUICK    := $(foreach part,$(PARTS),$(call TESTS_OF,$(part)))
