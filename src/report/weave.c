@@ -201,7 +201,7 @@ static void put_inline(const weaving *w, const char *text, spak_str *out) {
             const char *end = strstr(text, "}}");
             char *inner = end ? spak_strndup(text + 2, (size_t)(end - text) - 2) : NULL;
             if (!inner) {
-                problem(w, "directive without", "}}", "close it on the same line");
+                problem(w, "directive without", "}}", "close it before the paragraph ends");
                 return;
             }
             put_directive(w, inner, out);
@@ -292,29 +292,55 @@ static void put_code(weaving *w, const char *name) {
     spak_str_puts(w->out, ":::::\n::::::\n\n");
 }
 
-static void put_figure(weaving *w, const char *name, const char *caption) {
+/* OUT/FOLDER/NAME.SUFFIX, or below it the first archived machine's: found becomes NAME or MACHINE/NAME. */
+static bool find_output(const weaving *w, const char *folder, const char *name, const char *suffix, spak_str *found) {
     spak_str path = {0};
-    spak_str_printf(&path, "%s/figures/%s.svg", w->book->place->out, name);
-    if (!rep_valid_name(name) || path.oom || !spak_exists(path.data)) {
+    bool there = false;
+    char **machines = NULL;
+    size_t count = 0;
+    if (!rep_valid_name(name)) return false;
+    spak_str_printf(&path, "%s/%s/%s.%s", w->book->place->out, folder, name, suffix);
+    spak_str_puts(found, name);
+    if (!path.oom && spak_exists(path.data)) there = true;
+    spak_str_clear(&path);
+    spak_str_printf(&path, "%s/%s", w->book->place->out, folder);
+    if (!there && !path.oom && spak_exists(path.data)) spak_list_dir(path.data, &machines, &count, NULL);
+    for (size_t i = 0; i < count && !there; i++) {
+        spak_str_clear(&path);
+        spak_str_printf(&path, "%s/%s/%s/%s.%s", w->book->place->out, folder, machines[i], name, suffix);
+        there = !path.oom && spak_exists(path.data);
+        if (!there) continue;
+        spak_str_clear(found);
+        spak_str_printf(found, "%s/%s", machines[i], name);
+    }
+    spak_names_free(machines, count);
+    spak_str_free(&path);
+    return there && !found->oom;
+}
+
+static void put_figure(weaving *w, const char *name, const char *caption) {
+    spak_str found = {0};
+    if (!find_output(w, "figures", name, "svg", &found)) {
         problem(w, "unknown figure", name, "the experiment's report has not drawn it");
     } else {
-        if (!w->latex && json_object_set_new(w->book->figures, name, json_true())) w->out->oom = true;
+        json_t *set = w->latex ? w->book->paper_figures : w->book->figures;
+        const char *slash = strrchr(found.data, '/');
+        if (json_object_set_new(set, found.data, json_true())) w->out->oom = true;
         spak_str_puts(w->out, "\n![");
         put_inline(w, caption, w->out);
-        if (w->latex) {
-            if (json_object_set_new(w->book->paper_figures, name, json_true())) w->out->oom = true;
-            spak_str_printf(w->out, "](figures/%s.pdf){width=100%%}\n\n", name);
-        } else {
-            spak_str_printf(w->out, " ([data](figures/%s.dat))](figures/%s.svg)\n\n", name, name);
-        }
+        if (slash) spak_str_printf(w->out, " (archived, %.*s)", (int)(slash - found.data), found.data);
+        if (w->latex) spak_str_printf(w->out, "](figures/%s.pdf){width=100%%}\n\n", found.data);
+        else spak_str_printf(w->out, " ([data](figures/%s.dat))](figures/%s.svg)\n\n", found.data, found.data);
     }
-    spak_str_free(&path);
+    spak_str_free(&found);
 }
 
 static void put_table(weaving *w, const char *name) {
-    spak_str path = {0}, text = {0};
-    spak_str_printf(&path, "%s/tables/%s.%s", w->book->place->out, name, w->latex ? "tex" : "md");
-    if (!rep_valid_name(name) || path.oom || !spak_exists(path.data) || !spak_read_file(path.data, &text, NULL)) {
+    spak_str found = {0}, path = {0}, text = {0};
+    const char *suffix = w->latex ? "tex" : "md";
+    bool there = find_output(w, "tables", name, suffix, &found);
+    spak_str_printf(&path, "%s/tables/%s.%s", w->book->place->out, spak_str_text(&found), suffix);
+    if (!there || path.oom || !spak_read_file(path.data, &text, NULL)) {
         problem(w, "unknown table", name, "the experiment's report has not written it");
     } else if (w->latex) {
         spak_str_printf(w->out, "\n```{=latex}\n%s```\n\n", spak_str_text(&text));
@@ -328,6 +354,7 @@ static void put_table(weaving *w, const char *name) {
         }
         spak_str_puts(w->out, ":::\n\n");
     }
+    spak_str_free(&found);
     spak_str_free(&path);
     spak_str_free(&text);
 }
@@ -378,21 +405,51 @@ static bool put_block(weaving *w, const char *line) {
 
 /* --- a file --- */
 
+/* True when a directive opens in text and does not close: it goes on in the next line. */
+static bool is_open(const char *text) {
+    const char *last = NULL;
+    for (const char *c = text; (c = strstr(c, "{{")); c += 2) last = c;
+    return last && !strstr(last, "}}") && !strchr(last, '`');
+}
+
+/* The text of line w->line, with those after it that a directive runs into; w->line ends at the last of them. */
+static const char *whole_line(weaving *w, spak_str *joined) {
+    const rep_lines *lines = &w->chapter->lines;
+    const char *text = lines->at[w->line - 1].text;
+    spak_str_clear(joined);
+    while (is_open(text) && w->line < lines->count && lines->at[w->line].kind == REP_TEXT) {
+        if (!joined->len) spak_str_puts(joined, text);
+        spak_str_printf(joined, " %s", lines->at[w->line].text + strspn(lines->at[w->line].text, " "));
+        w->line++;
+        text = spak_str_text(joined);
+    }
+    return text;
+}
+
+/* A first heading that only repeats the title of the front matter. */
+static bool repeats_title(const rep_chapter *chapter, const rep_line *line) {
+    bool front = chapter->lines.count > 0 && chapter->lines.at[0].kind == REP_FRONT;
+    return front && spak_starts_with(line->text, "# ") && !strcmp(line->text + 2, spak_str_text(&chapter->title));
+}
+
 static bool weave_for(rep_book *book, rep_chapter *chapter, bool latex, spak_str *out, spak_error *err) {
     weaving w = {book, chapter, latex, out, {0}, 0};
-    for (size_t i = 0; i < chapter->lines.count; i++) {
-        const rep_line *line = &chapter->lines.at[i];
-        w.line = i + 1;
-        bool prose = line->kind == REP_TEXT || line->kind == REP_HEADING || line->kind == REP_FRONT;
-        if (line->kind == REP_HEADING || line->kind == REP_FRONT) flush_prose(&w);
-        if (prose && line->kind == REP_TEXT && put_block(&w, line->text)) continue;
-        spak_str *to = line->kind == REP_HEADING || line->kind == REP_FRONT ? out : &w.prose;
-        if (prose) put_inline(&w, line->text, to);
-        else spak_str_puts(to, line->text);
+    spak_str joined = {0};
+    for (w.line = 1; w.line <= chapter->lines.count; w.line++) {
+        const rep_line *line = &chapter->lines.at[w.line - 1];
+        bool stands_alone = line->kind == REP_HEADING || line->kind == REP_FRONT;
+        if (stands_alone) flush_prose(&w);
+        if (line->kind == REP_HEADING && repeats_title(chapter, line)) continue;
+        const char *text = line->kind == REP_TEXT ? whole_line(&w, &joined) : line->text;
+        if (line->kind == REP_TEXT && put_block(&w, text)) continue;
+        spak_str *to = stands_alone ? out : &w.prose;
+        if (stands_alone || line->kind == REP_TEXT) put_inline(&w, text, to);
+        else spak_str_puts(to, text);
         spak_str_putc(to, '\n');
     }
     flush_prose(&w);
-    if (w.prose.oom) out->oom = true;
+    if (w.prose.oom || joined.oom) out->oom = true;
+    spak_str_free(&joined);
     spak_str_free(&w.prose);
     return spak_str_ok(out, err);
 }
