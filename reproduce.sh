@@ -121,11 +121,13 @@ show_progress() {
 }
 
 # Runs a package command as root; while another process holds the package manager's lock, tries again for five minutes.
+# apt's status lines come on a descriptor of their own (apt closes it to the scripts of packages, which need their
+# standard output), opened behind sudo, which passes on no more than three.
 patiently() {
     tries=0
     while :; do
         : >"$log"
-        { as_root "$@" 2>>"$log" </dev/null; echo "exit:$?"; } | show_progress && return 0
+        { as_root sh -c 'exec "$@" 3>&1' sh "$@" 2>>"$log" </dev/null; echo "exit:$?"; } | show_progress && return 0
         grep -q -e 'Could not get lock' -e 'lock was locked' -e 'Unable to lock' -e 'Unable to acquire' "$log" || return 1
         [ "$tries" = 0 ] && echo '      waiting for another package manager to finish (up to 5 minutes)'
         tries=$((tries + 1))
@@ -135,7 +137,7 @@ patiently() {
 }
 
 apt_get() {
-    patiently apt-get -y -q -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=1 -o Dpkg::Use-Pty=0 \
+    patiently apt-get -y -q -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=3 -o Dpkg::Use-Pty=0 \
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Acquire::Retries=2 "$@"
 }
 
@@ -183,10 +185,19 @@ hold, with this system's package manager, then run the same command again:
 }
 
 get_missing() {
-    if ! command -v apt-get >/dev/null || ! may_install; then by_hand; fi
+    if ! command -v apt-get >/dev/null || ! may_install; then
+        [ -n "$missing" ] && by_hand
+        step 2 'nothing to install'
+        return 0
+    fi
+    : >build/installing
     repair
     look # the repair may have brought all of it
-    [ -n "$missing" ] || return 0
+    if [ -z "$missing" ]; then
+        rm -f build/installing
+        step 2 'nothing more to install'
+        return 0
+    fi
     count=$(plan)
     fresh=
     if [ "$count" = 0 ]; then
@@ -197,11 +208,12 @@ get_missing() {
     fi
     # shellcheck disable=SC2086
     set -- $missing
-    step 2 "installing $# packages, with what they need $count (about $((1 + count / 120)) minutes)"
+    step 2 "installing $# packages, with what they need $count (about $((2 + count / 120)) minutes)"
     # A list of packages that is too old names files that the archive no longer has: read it anew, once.
     if ! install; then
         if [ -n "$fresh" ] || ! apt_get update || ! install; then explain; fi
     fi
+    rm -f build/installing
     look
     [ -z "$missing" ] || fail "installed, and still not found: $missing. Is PATH or PKG_CONFIG_PATH set in an odd way?"
 }
@@ -214,10 +226,8 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-case $goal in
-    install | test | reproduce) mkdir -p build || exit 1 ;;
-esac
-if [ -d build ] && command -v flock >/dev/null; then
+mkdir -p build || exit 1
+if command -v flock >/dev/null; then
     exec 9>build/lock
     flock -n 9 || {
         echo 'another run is at work in this folder: waiting for it to end'
@@ -227,7 +237,12 @@ fi
 
 step 1 'looking for what is missing (a second)'
 look
-if [ -n "$missing" ]; then get_missing 9>&-; else step 2 'nothing to install'; fi
+# The mark stays behind when an installation was cut off; then dpkg may want repair even with every tool in place.
+if [ -n "$missing" ] || [ -e build/installing ]; then
+    get_missing 9>&-
+else
+    step 2 'nothing to install'
+fi
 [ "$goal" = install ] && exit 0
 
 # With variables alone, the goal is still to be named.

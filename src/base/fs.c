@@ -25,14 +25,14 @@ bool spak_read_file(const char *path, spak_str *out, spak_error *err) {
     ssize_t got;
     while ((got = read(fd, buffer, sizeof buffer)) != 0) {
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0 || out->len + (size_t)got > MAX_FILE) break;
+        if (got < 0 || out->len + (size_t)got > MAX_FILE || out->oom) break;
         spak_str_append(out, buffer, (size_t)got);
     }
     int saved = errno;
     close(fd);
     errno = saved;
     if (got < 0) return spak_fail_errno(err, "%s: cannot read", path);
-    if (got > 0) return spak_fail(err, "%s: larger than 1 GiB, which no file of this project is", path);
+    if (got > 0 && !out->oom) return spak_fail(err, "%s: larger than 1 GiB, which no file of this project is", path);
     return spak_str_ok(out, err);
 }
 

@@ -53,9 +53,10 @@ float spak_philox_normal(uint64_t seed, uint64_t stream, uint64_t i) {
 
 void spak_philox_fill_uniform(float *x, size_t n, float lo, float hi, uint64_t seed, uint64_t stream) {
     uint32_t words[4];
+    float largest = hi > lo ? nextafterf(hi, lo) : lo; /* the sum below may round up to hi */
     for (size_t i = 0; i < n; i++) {
         if (i % 4 == 0) spak_philox(seed, stream, i / 4, words);
-        x[i] = lo + (hi - lo) * unit(words[i % 4]);
+        x[i] = fminf(lo + (hi - lo) * unit(words[i % 4]), largest);
     }
 }
 

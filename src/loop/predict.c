@@ -91,14 +91,26 @@ static bool is_trial(const json_t *record) {
            !strcmp(spak_json_str(record, "status", ""), "ok");
 }
 
-static bool take_side(const loop_run *run, const json_t *record, char *const parts[3], const char *where, sided *out,
-                      spak_error *err) {
-    json_t *env = loop_expression_env(run, json_object_get(record, "config"), json_object_get(record, "problem"));
+/* A trial without an axis (a naive product has no tile) is on neither side of a condition on that axis. */
+static bool speaks_past(const char *code, const json_t *space, const json_t *config) {
+    const char *axis;
+    json_t *values;
+    json_object_foreach((json_t *)space, axis,
+                        values) if (!json_object_get(config, axis) && loop_mentions(code, axis)) return true;
+    return false;
+}
+
+static bool take_side(const loop_run *run, const json_t *space, const json_t *record, char *const parts[3],
+                      const char *where, sided *out, spak_error *err) {
+    const json_t *config = json_object_get(record, "config");
     const char *metric = !strcmp(parts[0], "peer_ratio") ? "ratio" : parts[0];
+    json_t *env = loop_expression_env(run, config, json_object_get(record, "problem"));
     spak_str key = {0};
     *out = (sided){.metric = spak_json_num(record, metric, 0), .record = record};
-    bool ok = loop_condition(run, parts[1], where, env, &out->first, err) &&
-              loop_condition(run, parts[2], where, env, &out->second, err);
+    bool *sides[] = {&out->first, &out->second}, ok = true;
+    for (int i = 0; ok && i < 2; i++)
+        if (!speaks_past(parts[i + 1], space, config))
+            ok = loop_condition(run, parts[i + 1], where, env, sides[i], err);
     if (ok && (out->first || out->second)) ok = others_key(record, parts[1], parts[2], &key, err);
     out->key = key.data;
     json_decref(env);
@@ -136,11 +148,12 @@ bool loop_predicted_ratio(const loop_run *run, const char *code, const char *whe
     char *parts[3] = {0};
     size_t total = json_array_size(run->records), count = 0;
     sided *sides = spak_calloc(total + 1, sizeof *sides);
-    bool ok = sides ? split_ratio(code, where, parts, err) : spak_fail_oom(err);
+    json_t *space = NULL;
+    bool ok = (sides ? split_ratio(code, where, parts, err) : spak_fail_oom(err)) && loop_space(run, &space, err);
     for (size_t i = 0; ok && i < total; i++) {
         const json_t *record = json_array_get(run->records, i);
         if (!is_trial(record)) continue;
-        ok = take_side(run, record, parts, where, &sides[count], err);
+        ok = take_side(run, space, record, parts, where, &sides[count], err);
         if (ok && (sides[count].first || sides[count].second))
             count++;
         else
@@ -154,6 +167,7 @@ bool loop_predicted_ratio(const loop_run *run, const char *code, const char *whe
     }
     for (size_t i = 0; i < count; i++) spak_free(sides[i].key);
     for (int i = 0; i < 3; i++) spak_free(parts[i]);
+    json_decref(space);
     spak_free(quotients);
     spak_free(sides);
     return ok;

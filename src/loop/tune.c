@@ -144,6 +144,7 @@ bool loop_tune(loop_run *run, const char *label, const json_t *start, const json
     }
     spak_progress_begin(&s.bar, "tune", max_trials);
     bool ok = loop_trial(run, "measure", label, first, problem, options, &record, err);
+    s.trials = 1;
     if (ok && loop_merit(record) <= 0)
         ok = spak_fail(err, "tune %s: the starting configuration is %s (%s); give another start", label,
                        spak_json_str(record, "status", "not ok"), spak_json_str(record, "reason", "no reason given"));

@@ -14,6 +14,7 @@
  * thousands of expressions. */
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,7 +314,10 @@ static bool run(lua_box *box, job *j, spak_error *err) {
     lua_pushlightuserdata(L, j);
     int status = lua_pcall(L, 1, 1, 0);
     if (box->now.alloc_shift == EXPR_ALLOC_SHIFT) outer.left -= j->budget.left - box->now.left;
-    if (status != LUA_OK) box_describe(box, status, err);
+    if (status != LUA_OK) {
+        snprintf(box->where, sizeof box->where, "the expression");
+        box_describe(box, status, err);
+    }
     bool inner_only = (box->tripped == BOX_INSTRUCTIONS && outer.left > 0) || box->tripped == BOX_HEAP ||
                       (box->tripped == BOX_MEMORY && j->budget.ceiling < outer.ceiling);
     if (inner_only) box_forgive(box);

@@ -230,19 +230,20 @@ static int safe_setmetatable(lua_State *L) {
 static const char loaded_tag;
 
 /* "lib.stats" -> "lib/stats"; names of a-z, 0-9, _ with single dots between them cannot leave the folder. */
-static bool module_path(const char *name, char path[256]) {
-    size_t n = strlen(name);
+static bool module_path(const char *name, size_t n, char path[256]) {
     if (n == 0 || n >= 250 || name[0] == '.' || name[n - 1] == '.' || strstr(name, "..")) return false;
-    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.") != n) return false;
+    if (strlen(name) != n || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.") != n) return false;
     for (size_t i = 0; i <= n; i++) path[i] = name[i] == '.' ? '/' : name[i];
     return true;
 }
 
 /* Finds the file of a module and sees that no link leads out of the root. */
-static void find_module(lua_State *L, const char *name, char real[BOX_PATH]) {
+static void find_module(lua_State *L, char real[BOX_PATH]) {
     lua_box *box = box_of(L);
+    size_t len;
+    const char *name = lua_tolstring(L, 1, &len);
     char relative[256], joined[BOX_PATH + 300], root[BOX_PATH];
-    if (!module_path(name, relative))
+    if (!module_path(name, len, relative))
         luaL_error(L, "require: '%s' is no module name; use names of a-z, 0-9 and _ with dots between them", name);
     if (!box->require_root[0]) luaL_error(L, "require: no folder to load modules from was set for this program");
     snprintf(joined, sizeof joined, "%s/%s.lua", box->require_root, relative);
@@ -264,7 +265,7 @@ static int safe_require(lua_State *L) {
         if (lua_is_null(L, -1)) return luaL_error(L, "require: '%s' is being loaded; modules require each other", name);
         return 1;
     }
-    find_module(L, name, path);
+    find_module(L, path);
     spak_error why;
     spak_str text = {0};
     bool good = spak_read_file(path, &text, &why);

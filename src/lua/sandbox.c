@@ -249,7 +249,17 @@ bool lua_box_run_file(lua_box *box, const char *path, spak_error *err) {
 
 /* --- the box --- */
 
+/* lauxlib makes the metatable of its big buffers on first use, and one left half made by a failed allocation breaks
+ * every later use; so it is made here, where a failure costs the whole box. */
+static void make_buffer_metatable(lua_State *L) {
+    luaL_Buffer buffer;
+    luaL_buffinitsize(L, &buffer, LUAL_BUFFERSIZE + 1);
+    luaL_pushresult(&buffer);
+    lua_pop(L, 1);
+}
+
 static int build(lua_State *L) {
+    make_buffer_metatable(L);
     lua_convert_open(L);
     box_open_library(L);
     box_open_expressions(L);

@@ -95,6 +95,11 @@ bool rep_ledger_print(const json_t *ledger, const char *only, bool colour, spak_
  * fails when it is out of date. Takes a ledger of archived evidence only. */
 bool rep_ledger_readme(const json_t *ledger, const char *readme, bool check, spak_error *err);
 
+/* --- status --- */
+
+/* The machine, the tools, each trace made here or archived and whether it is still good evidence, as text. */
+bool rep_status(const rep_place *place, spak_str *out, spak_error *err);
+
 /* --- the book --- */
 
 typedef struct rep_problems { /* what is wrong, all of it: one "file:line: message" a line */

@@ -171,7 +171,7 @@ static bool check_line(lock_check *check, size_t line_no, const char *line, spak
     if (!*line || *line == '#') return true;
     if (!parse_pin(line, &want))
         return spak_fail(err,
-                         "%s:%zu: expected \"HEAD  RECORDS  PATH\" with a path below this folder, found '%.60s'; "
+                         "%s:%zu: expected \"HEAD  RECORDS  PATH\" with a path below this folder, found '%.120s'; "
                          "write the lock anew with `spak trace lock`",
                          check->lock_path, line_no, line);
     if (check->last_path && strcmp(check->last_path, want.path) >= 0)

@@ -40,7 +40,8 @@ bool trace_verify(const char *path, trace_status *status, spak_error *err);
 typedef struct trace_writer trace_writer;
 
 /* Opens for appending: makes the file (and folders) when absent, takes an exclusive lock (a second writer gets an error
- * that names the holder's process id), verifies the chain and cuts off a torn tail (status->torn_bytes says so). */
+ * that names the holder's process id, also within one process), verifies the chain and cuts off a torn tail
+ * (status->torn_bytes says so). */
 bool trace_open(const char *path, trace_writer **writer, trace_status *status, spak_error *err);
 
 /* Appends one record and syncs it to disk. body: an object without kind/seq/prev; its reference is stolen, also on
@@ -56,13 +57,15 @@ const char *trace_path(const trace_writer *writer);
 void trace_close(trace_writer *writer);
 
 /* Runs argv, passes its output through, and appends a record for each line that starts with TRACE_MARKER (the rest of
- * the line is the record's JSON object with its "kind"). *exit_status is the program's. A marked line that is no valid
- * record is reported with its line number in the output and makes this fail after the program has ended; good records
- * around it are kept. */
+ * the line is the record's JSON object with its "kind"). *exit_status is the program's, 128 + n when signal n ended it,
+ * 127 when it could not be started. A marked line that is no valid record is reported with its line number in the
+ * output and makes this fail after the program has ended; good records around it are kept. */
 bool trace_collect(trace_writer *writer, char *const argv[], int *exit_status, spak_error *err);
 
 /* The lock file: one line "HEAD  RECORDS  PATH" for each archived trace, PATH relative to the lock file's folder.
- * Check: every listed trace verifies and ends in the pinned head, and every *.jsonl[.gz] below the folder is listed. */
+ * Check: every listed trace verifies and ends in the pinned head, and every *.jsonl[.gz] below the folder is listed;
+ * *traces (may be NULL) is their number. Write: refuses a damaged or torn trace, and leaves an unchanged lock file
+ * alone. */
 bool trace_lock_check(const char *lock_path, size_t *traces, spak_error *err);
 bool trace_lock_write(const char *lock_path, spak_error *err);
 

@@ -1,6 +1,6 @@
 /* plan, guide, gate and ticket: what goes through, and every way in which it must not. */
-#include "tests/loop/toy.h"
-#include "tests/tap.h"
+#include "toy.h"
+#include "../tap.h"
 
 static void edit_file(const char *path, const char *from, const char *to) {
     spak_str text = {0}, next = {0};

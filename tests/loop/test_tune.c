@@ -1,6 +1,6 @@
 /* tune, predictions and crystallise on an operator whose every outcome is known. */
-#include "tests/loop/toy.h"
-#include "tests/tap.h"
+#include "toy.h"
+#include "../tap.h"
 
 static void open_gated(toy *t, const char *system_text) {
     spak_error err = {0};
