@@ -1,7 +1,7 @@
 # The look that all figures share. Called before a figure's own script, with `kind` (svg, png, pdf) and `out` set.
 # Colours: Okabe and Ito's palette, told apart by the colour-blind and in print; the order is a figure's line order.
 if (kind eq 'svg') {
-    set terminal svg size 760,430 dynamic enhanced font 'Helvetica,Arial,sans-serif,14' linewidth 1.4 background '#ffffff'
+    set terminal svg size 720,450 dynamic enhanced font 'Helvetica,Arial,sans-serif,16' linewidth 1.5 background '#ffffff'
 }
 if (kind eq 'png') {
     set terminal pngcairo size 1520,860 enhanced font 'sans,26' linewidth 2.8 pointscale 1.7 background '#ffffff'

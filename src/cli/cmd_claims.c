@@ -13,8 +13,10 @@
 static const char usage[] =
     "usage: spak claims [--out DIR] [--summary | --claim ID]\n"
     "       spak claims --readme README.md [--check]\n\n"
-    "Gives a verdict on every claim of dsl/claims.dsl from the values that reports left in DIR (default: out), and writes\n"
-    "DIR/verdicts.json and DIR/verdicts.md. A claim that differs is a result: the exit status is 1 only when the ledger\n"
+    "Gives a verdict on every claim of dsl/claims.dsl from the values that reports left in DIR (default: out), and "
+    "writes\n"
+    "DIR/verdicts.json and DIR/verdicts.md. A claim that differs is a result: the exit status is 1 only when the "
+    "ledger\n"
     "cannot be computed.\n"
     "--summary  prints every claim that was evaluated, and where the results are\n"
     "--claim    prints one claim with its reasons and trace records\n"
@@ -42,12 +44,14 @@ static bool ledger_for(const char *out, bool archived_only, json_t **ledger, spa
 static int tell_errors(const json_t *ledger) {
     size_t i;
     json_t *text;
-    json_array_foreach(json_object_get(ledger, "errors"), i, text) fprintf(stderr, "spak: error: %s\n", json_string_value(text));
+    json_array_foreach(json_object_get(ledger, "errors"), i, text)
+        fprintf(stderr, "spak: error: %s\n", json_string_value(text));
     return json_array_size(json_object_get(ledger, "errors")) ? CLI_FAILED : CLI_OK;
 }
 
 static void tell_files(const char *out) {
-    static const char *const files[] = {"verdicts.md", "book/index.html", "paper/paper.tex", "figures", "tables", "traces"};
+    static const char *const files[] = {"verdicts.md", "book/index.html", "paper/paper.tex",
+                                        "figures",     "tables",          "traces"};
     bool any = false;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         spak_str path = {0};
@@ -109,7 +113,8 @@ static bool report_archived(const char *out, spak_error *err) {
         if (spak_ends_with(names[i], ".lua")) {
             spak_str_append(&name, names[i], strlen(names[i]) - strlen(".lua"));
             spak_str_printf(&path, "experiments/%s", names[i]);
-            lua_recipe_options recipe = {.recipe = spak_str_text(&path), .profile = "smoke", .out_dir = out, .report_only = true};
+            lua_recipe_options recipe = {
+                .recipe = spak_str_text(&path), .profile = "smoke", .out_dir = out, .report_only = true};
             good = spak_str_ok(&name, err) && spak_str_ok(&path, err);
             if (good && is_archived(name.data)) good = lua_recipe_run(&recipe, err);
         }
@@ -156,12 +161,18 @@ int cli_claims(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout), CLI_OK;
-        if (!strcmp(argv[i], "--summary")) o.summary = true;
-        else if (!strcmp(argv[i], "--check")) o.check = true;
-        else if (!strcmp(argv[i], "--out") && more) o.out = argv[++i];
-        else if (!strcmp(argv[i], "--claim") && more) o.claim = argv[++i];
-        else if (!strcmp(argv[i], "--readme") && more) o.readme = argv[++i];
-        else return cli_usage(usage);
+        if (!strcmp(argv[i], "--summary"))
+            o.summary = true;
+        else if (!strcmp(argv[i], "--check"))
+            o.check = true;
+        else if (!strcmp(argv[i], "--out") && more)
+            o.out = argv[++i];
+        else if (!strcmp(argv[i], "--claim") && more)
+            o.claim = argv[++i];
+        else if (!strcmp(argv[i], "--readme") && more)
+            o.readme = argv[++i];
+        else
+            return cli_usage(usage);
     }
     if ((o.check && !o.readme) || (o.readme && (o.claim || o.summary))) return cli_usage(usage);
     return o.readme ? readme(&o) : claims(&o);

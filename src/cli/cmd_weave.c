@@ -1,4 +1,5 @@
-/* spak weave FILE...: chapters and paper with code, values, figures and verdicts pulled in; or --check-numbers alone. */
+/* spak weave FILE...: chapters and paper with code, values, figures and verdicts pulled in; or --check-numbers alone.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,9 +11,11 @@
 static const char usage[] =
     "usage: spak weave [--out DIR] [--partial] FILE.md...\n"
     "       spak weave --check-numbers FILE.md...\n\n"
-    "Weaves chapters to DIR/book/*.html (and what lies in a folder `paper` to DIR/paper/*.tex as well), with the regions\n"
+    "Weaves chapters to DIR/book/*.html (and what lies in a folder `paper` to DIR/paper/*.tex as well), with the "
+    "regions\n"
     "of the real sources, the values, figures and tables that reports left in DIR, and the verdicts of `spak claims`.\n"
-    "Nothing is written when a region, value, figure, table or claim is unknown, a region is used by no chapter or does\n"
+    "Nothing is written when a region, value, figure, table or claim is unknown, a region is used by no chapter or "
+    "does\n"
     "not fit, or a number was typed by hand; each such place is listed.\n"
     "--partial        these are not all chapters: do not look for regions that none uses\n"
     "--check-numbers  only look for numbers typed by hand, also in README.md\n";
@@ -35,8 +38,10 @@ static int weave(const char *out, char *const files[], size_t count, bool partia
     spak_error err = {0};
     size_t escapes = 0;
     int status = CLI_OK;
-    if (numbers_only) status = check_numbers(files, count, &problems, &escapes, &err);
-    else if (!rep_weave(&place, files, count, &options, &problems, &escapes, &err)) status = CLI_FAILED;
+    if (numbers_only)
+        status = check_numbers(files, count, &problems, &escapes, &err);
+    else if (!rep_weave(&place, files, count, &options, &problems, &escapes, &err))
+        status = CLI_FAILED;
     fputs(spak_str_text(&problems.text), stderr);
     if (status != CLI_OK && !numbers_only) cli_error(&err);
     if (status == CLI_OK && !numbers_only) printf("woven: %s/book/index.html, %zu page(s)\n", out, count);
@@ -51,11 +56,16 @@ int cli_weave(int argc, char **argv) {
     int files = 0; /* argv[1..files]: the files, moved to the front */
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout), CLI_OK;
-        if (!strcmp(argv[i], "--partial")) partial = true;
-        else if (!strcmp(argv[i], "--check-numbers")) numbers_only = true;
-        else if (!strcmp(argv[i], "--out") && i + 1 < argc) out = argv[++i];
-        else if (argv[i][0] == '-') return cli_usage(usage);
-        else argv[++files] = argv[i];
+        if (!strcmp(argv[i], "--partial"))
+            partial = true;
+        else if (!strcmp(argv[i], "--check-numbers"))
+            numbers_only = true;
+        else if (!strcmp(argv[i], "--out") && i + 1 < argc)
+            out = argv[++i];
+        else if (argv[i][0] == '-')
+            return cli_usage(usage);
+        else
+            argv[++files] = argv[i];
     }
     if (files == 0) return cli_usage(usage);
     return weave(out, argv + 1, (size_t)files, partial, numbers_only);

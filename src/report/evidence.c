@@ -110,10 +110,14 @@ static bool load(const rep_place *place, rep_trace *trace, spak_error *err) {
     bool ended = !strcmp(spak_json_str(last, "kind", ""), "end");
     trace->changed = ended && !strcmp(status, "inputs_changed");
     trace->complete = ended && !strcmp(status, "complete") && trace->status.torn_bytes == 0;
-    if (strcmp(spak_json_str(first, "kind", ""), "run") != 0) set_why(trace, "the trace does not begin with a run record");
-    else if (trace->status.torn_bytes) set_why(trace, "the trace ends in a truncated line");
-    else if (!ended) set_why(trace, "the run did not finish: its trace has no end record");
-    else if (!trace->complete && !trace->changed) set_why(trace, "the run ended without status complete");
+    if (strcmp(spak_json_str(first, "kind", ""), "run") != 0)
+        set_why(trace, "the trace does not begin with a run record");
+    else if (trace->status.torn_bytes)
+        set_why(trace, "the trace ends in a truncated line");
+    else if (!ended)
+        set_why(trace, "the run did not finish: its trace has no end record");
+    else if (!trace->complete && !trace->changed)
+        set_why(trace, "the run ended without status complete");
     return find_stale(place, trace, err);
 }
 
@@ -199,9 +203,9 @@ static bool list_folder(const char *dir, const char *machine, json_t *list, spak
             } else if (pass == 0 && is_file) {
                 json_t *file = NULL;
                 good = spak_json_load(path.data, &file, err);
-                if (good && json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:o}", "name",
-                                                                  spak_json_str(file, "name", names[i]), "machine",
-                                                                  machine, "path", path.data, "file", file))) {
+                if (good && json_array_append_new(
+                                list, json_pack("{s:s,s:s,s:s,s:o}", "name", spak_json_str(file, "name", names[i]),
+                                                "machine", machine, "path", path.data, "file", file))) {
                     good = spak_fail_oom(err);
                 }
             } else if (pass == 1 && !is_file && !strcmp(machine, "here") && rep_valid_name(names[i]) &&

@@ -1,6 +1,6 @@
-/* The book's pages. pandoc turns each woven chapter into HTML (MathML, highlighted code); the pages around it (contents,
- * claims, traces) are written here, and all wear the same frame, src/report/web/page.html. Everything a page needs lies
- * in OUT/book, so that the folder can be copied anywhere. */
+/* The book's pages. pandoc turns each woven chapter into HTML (MathML, highlighted code); the pages around it
+ * (contents, claims, traces) are written here, and all wear the same frame, src/report/web/page.html. Everything a page
+ * needs lies in OUT/book, so that the folder can be copied anywhere. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +15,8 @@ bool rep_pandoc(char *const argv[], spak_error *err) {
     bool good = rep_spawn(argv, &found, &status, &out, &said, err);
     if (good && !found) good = spak_fail(err, "pandoc is not installed; type: apt-get install pandoc");
     if (good && (status || said.len))
-        good = spak_fail(err, "pandoc %s (exit status %d): %s", status ? "failed" : "warned", status, spak_str_text(&said));
+        good = spak_fail(err, "pandoc %s (exit status %d): %s", status ? "failed" : "warned", status,
+                         spak_str_text(&said));
     spak_str_free(&out);
     spak_str_free(&said);
     return good;
@@ -36,11 +37,16 @@ bool rep_page_write(const rep_place *place, const char *path, const char *title,
     spak_str frame = {0}, page = {0};
     bool good = read_web(place, "page.html", &frame, err);
     for (const char *c = spak_str_text(&frame); good && *c;) {
-        if (spak_starts_with(c, "$title$")) rep_html(&page, title), c += strlen("$title$");
-        else if (spak_starts_with(c, "$class$")) spak_str_puts(&page, page_class), c += strlen("$class$");
-        else if (spak_starts_with(c, "$nav$")) spak_str_puts(&page, nav), c += strlen("$nav$");
-        else if (spak_starts_with(c, "$body$")) spak_str_puts(&page, body), c += strlen("$body$");
-        else spak_str_putc(&page, *c++);
+        if (spak_starts_with(c, "$title$"))
+            rep_html(&page, title), c += strlen("$title$");
+        else if (spak_starts_with(c, "$class$"))
+            spak_str_puts(&page, page_class), c += strlen("$class$");
+        else if (spak_starts_with(c, "$nav$"))
+            spak_str_puts(&page, nav), c += strlen("$nav$");
+        else if (spak_starts_with(c, "$body$"))
+            spak_str_puts(&page, body), c += strlen("$body$");
+        else
+            spak_str_putc(&page, *c++);
     }
     good = good && spak_str_ok(&page, err) && spak_write_if_changed(path, page.data, page.len, err);
     spak_str_free(&frame);
@@ -108,9 +114,24 @@ static bool to_html(const rep_book *book, const char *name, const spak_str *mark
     spak_str_printf(&template_flag, "--template=%s", spak_str_text(&style));
     good = good && spak_str_ok(&template_flag, err);
     if (good) {
-        char *argv[] = {"pandoc",   "-f",   "markdown-implicit_figures+implicit_figures", "-t", "html5", "-s", "--mathml",
-                        "--highlight-style=tango", "--wrap=preserve", template_flag.data, "--metadata=pagetitle:-",
-                        "-o", target.data, source.data, contents ? "--toc" : NULL, "--toc-depth=2", NULL};
+        char *argv[] = {"pandoc",
+                        "-f",
+                        "markdown",
+                        "-t",
+                        "html5",
+                        "-s",
+                        "--mathml",
+                        "--highlight-style=tango",
+                        "--wrap=preserve",
+                        "--columns=10000",
+                        template_flag.data,
+                        "--metadata=pagetitle:-",
+                        "-o",
+                        target.data,
+                        source.data,
+                        contents ? "--toc" : NULL,
+                        "--toc-depth=2",
+                        NULL};
         good = rep_pandoc(argv, err) && spak_read_file(target.data, body, err);
         unlink(target.data);
     }
@@ -143,10 +164,29 @@ static bool write_latex(const rep_book *book, const rep_chapter *chapter, spak_e
                 spak_write_if_changed(source.data, spak_str_text(&chapter->latex), chapter->latex.len, err);
     if (good) {
         /* \spaktrace{NUMBER}{RECORD} prints the number; redefine it to see where each one comes from. */
-        char *argv[] = {"pandoc", "-f", "markdown", "-t", "latex", "-s", "--highlight-style=tango", "-V",
-                        "documentclass=article", "-V", "geometry=margin=1in", "-V", "colorlinks=true", "-V",
-                        "tables=true", "-V", "graphics=true", "-V",
-                        "header-includes=\\newcommand{\\spaktrace}[2]{#1}", "-o", target.data, source.data, NULL};
+        char *argv[] = {"pandoc",
+                        "-f",
+                        "markdown",
+                        "-t",
+                        "latex",
+                        "-s",
+                        "--highlight-style=tango",
+                        "-V",
+                        "documentclass=article",
+                        "-V",
+                        "geometry=margin=1in",
+                        "-V",
+                        "colorlinks=true",
+                        "-V",
+                        "tables=true",
+                        "-V",
+                        "graphics=true",
+                        "-V",
+                        "header-includes=\\newcommand{\\spaktrace}[2]{#1}",
+                        "-o",
+                        target.data,
+                        source.data,
+                        NULL};
         good = rep_pandoc(argv, err);
     }
     spak_str_free(&source);
@@ -160,9 +200,10 @@ static bool write_claims(const rep_book *book, spak_error *err) {
     spak_str_puts(&markdown, "---\ntitle: Claims and verdicts\n---\n\n");
     rep_claims_page(book->ledger, &markdown);
     navigation(book, -1, &nav);
-    bool good = spak_str_ok(&markdown, err) && spak_str_ok(&nav, err) &&
-                to_html(book, "claims", &markdown, false, &body, err) && book_path(book, &path, "claims", ".html", err) &&
-                rep_page_write(book->place, path.data, "Claims and verdicts", "claims", nav.data, spak_str_text(&body), err);
+    bool good =
+        spak_str_ok(&markdown, err) && spak_str_ok(&nav, err) &&
+        to_html(book, "claims", &markdown, false, &body, err) && book_path(book, &path, "claims", ".html", err) &&
+        rep_page_write(book->place, path.data, "Claims and verdicts", "claims", nav.data, spak_str_text(&body), err);
     spak_str *all[] = {&markdown, &body, &nav, &path};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) spak_str_free(all[i]);
     return good;
@@ -174,7 +215,8 @@ static bool collect_traces(rep_book *book, spak_error *err) {
     json_t *item, *claim, *row, *ref;
     rep_trace *trace = NULL;
     json_array_foreach(book->values, i, item) {
-        if (!rep_traces_get(&book->traces, spak_json_str(item, "name", ""), spak_json_str(item, "machine", ""), &trace, err))
+        if (!rep_traces_get(&book->traces, spak_json_str(item, "name", ""), spak_json_str(item, "machine", ""), &trace,
+                            err))
             return false;
         const char *key;
         json_t *value;
@@ -204,7 +246,8 @@ static bool write_traces(rep_book *book, spak_error *err) {
     spak_str nav = {0};
     navigation(book, -1, &nav);
     bool good = spak_str_ok(&nav, err) && collect_traces(book, err);
-    for (size_t i = 0; good && i < book->traces.count; i++) good = rep_trace_page(book->place, book->traces.items[i], nav.data, err);
+    for (size_t i = 0; good && i < book->traces.count; i++)
+        good = rep_trace_page(book->place, book->traces.items[i], nav.data, err);
     spak_str_free(&nav);
     return good;
 }
@@ -236,7 +279,8 @@ static void index_claims(const rep_book *book, spak_str *body) {
     const char *verdict;
     json_t *count;
     if (!book->ledger) return;
-    spak_str_puts(body, "<h2>Claims</h2>\n<ul class=\"contents\"><li><a href=\"claims.html\">Claims and verdicts</a><p>");
+    spak_str_puts(body,
+                  "<h2>Claims</h2>\n<ul class=\"contents\"><li><a href=\"claims.html\">Claims and verdicts</a><p>");
     json_object_foreach(json_object_get(book->ledger, "counts"), verdict, count) {
         if (json_integer_value(count) > 0)
             spak_str_printf(body, "<span class=\"badge %s\">%lld %s</span> ", rep_verdict_class(verdict),
@@ -247,7 +291,9 @@ static void index_claims(const rep_book *book, spak_str *body) {
 
 static void index_traces(const rep_book *book, spak_str *body) {
     if (!book->traces.count) return;
-    spak_str_puts(body, "<h2>Traces</h2>\n<p>Every number in these pages leads to its record in one of them.</p>\n<ul class=\"contents\">\n");
+    spak_str_puts(body,
+                  "<h2>Traces</h2>\n<p>Every number in these pages leads to its record in one of them.</p>\n<ul "
+                  "class=\"contents\">\n");
     for (size_t i = 0; i < book->traces.count; i++) {
         const rep_trace *trace = book->traces.items[i];
         spak_str_puts(body, "<li><a href=\"");
@@ -261,8 +307,9 @@ static void index_traces(const rep_book *book, spak_str *body) {
 
 static bool write_index(const rep_book *book, spak_error *err) {
     spak_str body = {0}, nav = {0}, path = {0};
-    spak_str_puts(&body, "<header><h1>SPAK</h1><p class=\"subtitle\">GPU kernel engineering as a literate, reproducible "
-                         "artifact: each number leads to the trace it came from.</p></header>\n");
+    spak_str_puts(&body,
+                  "<header><h1>SPAK</h1><p class=\"subtitle\">GPU kernel engineering as a literate, reproducible "
+                  "artifact: each number leads to the trace it came from.</p></header>\n");
     index_chapters(book, true, "Paper", &body);
     index_chapters(book, false, "Chapters", &body);
     index_claims(book, &body);

@@ -8,8 +8,8 @@
 
 /* --- process.c: other programs --- */
 
-/* Runs argv (found through PATH) with an empty standard input and collects what it prints. *found is false when there is
- * no such program (and the function succeeds); *status is its exit status, 128 + n when signal n ended it. */
+/* Runs argv (found through PATH) with an empty standard input and collects what it prints. *found is false when there
+ * is no such program (and the function succeeds); *status is its exit status, 128 + n when signal n ended it. */
 bool rep_spawn(char *const argv[], bool *found, int *status, spak_str *out, spak_str *errors, spak_error *err);
 
 /* --- evidence.c: references, traces, values files --- */
@@ -27,9 +27,9 @@ typedef struct rep_trace {
     bool archived, complete;
     json_t *records; /* NULL when it could not be read */
     trace_status status;
-    char *why;       /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
-    bool changed;    /* the run itself reports that its inputs changed under it */
-    json_t *stale;   /* array of input paths whose content is no longer what the run hashed */
+    char *why;     /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
+    bool changed;  /* the run itself reports that its inputs changed under it */
+    json_t *stale; /* array of input paths whose content is no longer what the run hashed */
 } rep_trace;
 
 typedef struct rep_traces { /* those read so far */
@@ -56,10 +56,10 @@ void rep_path(spak_str *out, const char *base, const char *path);
 
 /* --- text.c: escaping --- */
 
-void rep_html(spak_str *out, const char *text);            /* & < > " */
-void rep_markdown(spak_str *out, const char *text);        /* characters that mean something, '|' among them */
+void rep_html(spak_str *out, const char *text);     /* & < > " */
+void rep_markdown(spak_str *out, const char *text); /* characters that mean something, '|' among them */
 void rep_latex(spak_str *out, const char *text);
-bool rep_valid_name(const char *name);                     /* letters, digits, '_', '-', parts joined by '/' */
+bool rep_valid_name(const char *name); /* letters, digits, '_', '-', parts joined by '/' */
 void rep_problem(rep_problems *problems, const char *file, size_t line, const char *fmt, ...) SPAK_PRINTF(4, 5);
 
 /* --- markdown.c: lines of a Markdown file and what they are --- */
@@ -108,7 +108,7 @@ void rep_regions_free(rep_regions *regions);
 
 /* --- ledger.c, verdicts.c --- */
 
-const char *rep_verdict_class(const char *verdict); /* "reproduced", "differs", ...: for style sheets */
+const char *rep_verdict_class(const char *verdict);       /* "reproduced", "differs", ...: for style sheets */
 void rep_verdict_label(const json_t *row, spak_str *out); /* "REPRODUCED (here)" */
 /* The claims table as Markdown; links as in a page of the book when book is set, else as seen from OUT. */
 typedef enum rep_table_for { REP_FOR_OUT, REP_FOR_BOOK, REP_FOR_README, REP_FOR_LATEX } rep_table_for;

@@ -17,9 +17,9 @@
  * The ledger as JSON:
  *
  *   { "claims": [ { "id", "title", "source", "published", "evaluate", "known", "line", "fields": {...}, "rows": [
- *         { "evaluation", "scope", "verdict", "machine": "here" | id | "", "text", "value", "refs", "profile", "reason",
- *           "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ],
- *     "counts": {VERDICT: rows}, "errors": ["file:line: ..."], "archived_only": bool }
+ *         { "evaluation", "scope", "verdict", "machine": "here" | id | "", "text", "value", "refs", "profile",
+ * "reason", "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ], "counts": {VERDICT: rows}, "errors":
+ * ["file:line: ..."], "archived_only": bool }
  *
  * Rejected: to declare a verdict in the claims file. Whoever writes the file would then decide what the machine should
  * find out. */
@@ -96,7 +96,8 @@ static bool read_field(ledger_state *s, const char *id, const json_t *item, json
     const json_t *value = json_object_get(item, "value");
     const char *code = dsl_code(value);
     if (!strcmp(key, "v") || json_object_get(fields, key))
-        return note_error(s, item, id, !strcmp(key, "v") ? "a field cannot be named 'v'" : "a field stands here twice", err);
+        return note_error(s, item, id, !strcmp(key, "v") ? "a field cannot be named 'v'" : "a field stands here twice",
+                          err);
     json_t *result = NULL;
     spak_error cause = {0};
     if (code) {
@@ -163,7 +164,8 @@ static bool read_claims(ledger_state *s, spak_error *err) {
     if (dsl_error_count(doc) > 0) {
         spak_str text = {0};
         for (size_t i = 0; i < dsl_diagnostic_count(doc) && !text.len; i++)
-            if (dsl_diagnostic_at(doc, i)->severity == DSL_ERROR) dsl_format_diagnostic(doc, dsl_diagnostic_at(doc, i), &text);
+            if (dsl_diagnostic_at(doc, i)->severity == DSL_ERROR)
+                dsl_format_diagnostic(doc, dsl_diagnostic_at(doc, i), &text);
         good = spak_fail(err, "%s", spak_str_text(&text));
         spak_str_free(&text);
     }
@@ -197,8 +199,8 @@ static bool add_row(json_t *claim, json_t *row, spak_error *err) {
 
 static bool add_contradiction(json_t *claim, const char *reason, spak_error *err) {
     return add_row(claim,
-                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "as published", "verdict",
-                             INCONSISTENT, "machine", "", "text", "", "refs", "reason", reason, "others"),
+                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "as published",
+                             "verdict", INCONSISTENT, "machine", "", "text", "", "refs", "reason", reason, "others"),
                    err);
 }
 
@@ -239,12 +241,14 @@ static bool compare_with_implied(ledger_state *s, json_t *claim, spak_error *err
     if (!json_object_get(fields, "implied")) return true;
     double implied = field(claim, "implied", NAN), published = field(claim, "published_value", NAN);
     if (!isfinite(implied) || !isfinite(published))
-        return note_error(s, claim, spak_json_str(claim, "id", ""), "implied needs to be a number beside published_value", err);
+        return note_error(s, claim, spak_json_str(claim, "id", ""),
+                          "implied needs to be a number beside published_value", err);
     if (!differ(implied, published, field(claim, "tolerance", SAME_PUBLISHED))) return true;
     spak_str reason = {0}, a = {0}, b = {0};
     rep_format_number("%.4g", published, &a, NULL);
     rep_format_number("%.4g", implied, &b, NULL);
-    spak_str_printf(&reason, "published %s, but the published configuration implies %s", spak_str_text(&a), spak_str_text(&b));
+    spak_str_printf(&reason, "published %s, but the published configuration implies %s", spak_str_text(&a),
+                    spak_str_text(&b));
     bool good = !reason.oom && add_contradiction(claim, reason.data, err);
     spak_str_free(&reason);
     spak_str_free(&a);
@@ -343,7 +347,8 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
     json_object_foreach(json_object_get(file, "values"), key, value) {
         if (reason.len) break;
         json_array_foreach(json_object_get(value, "refs"), i, ref) {
-            if (!reason.len && !rep_ref_check(&s->traces, json_is_string(ref) ? json_string_value(ref) : "", NULL, NULL, &cause))
+            if (!reason.len &&
+                !rep_ref_check(&s->traces, json_is_string(ref) ? json_string_value(ref) : "", NULL, NULL, &cause))
                 spak_str_printf(&reason, "value '%s': %s", key, cause.message);
         }
     }
@@ -354,15 +359,15 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
 }
 
 /* One evaluation on one values file -> a row. */
-static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item, json_t **out,
-                        spak_error *err) {
+static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item,
+                        json_t **out, spak_error *err) {
     const char *id = spak_json_str(claim, "id", ""), *machine = spak_json_str(item, "machine", "");
     const json_t *file = json_object_get(item, "file"), *values = json_object_get(file, "values");
     json_t *env = environment(claim, values);
-    json_t *row = json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
-                            "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine",
-                            machine, "text", "", "refs", "profile", spak_json_str(file, "profile", ""), "reason", "",
-                            "others");
+    json_t *row =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
+                  "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine", machine,
+                  "text", "", "refs", "profile", spak_json_str(file, "profile", ""), "reason", "", "others");
     rep_trace *trace = NULL;
     bool good = (env && row) || spak_fail_oom(err);
     good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err);
@@ -377,8 +382,10 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
         }
     }
     json_decref(env);
-    if (good) *out = row;
-    else json_decref(row);
+    if (good)
+        *out = row;
+    else
+        json_decref(row);
     return good;
 }
 
@@ -407,29 +414,33 @@ static bool evaluate_one(ledger_state *s, json_t *claim, const json_t *evaluatio
         bool is_known = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             is_known = is_known || !strcmp(spak_json_str(item, "key", ""), known[k]);
-        if (!is_known) good = good && note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show", err);
+        if (!is_known)
+            good = good && note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show", err);
     }
     json_array_foreach(s->values, i, item) {
         json_t *row = NULL;
         if (!good || !experiment || strcmp(spak_json_str(item, "name", ""), experiment) != 0) continue;
         if (s->archived_only && !strcmp(spak_json_str(item, "machine", ""), "here")) continue;
-        good = evaluate_on(s, claim, evaluation, item, &row, err) && (!json_array_append_new(found, row) || spak_fail_oom(err));
+        good = evaluate_on(s, claim, evaluation, item, &row, err) &&
+               (!json_array_append_new(found, row) || spak_fail_oom(err));
     }
     json_array_foreach(found, i, item) { /* here comes first and counts; among archives a decided one does */
         bool here = !strcmp(spak_json_str(item, "machine", ""), "here");
-        if (!best || (is_decided(item) && !is_decided(best) && strcmp(spak_json_str(best, "machine", ""), "here") != 0)) best = item;
+        if (!best || (is_decided(item) && !is_decided(best) && strcmp(spak_json_str(best, "machine", ""), "here") != 0))
+            best = item;
         if (here) best = item;
     }
     json_array_foreach(found, i, item) if (good && item != best) good = add_other(best, item, err);
     if (good && best) {
         good = add_row(claim, json_incref(best), err);
     } else if (good) {
-        good = add_row(claim,
-                       json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
-                                 "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED,
-                                 "machine", "", "text", "", "refs", "reason",
-                                 experiment ? "the experiment has not been run" : "there is no experiment for it", "others"),
-                       err);
+        good = add_row(
+            claim,
+            json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
+                      "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine", "",
+                      "text", "", "refs", "reason",
+                      experiment ? "the experiment has not been run" : "there is no experiment for it", "others"),
+            err);
     }
     json_decref(found);
     return good;
@@ -439,15 +450,15 @@ static bool evaluate_claim(ledger_state *s, json_t *claim, spak_error *err) {
     size_t i;
     json_t *evaluation;
     if (!compare_with_other(s, claim, err) || !compare_with_implied(s, claim, err)) return false;
-    json_array_foreach(json_object_get(claim, "evaluations"), i, evaluation)
-        if (!evaluate_one(s, claim, evaluation, err)) return false;
+    json_array_foreach(json_object_get(claim, "evaluations"), i,
+                       evaluation) if (!evaluate_one(s, claim, evaluation, err)) return false;
     json_object_del(claim, "evaluations");
     if (json_array_size(json_object_get(claim, "rows")) > 0) return true;
-    return add_row(claim,
-                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "", "verdict",
-                             NOT_EVALUATED, "machine", "", "text", "", "refs", "reason", "there is no experiment for it",
-                             "others"),
-                   err);
+    return add_row(
+        claim,
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "", "verdict", NOT_EVALUATED,
+                  "machine", "", "text", "", "refs", "reason", "there is no experiment for it", "others"),
+        err);
 }
 
 static json_t *count_rows(const json_t *claims) {
@@ -456,8 +467,8 @@ static json_t *count_rows(const json_t *claims) {
     size_t i, r;
     for (size_t v = 0; counts && v < sizeof verdicts / sizeof *verdicts; v++) {
         long long n = 0;
-        json_array_foreach(claims, i, claim) json_array_foreach(json_object_get(claim, "rows"), r, row)
-            n += !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
+        json_array_foreach(claims, i, claim) json_array_foreach(json_object_get(claim, "rows"), r, row) n +=
+            !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
         json_object_set_new(counts, verdicts[v], json_integer(n));
     }
     return counts;

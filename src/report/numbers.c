@@ -14,10 +14,10 @@
 #include "base/alloc.h"
 #include "report/internal.h"
 
-static const char *const units[] = {"%",   "s",   "ms",  "us",  "ns",  "min", "h",     "x",      "k",      "K",
-                                    "M",   "G",   "T",   "B",   "KB",  "MB",  "GB",    "TB",     "KiB",    "MiB",
-                                    "GiB", "TiB", "Hz",  "kHz", "MHz", "GHz", "W",     "GFLOP",  "TFLOP",  "GFLOPS",
-                                    "TFLOPS", "GFLOP/s", "TFLOP/s", "GB/s", "MB/s", "GiB/s", "µs", "bytes", "cores"};
+static const char *const units[] = {
+    "%", "s",     "ms",    "us",     "ns",     "min",     "h",       "x",    "k",    "K",     "M",   "G",     "T",
+    "B", "KB",    "MB",    "GB",     "TB",     "KiB",     "MiB",     "GiB",  "TiB",  "Hz",    "kHz", "MHz",   "GHz",
+    "W", "GFLOP", "TFLOP", "GFLOPS", "TFLOPS", "GFLOP/s", "TFLOP/s", "GB/s", "MB/s", "GiB/s", "µs",  "bytes", "cores"};
 
 typedef struct block {
     const char *file;
@@ -40,7 +40,8 @@ static bool number_and_unit(const char *text, size_t len) {
     while (len && isspace((unsigned char)text[len - 1])) len--;
     size_t i = 0, digits = 0;
     while (i < len && strchr("+-~<>=", text[i])) i++;
-    while (i < len && (isdigit((unsigned char)text[i]) || text[i] == '.' || text[i] == ',')) digits += isdigit((unsigned char)text[i++]) != 0;
+    while (i < len && (isdigit((unsigned char)text[i]) || text[i] == '.' || text[i] == ','))
+        digits += isdigit((unsigned char)text[i++]) != 0;
     if (!digits) return false;
     if (i + 1 < len && (text[i] == 'e' || text[i] == 'E')) {
         size_t e = i + 1;
@@ -76,9 +77,10 @@ static void flag(const block *b, size_t at, size_t len, const char *what) {
         b->needed[line] = true;
         return;
     }
-    rep_problem(b->problems, b->file, line,
-                "%s '%.*s' typed by hand; use {{value ...}}, or say why it is none of ours with <!-- number: reason -->",
-                what, (int)(len > 60 ? 60 : len), b->text + at);
+    rep_problem(
+        b->problems, b->file, line,
+        "%s '%.*s' typed by hand; use {{value ...}}, or say why it is none of ours with <!-- number: reason -->", what,
+        (int)(len > 60 ? 60 : len), b->text + at);
 }
 
 /* A formula that holds digits and, commands aside, no letter. */
@@ -224,7 +226,8 @@ static bool front_is_free(const char *text) {
 }
 
 void rep_numbers(const char *file, const rep_lines *lines, rep_problems *problems, size_t *escapes) {
-    bool *excused = spak_calloc(lines->count + 2, sizeof *excused), *needed = spak_calloc(lines->count + 2, sizeof *needed);
+    bool *excused = spak_calloc(lines->count + 2, sizeof *excused),
+         *needed = spak_calloc(lines->count + 2, sizeof *needed);
     spak_str text = {0};
     if (!excused || !needed) text.oom = true;
     for (size_t i = 0; !text.oom && i < lines->count; i++)
@@ -244,7 +247,8 @@ void rep_numbers(const char *file, const rep_lines *lines, rep_problems *problem
         scan(&b, 0, text.len);
     }
     for (size_t i = 1; !text.oom && i <= lines->count; i++) {
-        if (excused[i] && !needed[i]) rep_problem(problems, file, i, "<!-- number: ... --> excuses nothing; take it out");
+        if (excused[i] && !needed[i])
+            rep_problem(problems, file, i, "<!-- number: ... --> excuses nothing; take it out");
         if (excused[i] && escapes) ++*escapes;
     }
     if (text.oom) rep_problem(problems, file, 0, "out of memory while checking numbers");

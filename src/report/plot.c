@@ -18,9 +18,9 @@ typedef struct plot {
     const rep_place *place;
     const json_t *spec, *columns, *rows;
     const char *name;
-    long series, x;     /* column numbers, -1: none */
-    json_t *names;      /* the series' names in order of first appearance */
-    spak_str data;      /* the data file */
+    long series, x; /* column numbers, -1: none */
+    json_t *names;  /* the series' names in order of first appearance */
+    spak_str data;  /* the data file */
     spak_str script;
 } plot;
 
@@ -123,7 +123,8 @@ static bool find_series(plot *p, spak_error *err) {
         json_t *known;
         bool seen = false;
         json_array_foreach(p->names, k, known) seen = seen || json_equal(known, wanted);
-        if (!seen) return spak_fail(err, "series '%s' is empty", json_is_string(wanted) ? json_string_value(wanted) : "?");
+        if (!seen)
+            return spak_fail(err, "series '%s' is empty", json_is_string(wanted) ? json_string_value(wanted) : "?");
     }
     return true;
 }
@@ -313,8 +314,8 @@ static bool draw(const plot *p, bool *drawn, spak_error *err) {
     if (drawn) *drawn = good && !same;
     spak_str data_path = {0};
     spak_str_printf(&data_path, "%s.dat", spak_str_text(&base));
-    good = good && spak_str_ok(&data_path, err) &&
-           spak_write_if_changed(data_path.data, p->data.data, p->data.len, err);
+    good =
+        good && spak_str_ok(&data_path, err) && spak_write_if_changed(data_path.data, p->data.data, p->data.len, err);
     for (size_t k = 0; good && !same && k < 3; k++) {
         spak_str_clear(&file);
         spak_str_clear(&temporary);
@@ -332,14 +333,19 @@ static bool draw(const plot *p, bool *drawn, spak_error *err) {
 }
 
 bool rep_plot(const rep_place *place, const json_t *spec, bool *drawn, spak_error *err) {
-    plot p = {.place = place, .spec = spec, .columns = json_object_get(spec, "columns"),
-              .rows = json_object_get(spec, "rows"), .name = spak_json_str(spec, "name", NULL)};
+    plot p = {.place = place,
+              .spec = spec,
+              .columns = json_object_get(spec, "columns"),
+              .rows = json_object_get(spec, "rows"),
+              .name = spak_json_str(spec, "name", NULL)};
     if (drawn) *drawn = false;
     if (!rep_valid_name(p.name)) return spak_fail(err, "figure: expected a name (letters, digits, '_', '-')");
     const char *last = strrchr(p.name, '/');
     const char *script = spak_json_str(spec, "script", NULL);
-    if (script) spak_str_puts(&p.script, script);
-    else spak_str_printf(&p.script, "figures/%s.gp", last ? last + 1 : p.name);
+    if (script)
+        spak_str_puts(&p.script, script);
+    else
+        spak_str_printf(&p.script, "figures/%s.gp", last ? last + 1 : p.name);
     bool good = prepare(&p, err) && draw(&p, drawn, err);
     if (!good && drawn) *drawn = false;
     if (!good) spak_fail_context(err, "figure '%s'", p.name);

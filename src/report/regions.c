@@ -64,8 +64,10 @@ static size_t line_end(const char *text) { return strcspn(text, "\n"); }
 static size_t columns(const char *line, size_t len) {
     size_t n = 0;
     for (size_t i = 0; i < len; i++) {
-        if (line[i] == '\t') n += 8 - n % 8;
-        else n += ((unsigned char)line[i] & 0xc0) != 0x80;
+        if (line[i] == '\t')
+            n += 8 - n % 8;
+        else
+            n += ((unsigned char)line[i] & 0xc0) != 0x80;
     }
     return n;
 }
@@ -118,11 +120,10 @@ static bool add(const char *file, const open_region *open, size_t last, const ch
 }
 
 static void measure(const rep_region *region, rep_problems *problems) {
-    if (region->lines == 0)
-        rep_problem(problems, region->file, region->first, "region '%s' is empty", region->name);
+    if (region->lines == 0) rep_problem(problems, region->file, region->first, "region '%s' is empty", region->name);
     if (region->width > REP_REGION_WIDTH)
-        rep_problem(problems, region->file, region->first, "region '%s' is %zu columns wide, more than %d", region->name,
-                    region->width, REP_REGION_WIDTH);
+        rep_problem(problems, region->file, region->first, "region '%s' is %zu columns wide, more than %d",
+                    region->name, region->width, REP_REGION_WIDTH);
     if (region->lines > REP_REGION_LINES)
         rep_problem(problems, region->file, region->first, "region '%s' has %zu lines, more than %d; cut it in two",
                     region->name, region->lines, REP_REGION_LINES);
@@ -142,7 +143,8 @@ bool rep_regions_scan(const char *file, const char *text, rep_regions *regions, 
             bool twice = rep_regions_find(regions, file, name) != NULL;
             for (size_t i = 0; i < depth; i++) twice = twice || !strcmp(open[i].name, name);
             if (twice) rep_problem(problems, file, line + 1, "region '%s' stands in this file twice", name);
-            if (depth == MAX_NESTING) return spak_fail(err, "%s:%zu: regions nest deeper than %d", file, line + 1, MAX_NESTING);
+            if (depth == MAX_NESTING)
+                return spak_fail(err, "%s:%zu: regions nest deeper than %d", file, line + 1, MAX_NESTING);
             open_region *now = &open[depth++];
             snprintf(now->name, sizeof now->name, "%s", name);
             now->line = line + 1;
@@ -167,7 +169,8 @@ bool rep_regions_scan(const char *file, const char *text, rep_regions *regions, 
     return true;
 }
 
-static bool read_one(const char *root, const char *path, rep_regions *regions, rep_problems *problems, spak_error *err) {
+static bool read_one(const char *root, const char *path, rep_regions *regions, rep_problems *problems,
+                     spak_error *err) {
     spak_str full = {0}, text = {0};
     rep_path(&full, root, path);
     bool good = spak_str_ok(&full, err) && spak_read_file(full.data, &text, err) &&

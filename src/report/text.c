@@ -73,8 +73,10 @@ void rep_problem(rep_problems *problems, const char *file, size_t line, const ch
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
-    if (line > 0) spak_str_printf(&problems->text, "%s:%zu: %s\n", file, line, message);
-    else spak_str_printf(&problems->text, "%s: %s\n", file, message);
+    if (line > 0)
+        spak_str_printf(&problems->text, "%s:%zu: %s\n", file, line, message);
+    else
+        spak_str_printf(&problems->text, "%s: %s\n", file, message);
     problems->count++;
 }
 
@@ -123,8 +125,8 @@ bool rep_format_number(const char *format, double value, spak_str *out, spak_err
             char spec[24];
             char letter = conversion(&c, spec);
             if (!letter || ++conversions > 1) {
-                return spak_fail(err, "format '%s': expected exactly one of %%f %%e %%g %%d (and %%%% for a per cent sign)",
-                                 format);
+                return spak_fail(
+                    err, "format '%s': expected exactly one of %%f %%e %%g %%d (and %%%% for a per cent sign)", format);
             }
             if (letter == 'd') { /* through %.0f: a count may exceed an int */
                 strcpy(spec + strlen(spec) - 1, ".0f");
@@ -134,7 +136,8 @@ bool rep_format_number(const char *format, double value, spak_str *out, spak_err
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
             int len = snprintf(text, sizeof text, spec, value);
 #pragma GCC diagnostic pop
-            if (len < 0 || (size_t)len >= sizeof text) return spak_fail(err, "format '%s': the text is too long", format);
+            if (len < 0 || (size_t)len >= sizeof text)
+                return spak_fail(err, "format '%s': the text is too long", format);
             spak_str_puts(out, text);
         }
     }

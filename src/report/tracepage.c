@@ -33,8 +33,10 @@ static void put_array(const json_t *value, int depth, spak_str *out) {
     if (folded) spak_str_printf(out, "<details><summary>%zu values</summary>", json_array_size(value));
     if (!flat) spak_str_puts(out, "<ol start=\"0\">");
     json_array_foreach(value, i, item) {
-        if (!flat) spak_str_puts(out, "<li>");
-        else if (i) spak_str_puts(out, ", ");
+        if (!flat)
+            spak_str_puts(out, "<li>");
+        else if (i)
+            spak_str_puts(out, ", ");
         put_json(item, depth + 1, out);
         if (!flat) spak_str_puts(out, "</li>");
     }
@@ -62,10 +64,14 @@ static void put_object(const json_t *value, int depth, spak_str *out) {
 }
 
 static void put_json(const json_t *value, int depth, spak_str *out) {
-    if (depth > MAX_NESTED) spak_str_puts(out, "…");
-    else if (json_is_object(value)) put_object(value, depth, out);
-    else if (json_is_array(value)) put_array(value, depth, out);
-    else put_scalar(value, out);
+    if (depth > MAX_NESTED)
+        spak_str_puts(out, "…");
+    else if (json_is_object(value))
+        put_object(value, depth, out);
+    else if (json_is_array(value))
+        put_array(value, depth, out);
+    else
+        put_scalar(value, out);
 }
 
 static void put_head(const rep_trace *trace, spak_str *out) {
@@ -77,12 +83,14 @@ static void put_head(const rep_trace *trace, spak_str *out) {
         rep_html(out, trace->machine);
     } else {
         spak_str_puts(out, "made here, on ");
-        rep_html(out, spak_json_str(json_object_get(json_array_get(trace->records, 0), "hw"), "id", "an unnamed machine"));
+        rep_html(out,
+                 spak_json_str(json_object_get(json_array_get(trace->records, 0), "hw"), "id", "an unnamed machine"));
     }
     spak_str_puts(out, "</p></header>\n");
     if (trace->records)
-        spak_str_printf(out, "<p>The chain of %zu records verifies; its head is <code class=\"hash\">%s</code>. That shows "
-                             "that no record was altered after the fact, not that a measurement was right.</p>\n",
+        spak_str_printf(out,
+                        "<p>The chain of %zu records verifies; its head is <code class=\"hash\">%s</code>. That shows "
+                        "that no record was altered after the fact, not that a measurement was right.</p>\n",
                         json_array_size(trace->records), trace->status.head);
     if (trace->why) {
         spak_str_puts(out, "<p class=\"warn\">No good evidence: ");
@@ -114,8 +122,9 @@ bool rep_trace_page(const rep_place *place, rep_trace *trace, const char *nav, s
     size_t i;
     json_t *record;
     put_head(trace, &body);
-    spak_str_puts(&body, "<table class=\"records\"><thead><tr><th>record</th><th>kind</th><th>what it holds</th></tr>"
-                         "</thead><tbody>\n");
+    spak_str_puts(&body,
+                  "<table class=\"records\"><thead><tr><th>record</th><th>kind</th><th>what it holds</th></tr>"
+                  "</thead><tbody>\n");
     json_array_foreach(trace->records, i, record) {
         const char *kind = spak_json_str(record, "kind", "");
         spak_str_printf(&body, "<tr id=\"r%zu\"><td><a href=\"#r%zu\">%zu</a></td><td><span class=\"kind\">", i, i, i);

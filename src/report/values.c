@@ -31,7 +31,8 @@ static json_t *checked_value(rep_traces *traces, const char *file, const char *k
     }
     spak_str text = {0};
     const char *given_text = spak_json_str(given, "text", NULL);
-    if (given_text) spak_str_puts(&text, given_text);
+    if (given_text)
+        spak_str_puts(&text, given_text);
     else if (!rep_format_number(spak_json_str(given, "format", NULL), json_number_value(number), &text, err)) {
         spak_fail_context(err, "%s: value '%s'", file, key);
         spak_str_free(&text);
@@ -62,10 +63,9 @@ static bool write_values(rep_traces *traces, const char *path, rep_trace *trace,
     json_t *file = NULL;
     if (good) {
         file = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:O,s:O}", "name", trace->name, "trace", trace->path, "head",
-                         trace->status.head, "machine",
-                         spak_json_str(json_object_get(run, "hw"), "id", trace->machine), "profile",
-                         spak_json_str(run, "profile", ""), "archived", trace->archived, "complete", trace->complete,
-                         "stale", trace->stale, "values", values);
+                         trace->status.head, "machine", spak_json_str(json_object_get(run, "hw"), "id", trace->machine),
+                         "profile", spak_json_str(run, "profile", ""), "archived", trace->archived, "complete",
+                         trace->complete, "stale", trace->stale, "values", values);
         if (!file) good = spak_fail_oom(err);
     }
     spak_str text = {0};
@@ -83,7 +83,8 @@ bool rep_values_write(const rep_place *place, const json_t *spec, spak_error *er
     if (!rep_valid_name(name) || !rep_valid_name(machine)) {
         return spak_fail(err, "values: expected a name (letters, digits, '_', '-'), found '%s'", name ? name : "none");
     }
-    if (!json_is_object(json_object_get(spec, "values"))) return spak_fail(err, "values '%s': no table of values", name);
+    if (!json_is_object(json_object_get(spec, "values")))
+        return spak_fail(err, "values '%s': no table of values", name);
     spak_str path = {0};
     rep_traces traces = {place, NULL, 0};
     rep_trace *trace = NULL;

@@ -28,8 +28,10 @@ static bool is_decided(const char *verdict) { return !strcmp(verdict, "REPRODUCE
 static void put_label(const char *verdict, const char *machine, spak_str *out) {
     spak_str_puts(out, verdict);
     if (!is_decided(verdict)) return;
-    if (!strcmp(machine, "here")) spak_str_puts(out, " (here)");
-    else spak_str_printf(out, " (archived, %s)", machine);
+    if (!strcmp(machine, "here"))
+        spak_str_puts(out, " (here)");
+    else
+        spak_str_printf(out, " (archived, %s)", machine);
 }
 
 void rep_verdict_label(const json_t *row, spak_str *out) {
@@ -76,20 +78,24 @@ static void put_verdict(const json_t *row, rep_table_for target, spak_str *out) 
     json_array_foreach(json_object_get(row, "others"), i, other) {
         spak_str_puts(out, "; ");
         put_label(spak_json_str(other, "verdict", ""), spak_json_str(other, "machine", ""), out);
-        if (!is_decided(spak_json_str(other, "verdict", ""))) spak_str_printf(out, " (%s)", spak_json_str(other, "machine", ""));
+        if (!is_decided(spak_json_str(other, "verdict", "")))
+            spak_str_printf(out, " (%s)", spak_json_str(other, "machine", ""));
     }
 }
 
 void rep_claims_markdown(const json_t *ledger, rep_table_for target, spak_str *out) {
     size_t i, r;
     json_t *claim, *row;
-    spak_str_puts(out, "| Id | Claim | Published | Measured | Verdict |\n"
-                       "| :--- | :----------- | :-------------------- | :---------- | :-------- |\n");
+    spak_str_puts(out,
+                  "| Id | Claim | Published | Measured | Verdict |\n"
+                  "| :--- | :----------- | :-------------------- | :---------- | :-------- |\n");
     json_array_foreach(json_object_get(ledger, "claims"), i, claim) {
         json_array_foreach(json_object_get(claim, "rows"), r, row) {
             const char *id = spak_json_str(claim, "id", ""), *scope = spak_json_str(row, "scope", "");
-            if (target == REP_FOR_BOOK) spak_str_printf(out, "| [%s](claims.html#claim-%s) | ", id, id);
-            else spak_str_printf(out, "| %s | ", id);
+            if (target == REP_FOR_BOOK)
+                spak_str_printf(out, "| [%s](claims.html#claim-%s) | ", id, id);
+            else
+                spak_str_printf(out, "| %s | ", id);
             rep_markdown(out, spak_json_str(claim, "title", ""));
             if (*scope) spak_str_puts(out, ": ");
             rep_markdown(out, scope);
@@ -225,7 +231,8 @@ bool rep_ledger_print(const json_t *ledger, const char *only, bool colour, spak_
         bool this_one = only && !strcmp(spak_json_str(claim, "id", ""), only);
         found = found || this_one;
         json_array_foreach(json_object_get(claim, "rows"), r, row) {
-            bool told = strcmp(spak_json_str(row, "verdict", ""), "NOT EVALUATED") != 0 || *spak_json_str(row, "machine", "");
+            bool told =
+                strcmp(spak_json_str(row, "verdict", ""), "NOT EVALUATED") != 0 || *spak_json_str(row, "machine", "");
             if (only ? this_one : told) print_row(claim, row, width, colour, this_one, out);
         }
     }
@@ -242,7 +249,8 @@ bool rep_ledger_readme(const json_t *ledger, const char *readme, bool check, spa
     spak_str text = {0}, fresh = {0};
     bool good = spak_read_file(readme, &text, err);
     const char *from = good ? strstr(spak_str_text(&text), begin) : NULL, *to = from ? strstr(from, end) : NULL;
-    if (good && !to) good = spak_fail(err, "%s: expected %s and, after it, %s, each on a line of its own", readme, begin, end);
+    if (good && !to)
+        good = spak_fail(err, "%s: expected %s and, after it, %s, each on a line of its own", readme, begin, end);
     if (good) {
         spak_str_append(&fresh, text.data, (size_t)(from - text.data));
         spak_str_printf(&fresh, "%s\n", begin);
@@ -251,7 +259,8 @@ bool rep_ledger_readme(const json_t *ledger, const char *readme, bool check, spa
         good = spak_str_ok(&fresh, err);
     }
     bool same = good && fresh.len == text.len && !memcmp(fresh.data, text.data, text.len);
-    if (good && check && !same) good = spak_fail(err, "%s: the claims table is out of date; run spak claims --readme %s", readme, readme);
+    if (good && check && !same)
+        good = spak_fail(err, "%s: the claims table is out of date; run spak claims --readme %s", readme, readme);
     if (good && !check) good = spak_write_if_changed(readme, fresh.data, fresh.len, err);
     spak_str_free(&text);
     spak_str_free(&fresh);

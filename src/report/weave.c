@@ -26,8 +26,8 @@ typedef struct weaving { /* one file for one target */
     rep_chapter *chapter;
     bool latex;
     spak_str *out;
-    spak_str prose;     /* paragraphs not yet written, because a region may follow */
-    size_t line;        /* from 1 */
+    spak_str prose; /* paragraphs not yet written, because a region may follow */
+    size_t line;    /* from 1; of a directive that runs over line ends, where it begins */
 } weaving;
 
 static void problem(const weaving *w, const char *what, const char *name, const char *remedy) {
@@ -98,10 +98,14 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
         !strcmp(trace->name, who)) {
         good = spak_fail(&err, "the trace has changed since; run the experiment's report again");
     }
-    if (good && format) good = rep_format_number(format, json_number_value(json_object_get(value, "value")), &text, &err);
-    else spak_str_puts(&text, spak_json_str(value, "text", ""));
-    if (good) put_link(w, out, spak_str_text(&text), ref, json_array_size(trace->stale) > 0);
-    else problem(w, "value", name, err.message[0] ? err.message : "it has no reference");
+    if (good && format)
+        good = rep_format_number(format, json_number_value(json_object_get(value, "value")), &text, &err);
+    else
+        spak_str_puts(&text, spak_json_str(value, "text", ""));
+    if (good)
+        put_link(w, out, spak_str_text(&text), ref, json_array_size(trace->stale) > 0);
+    else
+        problem(w, "value", name, err.message[0] ? err.message : "it has no reference");
     spak_str_free(&text);
 }
 
@@ -141,13 +145,19 @@ static void put_verdict(const weaving *w, const char *name, spak_str *out) {
         if (part && strcmp(part, evaluation) != 0) continue;
         const char *verdict = spak_json_str(row, "verdict", "");
         if (shown++) spak_str_putc(out, ' ');
-        spak_str_printf(out, w->latex ? "**%s%s%s: " : "[[%s%s%s: ", id, *evaluation ? " " : "", evaluation);
+        spak_str_printf(out, w->latex ? "**%s%s" : "[[%s%s", id, *evaluation ? " " : "");
+        for (const char *c = evaluation; *c; c++) spak_str_putc(out, *c == '_' ? ' ' : *c);
+        spak_str_puts(out, ": ");
         rep_verdict_label(row, out);
-        if (w->latex) spak_str_puts(out, "**");
-        else spak_str_printf(out, "](claims.html#claim-%s)]{.badge .%s}", id, rep_verdict_class(verdict));
+        if (w->latex)
+            spak_str_puts(out, "**");
+        else
+            spak_str_printf(out, "](claims.html#claim-%s)]{.badge .%s}", id, rep_verdict_class(verdict));
     }
-    if (!claim) problem(w, "unknown claim", name, claims_remedy(w->book));
-    else if (!shown) problem(w, "unknown evaluation", name, "the claim has no evaluation of that name");
+    if (!claim)
+        problem(w, "unknown claim", name, claims_remedy(w->book));
+    else if (!shown)
+        problem(w, "unknown evaluation", name, "the claim has no evaluation of that name");
 }
 
 static void put_claim_field(const weaving *w, const char *name, const char *format, spak_str *out) {
@@ -175,12 +185,18 @@ static void put_claim_field(const weaving *w, const char *name, const char *form
 /* One directive between its braces. */
 static void put_directive(const weaving *w, char *text, spak_str *out) {
     char *save = NULL;
-    const char *kind = strtok_r(text, " ", &save), *name = strtok_r(NULL, " ", &save), *format = strtok_r(NULL, "", &save);
-    if (kind && name && !strcmp(kind, "value")) put_value(w, name, format, out);
-    else if (kind && name && !format && !strcmp(kind, "verdict")) put_verdict(w, name, out);
-    else if (kind && name && !strcmp(kind, "claim")) put_claim_field(w, name, format, out);
-    else problem(w, "unknown directive", kind ? kind : "", "expected value, verdict or claim and a name; code, figure, "
-                                                           "table and claims stand alone on their line");
+    const char *kind = strtok_r(text, " ", &save), *name = strtok_r(NULL, " ", &save),
+               *format = strtok_r(NULL, "", &save);
+    if (kind && name && !strcmp(kind, "value"))
+        put_value(w, name, format, out);
+    else if (kind && name && !format && !strcmp(kind, "verdict"))
+        put_verdict(w, name, out);
+    else if (kind && name && !strcmp(kind, "claim"))
+        put_claim_field(w, name, format, out);
+    else
+        problem(w, "unknown directive", kind ? kind : "",
+                "expected value, verdict or claim and a name; code, figure, "
+                "table and claims stand alone on their line");
 }
 
 /* A line of prose, its directives resolved; code spans are passed over. */
@@ -201,7 +217,7 @@ static void put_inline(const weaving *w, const char *text, spak_str *out) {
             const char *end = strstr(text, "}}");
             char *inner = end ? spak_strndup(text + 2, (size_t)(end - text) - 2) : NULL;
             if (!inner) {
-                problem(w, "directive without", "}}", "close it on the same line");
+                problem(w, "directive without", "}}", "close it before the paragraph ends");
                 return;
             }
             put_directive(w, inner, out);
@@ -216,7 +232,7 @@ static void put_inline(const weaving *w, const char *text, spak_str *out) {
 /* --- block directives --- */
 
 static const char *language(const char *file) {
-    static const char *const table[][2] = {{".c", "c"},     {".h", "c"},   {".cu", "cpp"}, {".cuh", "cpp"},
+    static const char *const table[][2] = {{".c", "c"},     {".h", "c"},     {".cu", "cpp"},          {".cuh", "cpp"},
                                            {".lua", "lua"}, {".sh", "bash"}, {"Makefile", "makefile"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (spak_ends_with(file, table[i][0])) return table[i][1];
@@ -292,29 +308,57 @@ static void put_code(weaving *w, const char *name) {
     spak_str_puts(w->out, ":::::\n::::::\n\n");
 }
 
-static void put_figure(weaving *w, const char *name, const char *caption) {
+/* OUT/FOLDER/NAME.SUFFIX, or below it the first archived machine's: found becomes NAME or MACHINE/NAME. */
+static bool find_output(const weaving *w, const char *folder, const char *name, const char *suffix, spak_str *found) {
     spak_str path = {0};
-    spak_str_printf(&path, "%s/figures/%s.svg", w->book->place->out, name);
-    if (!rep_valid_name(name) || path.oom || !spak_exists(path.data)) {
+    bool there = false;
+    char **machines = NULL;
+    size_t count = 0;
+    if (!rep_valid_name(name)) return false;
+    spak_str_printf(&path, "%s/%s/%s.%s", w->book->place->out, folder, name, suffix);
+    spak_str_puts(found, name);
+    if (!path.oom && spak_exists(path.data)) there = true;
+    spak_str_clear(&path);
+    spak_str_printf(&path, "%s/%s", w->book->place->out, folder);
+    if (!there && !path.oom && spak_exists(path.data)) spak_list_dir(path.data, &machines, &count, NULL);
+    for (size_t i = 0; i < count && !there; i++) {
+        spak_str_clear(&path);
+        spak_str_printf(&path, "%s/%s/%s/%s.%s", w->book->place->out, folder, machines[i], name, suffix);
+        there = !path.oom && spak_exists(path.data);
+        if (!there) continue;
+        spak_str_clear(found);
+        spak_str_printf(found, "%s/%s", machines[i], name);
+    }
+    spak_names_free(machines, count);
+    spak_str_free(&path);
+    return there && !found->oom;
+}
+
+static void put_figure(weaving *w, const char *name, const char *caption) {
+    spak_str found = {0};
+    if (!find_output(w, "figures", name, "svg", &found)) {
         problem(w, "unknown figure", name, "the experiment's report has not drawn it");
     } else {
-        if (!w->latex && json_object_set_new(w->book->figures, name, json_true())) w->out->oom = true;
+        json_t *set = w->latex ? w->book->paper_figures : w->book->figures;
+        const char *slash = strrchr(found.data, '/');
+        if (json_object_set_new(set, found.data, json_true())) w->out->oom = true;
         spak_str_puts(w->out, "\n![");
         put_inline(w, caption, w->out);
-        if (w->latex) {
-            if (json_object_set_new(w->book->paper_figures, name, json_true())) w->out->oom = true;
-            spak_str_printf(w->out, "](figures/%s.pdf){width=100%%}\n\n", name);
-        } else {
-            spak_str_printf(w->out, " ([data](figures/%s.dat))](figures/%s.svg)\n\n", name, name);
-        }
+        if (slash) spak_str_printf(w->out, " (archived, %.*s)", (int)(slash - found.data), found.data);
+        if (w->latex)
+            spak_str_printf(w->out, "](figures/%s.pdf){width=100%%}\n\n", found.data);
+        else
+            spak_str_printf(w->out, " ([data](figures/%s.dat))](figures/%s.svg)\n\n", found.data, found.data);
     }
-    spak_str_free(&path);
+    spak_str_free(&found);
 }
 
 static void put_table(weaving *w, const char *name) {
-    spak_str path = {0}, text = {0};
-    spak_str_printf(&path, "%s/tables/%s.%s", w->book->place->out, name, w->latex ? "tex" : "md");
-    if (!rep_valid_name(name) || path.oom || !spak_exists(path.data) || !spak_read_file(path.data, &text, NULL)) {
+    spak_str found = {0}, path = {0}, text = {0};
+    const char *suffix = w->latex ? "tex" : "md";
+    bool there = find_output(w, "tables", name, suffix, &found);
+    spak_str_printf(&path, "%s/tables/%s.%s", w->book->place->out, spak_str_text(&found), suffix);
+    if (!there || path.oom || !spak_read_file(path.data, &text, NULL)) {
         problem(w, "unknown table", name, "the experiment's report has not written it");
     } else if (w->latex) {
         spak_str_printf(w->out, "\n```{=latex}\n%s```\n\n", spak_str_text(&text));
@@ -328,6 +372,7 @@ static void put_table(weaving *w, const char *name) {
         }
         spak_str_puts(w->out, ":::\n\n");
     }
+    spak_str_free(&found);
     spak_str_free(&path);
     spak_str_free(&text);
 }
@@ -378,21 +423,54 @@ static bool put_block(weaving *w, const char *line) {
 
 /* --- a file --- */
 
+/* True when a directive opens in text and does not close: it goes on in the next line. */
+static bool is_open(const char *text) {
+    const char *last = NULL;
+    for (const char *c = text; (c = strstr(c, "{{")); c += 2) last = c;
+    return last && !strstr(last, "}}") && !strchr(last, '`');
+}
+
+/* The text of line w->line, with those after it that a directive runs into; *last is the last of them. */
+static const char *whole_line(const weaving *w, spak_str *joined, size_t *last) {
+    const rep_lines *lines = &w->chapter->lines;
+    const char *text = lines->at[w->line - 1].text;
+    spak_str_clear(joined);
+    for (*last = w->line; is_open(text) && *last < lines->count && lines->at[*last].kind == REP_TEXT; ++*last) {
+        const char *more = lines->at[*last].text;
+        if (!joined->len) spak_str_puts(joined, text);
+        spak_str_printf(joined, " %s", more + strspn(more, " "));
+        text = spak_str_text(joined);
+    }
+    return text;
+}
+
+/* A first heading that only repeats the title of the front matter. */
+static bool repeats_title(const rep_chapter *chapter, const rep_line *line) {
+    bool front = chapter->lines.count > 0 && chapter->lines.at[0].kind == REP_FRONT;
+    return front && spak_starts_with(line->text, "# ") && !strcmp(line->text + 2, spak_str_text(&chapter->title));
+}
+
 static bool weave_for(rep_book *book, rep_chapter *chapter, bool latex, spak_str *out, spak_error *err) {
     weaving w = {book, chapter, latex, out, {0}, 0};
-    for (size_t i = 0; i < chapter->lines.count; i++) {
-        const rep_line *line = &chapter->lines.at[i];
-        w.line = i + 1;
-        bool prose = line->kind == REP_TEXT || line->kind == REP_HEADING || line->kind == REP_FRONT;
-        if (line->kind == REP_HEADING || line->kind == REP_FRONT) flush_prose(&w);
-        if (prose && line->kind == REP_TEXT && put_block(&w, line->text)) continue;
-        spak_str *to = line->kind == REP_HEADING || line->kind == REP_FRONT ? out : &w.prose;
-        if (prose) put_inline(&w, line->text, to);
-        else spak_str_puts(to, line->text);
+    spak_str joined = {0};
+    for (size_t last = 0; last < chapter->lines.count;) {
+        w.line = ++last;
+        const rep_line *line = &chapter->lines.at[w.line - 1];
+        bool stands_alone = line->kind == REP_HEADING || line->kind == REP_FRONT;
+        if (stands_alone) flush_prose(&w);
+        if (line->kind == REP_HEADING && repeats_title(chapter, line)) continue;
+        const char *text = line->kind == REP_TEXT ? whole_line(&w, &joined, &last) : line->text;
+        if (line->kind == REP_TEXT && put_block(&w, text)) continue;
+        spak_str *to = stands_alone ? out : &w.prose;
+        if (stands_alone || line->kind == REP_TEXT)
+            put_inline(&w, text, to);
+        else
+            spak_str_puts(to, text);
         spak_str_putc(to, '\n');
     }
     flush_prose(&w);
-    if (w.prose.oom) out->oom = true;
+    if (w.prose.oom || joined.oom) out->oom = true;
+    spak_str_free(&joined);
     spak_str_free(&w.prose);
     return spak_str_ok(out, err);
 }
@@ -401,14 +479,16 @@ static void unused_regions(const rep_book *book) {
     for (size_t i = 0; i < book->regions.count; i++) {
         const rep_region *region = &book->regions.at[i];
         if (!region->used)
-            rep_problem(book->problems, region->file, region->first - 1, "region '%s' is used by no chapter", region->name);
+            rep_problem(book->problems, region->file, region->first - 1, "region '%s' is used by no chapter",
+                        region->name);
     }
 }
 
 static bool open_chapter(rep_book *book, rep_chapter *chapter, const char *file, size_t *escapes, spak_error *err) {
     spak_str text = {0};
     chapter->file = file;
-    bool good = spak_read_file(file, &text, err) && rep_lines_split(spak_str_text(&text), text.len, &chapter->lines, err);
+    bool good =
+        spak_read_file(file, &text, err) && rep_lines_split(spak_str_text(&text), text.len, &chapter->lines, err);
     spak_str_free(&text);
     if (!good) return false;
     const char *base = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;

@@ -63,12 +63,15 @@ __attribute__((unused)) static void remove_place(void) {
 
 /* A trace of `measures` measure records for the machine (`here` or an archived one), ended with status (NULL: never).
  * Its one input is kernels/ladder.c below root. */
-__attribute__((unused)) static void make_trace(const char *name, const char *machine, int measures, const char *status) {
+__attribute__((unused)) static void make_trace(const char *name, const char *machine, int measures,
+                                               const char *status) {
     spak_error err = {0};
     char path[512], hash[SPAK_SHA256_HEX + 1] = "";
     bool here = !strcmp(machine, "here");
-    if (here) snprintf(path, sizeof path, "%s/traces/%s.jsonl", out, name);
-    else snprintf(path, sizeof path, "%s/data/traces/%s/%s.jsonl", root, machine, name);
+    if (here)
+        snprintf(path, sizeof path, "%s/traces/%s.jsonl", out, name);
+    else
+        snprintf(path, sizeof path, "%s/data/traces/%s/%s.jsonl", root, machine, name);
     if (!spak_exists(in(root, "kernels/ladder.c"))) put(in(root, "kernels/ladder.c"), "int ladder;\n");
     spak_sha256_file(in(root, "kernels/ladder.c"), hash, &err);
     unlink(path);

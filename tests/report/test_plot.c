@@ -19,11 +19,12 @@ static json_t *ladder(void) {
             double r = steps[s].ratio[i];
             json_array_append_new(rows, json_pack("[s,i,f,f,f]", steps[s].step, 128 << i, r, r * 0.96, r * 1.03));
         }
-    json_t *spec = json("{\"name\":\"matmul_ladder\",\"series\":\"step\",\"x\":\"size\",\"positive\":[\"ratio\",\"q1\"],"
-                        "\"columns\":[{\"name\":\"step\",\"type\":\"text\"},{\"name\":\"size\",\"type\":\"number\"},"
-                        "{\"name\":\"ratio\",\"type\":\"number\"},{\"name\":\"q1\",\"type\":\"number\"},"
-                        "{\"name\":\"q3\",\"type\":\"number\"}],\"refs\":[\"trace:matmul/here#1\"],"
-                        "\"vars\":{\"peer\":\"OpenBLAS\",\"subtitle\":\"AMD EPYC, one thread (it's a test)\"}}");
+    json_t *spec = json(
+        "{\"name\":\"matmul_ladder\",\"series\":\"step\",\"x\":\"size\",\"positive\":[\"ratio\",\"q1\"],"
+        "\"columns\":[{\"name\":\"step\",\"type\":\"text\"},{\"name\":\"size\",\"type\":\"number\"},"
+        "{\"name\":\"ratio\",\"type\":\"number\"},{\"name\":\"q1\",\"type\":\"number\"},"
+        "{\"name\":\"q3\",\"type\":\"number\"}],\"refs\":[\"trace:matmul/here#1\"],"
+        "\"vars\":{\"peer\":\"OpenBLAS\",\"subtitle\":\"AMD EPYC, one thread (it's a test)\"}}");
     json_object_set_new(spec, "rows", rows);
     return spec;
 }
