@@ -33,6 +33,19 @@ bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     return true;
 }
 
+/* A token's text with one kind of line end. */
+static void put_token(const dsl_doc *doc, const dsl_token *token, const char *line_end, spak_str *out) {
+    const char *text = doc->text + token->start, *end = doc->text + token->end, *newline;
+    while (text < end && (newline = memchr(text, '\n', (size_t)(end - text)))) {
+        const char *stop = newline;
+        while (stop > text && stop[-1] == '\r') stop--;
+        spak_str_append(out, text, (size_t)(stop - text));
+        spak_str_puts(out, line_end);
+        text = newline + 1;
+    }
+    spak_str_append(out, text, (size_t)(end - text));
+}
+
 void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_str *out) {
     uint32_t before = 0;
     for (uint32_t i = first; i <= last; i++) {
@@ -40,7 +53,7 @@ void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_
         if (is_comment(token->kind)) continue;
         if (before && (token->flags & F_NL || i != before + 1 || dsl_space_between(doc, before, i)))
             spak_str_putc(out, ' ');
-        spak_str_append(out, doc->text + token->start, token->end - token->start);
+        put_token(doc, token, "\n", out);
         before = i;
     }
 }
@@ -57,21 +70,6 @@ typedef struct printer {
     level levels[DSL_MAX_DEPTH + 1];
     uint32_t depth, indent;
 } printer;
-
-/* A token's text, with the file's line ends. */
-static void put_token(printer *f, const dsl_token *token) {
-    const char *text = f->doc->text + token->start, *end = f->doc->text + token->end;
-    while (text < end) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text));
-        if (!newline) break;
-        const char *stop = newline;
-        while (stop > text && stop[-1] == '\r') stop--;
-        spak_str_append(f->out, text, (size_t)(stop - text));
-        spak_str_puts(f->out, f->newline);
-        text = newline + 1;
-    }
-    spak_str_append(f->out, text, (size_t)(end - text));
-}
 
 static uint32_t newlines_between(const dsl_doc *doc, const dsl_token *a, const dsl_token *b) {
     uint32_t count = 0;
@@ -125,7 +123,7 @@ bool dsl_format(const dsl_doc *doc, spak_str *out, spak_error *err) {
             put_break(&f, a, b, newlines);
         else if (i > 1)
             put_space(&f, i - 1, i);
-        put_token(&f, b);
+        put_token(doc, b, f.newline, out);
         if (b->flags & F_OPEN)
             f.levels[f.depth++] = (level){.indent = f.indent, .body = b->flags & F_BODY};
         else if (b->flags & F_CLOSE && f.depth)

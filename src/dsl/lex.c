@@ -308,7 +308,7 @@ bool dsl_lex_front(dsl_parser *p) {
         at = end;
     }
     if (!first) return false;
-    token->end = blank_at ? trim_end(p->text, begin, blank_at - 1) : p->len;
+    token->end = blank_at ? trim_end(p->text, begin, blank_at - 1) : trim_end(p->text, begin, p->len);
     while (p->text[token->end - 1] == '\n') token->end = trim_end(p->text, begin, token->end - 1);
     token->flags |= F_CUT;
     dsl_report(doc, DSL_ERROR, begin, begin + 3,
