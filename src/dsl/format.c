@@ -18,6 +18,7 @@ static bool is_comment(uint8_t kind) { return kind == T_COMMENT || kind == T_BLO
 bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
     bool glued = a->end == b->start;
+    if (b->flags & F_ITEM || b->kind == T_COMMENT) return true;
     if (a->kind == T_LBRACKET || a->kind == T_LPAREN || b->kind == T_RBRACKET || b->kind == T_RPAREN) return false;
     if (b->kind == T_COMMA || b->kind == T_COLON) return false;
     if (is_comment(a->kind) || is_comment(b->kind)) return true;
@@ -25,11 +26,11 @@ bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     if (b->kind == T_LBRACKET || b->kind == T_LPAREN) {
         bool after_value = a->kind != T_COLON && a->kind != T_COMMA && a->kind != T_PIPE && a->kind != T_EQ &&
                            a->kind != T_LBRACE && a->kind != T_RBRACE;
-        return !after_value || !glued || b->flags & F_ITEM;
+        return !after_value || !glued;
     }
     if (a->kind == T_OP || b->kind == T_OP || a->kind == T_RPAREN || a->kind == T_RBRACKET)
-        return !glued || b->flags & F_ITEM || b->kind == T_LBRACE || b->kind == T_RBRACE || b->kind == T_EQ ||
-               b->kind == T_PIPE || a->kind == T_RPAREN || a->kind == T_RBRACKET;
+        return !glued || b->kind == T_LBRACE || b->kind == T_RBRACE || b->kind == T_EQ || b->kind == T_PIPE ||
+               a->kind == T_RPAREN || a->kind == T_RBRACKET;
     return true;
 }
 
@@ -46,13 +47,19 @@ static void put_token(const dsl_doc *doc, const dsl_token *token, const char *li
     spak_str_append(out, text, (size_t)(end - text));
 }
 
+/* As dsl_space_between, and the same whether or not the formatter breaks lines at a body's braces. */
+static bool stands_apart(const dsl_doc *doc, uint32_t left, uint32_t right) {
+    const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
+    bool opens = a->flags & F_BODY && a->flags & F_OPEN, closes = b->flags & F_BODY && b->flags & F_CLOSE;
+    return b->flags & F_NL || right != left + 1 || opens != closes || dsl_space_between(doc, left, right);
+}
+
 void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_str *out) {
     uint32_t before = 0;
     for (uint32_t i = first; i <= last; i++) {
         const dsl_token *token = &doc->tokens[i];
         if (is_comment(token->kind)) continue;
-        if (before && (token->flags & F_NL || i != before + 1 || dsl_space_between(doc, before, i)))
-            spak_str_putc(out, ' ');
+        if (before && stands_apart(doc, before, i)) spak_str_putc(out, ' ');
         put_token(doc, token, "\n", out);
         before = i;
     }
