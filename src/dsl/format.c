@@ -21,6 +21,7 @@ bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     if (b->flags & F_ITEM || b->kind == T_COMMENT) return true;
     if (a->kind == T_LBRACKET || a->kind == T_LPAREN || b->kind == T_RBRACKET || b->kind == T_RPAREN) return false;
     if (b->kind == T_COMMA || b->kind == T_COLON) return false;
+    if (a->kind == T_COLON) return true; /* a:b may be one word, a: b is not */
     if (is_comment(a->kind) || is_comment(b->kind)) return true;
     if (a->kind == T_LBRACE && b->kind == T_RBRACE) return false;
     if (b->kind == T_LBRACKET || b->kind == T_LPAREN) {

@@ -284,8 +284,11 @@ void dsl_lex_extend(dsl_parser *p) {
     p->pos = token->end;
 }
 
-static bool line_is_rule(const char *text, uint32_t from, uint32_t end) {
-    return trim_end(text, from, end) == from + 3 && !memcmp(text + from, "---", 3);
+/* The end of the `---` that text[from..end) consists of, blanks aside; 0 when it does not. */
+static uint32_t rule_end(const char *text, uint32_t from, uint32_t end) {
+    while (from < end && class_at(text, from) & C_BLANK) from++;
+    bool rule = end - from >= 3 && !memcmp(text + from, "---", 3) && trim_end(text, from, end) == from + 3;
+    return rule ? from + 3 : 0;
 }
 
 /* The first front matter may hold any line. A later `---` is more likely a separator, so a pair of them is front
@@ -295,11 +298,12 @@ bool dsl_lex_front(dsl_parser *p) {
     dsl_token *token = &doc->tokens[p->at];
     bool first = !doc->front && !p->items_begun;
     uint32_t begin = token->start, stop = line_end(p, begin), blank_at = 0;
-    if (!line_is_rule(p->text, begin, stop)) return false;
+    if (!rule_end(p->text, begin, stop)) return false;
     for (uint32_t at = stop; at < p->len;) {
         uint32_t from = at + 1, end = from <= p->len ? line_end(p, from) : p->len;
-        if (line_is_rule(p->text, from, end)) {
-            token->end = from + 3;
+        uint32_t rule = rule_end(p->text, from, end);
+        if (rule) {
+            token->end = rule;
             goto found;
         }
         uint32_t last = trim_end(p->text, from, end);

@@ -180,7 +180,7 @@ static void planted_faults(void) {
     ok(!json_equal(x, y), "another value is another meaning");
     ok(count_comments(doc) == 1 && count_comments(other) == 0, "a lost comment is counted");
     ok(!format_fault(doc, false), "a whole document has no fault");
-    doc->tokens[3].kind = T_COMMENT; /* the 1: printed as a comment and read back as none */
+    doc->tokens[3].kind = T_BLOCK_COMMENT; /* the 1: printed as a comment and read back as none */
     is_str(format_fault(doc, false), "a comment is lost", "a formatter that loses a comment is caught");
     other->nodes[other->nodes[other->body].child].kind = V_OPAQUE;
     is_str(format_fault(other, false), "meaning(fmt(x)) differs from meaning(x)", "one that changes the meaning, too");
