@@ -271,16 +271,18 @@ void dsl_lex_next(dsl_parser *p) {
     }
 }
 
+/* The end of the word that goes on with the ':' at colon; 0 when it does not go on. */
+uint32_t dsl_colon_word_end(const dsl_parser *p, uint32_t colon) {
+    uint32_t from = colon + 1;
+    if (!dsl_is_word_byte((unsigned char)p->text[from])) return 0;
+    if (p->text[from] == '/' && p->text[from + 1] == '/') from += 2; /* http://... */
+    uint32_t end = dsl_word_end(p, from);
+    return end > colon + 1 ? end : 0;
+}
+
 void dsl_lex_extend(dsl_parser *p) {
     dsl_token *token = &p->doc->tokens[p->at];
-    const char *text = p->text;
-    while (text[token->end] == ':' && dsl_is_word_byte((unsigned char)text[token->end + 1])) {
-        uint32_t from = token->end + 1;
-        if (text[from] == '/' && text[from + 1] == '/') from += 2; /* http://... */
-        uint32_t end = dsl_word_end(p, from);
-        if (end == token->end + 1) break;
-        token->end = end;
-    }
+    for (uint32_t end; p->text[token->end] == ':' && (end = dsl_colon_word_end(p, token->end));) token->end = end;
     p->pos = token->end;
 }
 

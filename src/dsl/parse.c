@@ -78,8 +78,7 @@ static start starts_item(const dsl_parser *p, uint32_t head, bool value_position
     bool cut = token->flags & F_CUT;
     if (cut) return START_NONE;
     if (text[i] == ':') {
-        bool one_word = value_position && token->kind == T_WORD && i == end &&
-                        dsl_is_word_byte((unsigned char)text[i + 1]) && !(text[i + 1] == '/' && text[i + 2] == '*');
+        bool one_word = value_position && token->kind == T_WORD && i == end && dsl_colon_word_end(p, i);
         return one_word ? START_NONE : START_COLON;
     }
     if (text[i] == '=') return text[i + 1] == '=' || text[i + 1] == '>' ? START_NONE : START_ASSIGN;
