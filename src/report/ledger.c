@@ -183,7 +183,9 @@ static bool read_claims(ledger_state *s, spak_error *err) {
 static const json_t *find_claim(const ledger_state *s, const char *id) {
     size_t i;
     json_t *claim;
-    json_array_foreach(s->claims, i, claim) if (!strcmp(spak_json_str(claim, "id", ""), id)) return claim;
+    json_array_foreach(s->claims, i, claim) {
+        if (!strcmp(spak_json_str(claim, "id", ""), id)) return claim;
+    }
     return NULL;
 }
 
@@ -403,45 +405,69 @@ static bool is_decided(const json_t *row) {
     return !strcmp(verdict, REPRODUCED) || !strcmp(verdict, DIFFERS);
 }
 
+/* A misspelt key must not silently drop a condition. */
+static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation, bool *known, spak_error *err) {
+    static const char *const keys[] = {"scope", "experiment", "holds", "value", "show"};
+    size_t i;
+    json_t *item;
+    *known = true;
+    json_array_foreach(json_object_get(evaluation, "body"), i, item) {
+        bool found = false;
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            found = found || !strcmp(spak_json_str(item, "key", ""), keys[k]);
+        if (found) continue;
+        *known = false;
+        if (!note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show, nothing else", err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_undecided(json_t *claim, const json_t *evaluation, const char *reason, spak_error *err) {
+    return add_row(claim,
+                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
+                             "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine",
+                             "", "text", "", "refs", "reason", reason, "others"),
+                   err);
+}
+
+/* The row that counts: made here if there is one, else the first archived one that is decided. */
+static json_t *best_of(const json_t *rows) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        if (!strcmp(spak_json_str(row, "machine", ""), "here")) return row;
+    }
+    json_array_foreach(rows, i, row) {
+        if (is_decided(row)) return row;
+    }
+    return json_array_get(rows, 0);
+}
+
 static bool evaluate_one(ledger_state *s, json_t *claim, const json_t *evaluation, spak_error *err) {
-    static const char *const known[] = {"scope", "experiment", "holds", "value", "show"};
     const char *experiment = dsl_text(dsl_value(evaluation, "experiment"), NULL), *id = spak_json_str(claim, "id", "");
     size_t i;
-    json_t *item, *found = json_array(), *best = NULL;
-    if (!found) return spak_fail_oom(err);
-    bool good = true;
-    json_array_foreach(json_object_get(evaluation, "body"), i, item) {
-        bool is_known = false;
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-            is_known = is_known || !strcmp(spak_json_str(item, "key", ""), known[k]);
-        if (!is_known)
-            good = good && note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show", err);
-    }
+    json_t *item, *found = json_array();
+    bool known = false, good = (found || spak_fail_oom(err)) && keys_known(s, id, evaluation, &known, err);
     json_array_foreach(s->values, i, item) {
         json_t *row = NULL;
-        if (!good || !experiment || strcmp(spak_json_str(item, "name", ""), experiment) != 0) continue;
+        if (!good || !known || !experiment || strcmp(spak_json_str(item, "name", ""), experiment) != 0) continue;
         if (s->archived_only && !strcmp(spak_json_str(item, "machine", ""), "here")) continue;
         good = evaluate_on(s, claim, evaluation, item, &row, err) &&
                (!json_array_append_new(found, row) || spak_fail_oom(err));
     }
-    json_array_foreach(found, i, item) { /* here comes first and counts; among archives a decided one does */
-        bool here = !strcmp(spak_json_str(item, "machine", ""), "here");
-        if (!best || (is_decided(item) && !is_decided(best) && strcmp(spak_json_str(best, "machine", ""), "here") != 0))
-            best = item;
-        if (here) best = item;
+    json_t *best = best_of(found);
+    json_array_foreach(found, i, item) {
+        if (good && item != best) good = add_other(best, item, err);
     }
-    json_array_foreach(found, i, item) if (good && item != best) good = add_other(best, item, err);
-    if (good && best) {
+    if (good && best)
         good = add_row(claim, json_incref(best), err);
-    } else if (good) {
-        good = add_row(
-            claim,
-            json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
-                      "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine", "",
-                      "text", "", "refs", "reason",
-                      experiment ? "the experiment has not been run" : "there is no experiment for it", "others"),
-            err);
-    }
+    else if (good && !known)
+        good = add_undecided(claim, evaluation, "its entry in the claims file is faulty", err);
+    else if (good && experiment)
+        good = add_undecided(claim, evaluation, "the experiment has not been run", err);
+    else if (good)
+        good = add_undecided(claim, evaluation, "there is no experiment for it", err);
     json_decref(found);
     return good;
 }
@@ -450,15 +476,12 @@ static bool evaluate_claim(ledger_state *s, json_t *claim, spak_error *err) {
     size_t i;
     json_t *evaluation;
     if (!compare_with_other(s, claim, err) || !compare_with_implied(s, claim, err)) return false;
-    json_array_foreach(json_object_get(claim, "evaluations"), i,
-                       evaluation) if (!evaluate_one(s, claim, evaluation, err)) return false;
+    json_array_foreach(json_object_get(claim, "evaluations"), i, evaluation) {
+        if (!evaluate_one(s, claim, evaluation, err)) return false;
+    }
     json_object_del(claim, "evaluations");
     if (json_array_size(json_object_get(claim, "rows")) > 0) return true;
-    return add_row(
-        claim,
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "", "verdict", NOT_EVALUATED,
-                  "machine", "", "text", "", "refs", "reason", "there is no experiment for it", "others"),
-        err);
+    return add_undecided(claim, NULL, "there is no experiment for it", err);
 }
 
 static json_t *count_rows(const json_t *claims) {
@@ -467,8 +490,11 @@ static json_t *count_rows(const json_t *claims) {
     size_t i, r;
     for (size_t v = 0; counts && v < sizeof verdicts / sizeof *verdicts; v++) {
         long long n = 0;
-        json_array_foreach(claims, i, claim) json_array_foreach(json_object_get(claim, "rows"), r, row) n +=
-            !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
+        json_array_foreach(claims, i, claim) {
+            json_array_foreach(json_object_get(claim, "rows"), r, row) {
+                n += !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
+            }
+        }
         json_object_set_new(counts, verdicts[v], json_integer(n));
     }
     return counts;
@@ -484,7 +510,7 @@ bool rep_ledger(const rep_place *place, const char *claims_path, const spak_eval
     good = good && rep_values_list(place, &s.values, err) && read_claims(&s, err);
     size_t i;
     json_t *claim;
-    json_array_foreach(s.claims, i, claim) good = good && evaluate_claim(&s, claim, err);
+    json_array_foreach(s.claims, i, claim) { good = good && evaluate_claim(&s, claim, err); }
     if (good) {
         *ledger = json_pack("{s:O,s:O,s:o,s:b}", "claims", s.claims, "errors", s.errors, "counts", count_rows(s.claims),
                             "archived_only", archived_only);

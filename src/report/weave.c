@@ -268,7 +268,9 @@ static void put_listing(const weaving *w, const rep_region *region) {
     spak_str *out = w->out;
     spak_str_printf(out, "~~~~~~~~ {.%s}\n%s~~~~~~~~\n\n", language(region->file), region->text);
     if (!w->latex) spak_str_puts(out, "::: {.caption}\n");
-    spak_str_printf(out, "`%s`, lines %zu–%zu: *", region->file, region->first, region->last);
+    spak_str_printf(out, "`%s`, line%s %zu", region->file, region->last > region->first ? "s" : "", region->first);
+    if (region->last > region->first) spak_str_printf(out, "–%zu", region->last);
+    spak_str_puts(out, ": *");
     rep_markdown(out, region->name);
     spak_str_puts(out, "*\n");
     if (!w->latex) spak_str_puts(out, ":::\n");
