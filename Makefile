@@ -46,13 +46,15 @@ endif
 COMPILE  = $(CC) $(DEFS) $(CPPFLAGS) $(DIALECT) $(CFLAGS) $(SANS) $(WARN)
 LINK     = $(CC) -pthread $(CFLAGS) $(SANS) $(LDFLAGS)
 
-# Kernels for one instruction set carry its name at the end of theirs; on other processors they compile to nothing.
+# Kernels are compiled for speed. Those for one instruction set carry its name at the end of theirs; on other processors
+# they compile to nothing.
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
-AVX2    := -O3 -mavx2 -mfma
-AVX512  := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
+AVX2    := -mavx2 -mfma
+AVX512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 endif
-$(B)/obj/kernels/%_avx2.o:   ISA := $(AVX2)
-$(B)/obj/kernels/%_avx512.o: ISA := $(AVX512)
+$(B)/obj/kernels/%.o:        ISA := -O3
+$(B)/obj/kernels/%_avx2.o:   ISA := -O3 $(AVX2)
+$(B)/obj/kernels/%_avx512.o: ISA := -O3 $(AVX512)
 
 # --- sources ---
 SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
@@ -64,7 +66,7 @@ RECIPES  := $(sort $(wildcard experiments/*.lua))
 PROSE    := $(sort $(wildcard chapters/*.md)) $(wildcard paper/paper.md)
 
 # A test is a C program or a shell script that prints TAP. Sanitizers judge the C programs only.
-PARTS    ?= $(filter-out long tap.h,$(notdir $(wildcard tests/*)))
+PARTS    ?= $(filter-out long tap.h tap.sh,$(notdir $(wildcard tests/*)))
 TESTS_OF  = $(patsubst %.c,$(B)/%.t,$(sort $(wildcard tests/$(1)/*.c tests/$(1)/*/*.c))) \
             $(if $(SAN),,$(sort $(wildcard tests/$(1)/*.t tests/$(1)/*/*.t)))
 QUICK    := $(foreach part,$(PARTS),$(call TESTS_OF,$(part)))

@@ -253,7 +253,7 @@ if [ "$goal" = reproduce ]; then
     esac
 fi
 case $goal in
-    reproduce) time='every experiment: about 10 minutes; a second run about half a minute' ;;
+    reproduce) time='every experiment: about 2 minutes; a second run a few seconds' ;;
     test) time='the quick tests: about 2 minutes' ;;
     *) time= ;;
 esac

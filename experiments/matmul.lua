@@ -3,7 +3,30 @@ local dsl = require "lib.dsl"
 
 -- One square problem of the ladder.
 local function square(size, threads)
-  --> recipe
+  return { m = size, n = size, k = size, threads = threads, seed = 1 }
+end
+
+-- Each rung at each size that it can do in bearable time, then the tuned configuration, then all cores.
+local function climb(run)
+  local loop = dsl.block(run.system, "engineering_loop")
+  local plan = dsl.block(loop, "ladder", run.profile)
+  local limit = { naive = dsl.value(plan, "naive_up_to"), loop_order = dsl.value(plan, "loop_order_up_to") }
+  local options = run:options()
+  options.samples = dsl.value(plan, "samples")
+  for _, size in ipairs(dsl.value(plan, "sizes")) do
+    for _, rung in ipairs { "naive", "loop_order", "blocked", "packed", "register_tile" } do
+      if size <= (limit[rung] or size) then
+        run:evaluate { label = "ladder", config = { variant = rung }, problem = square(size, 1), options = options }
+      end
+    end
+    run:evaluate { label = "tuned", config = run:best("one_thread"), problem = square(size, 1), options = options }
+    if run.hw.cores >= 2 then
+      run:evaluate { label = "ladder", config = { variant = "threads" }, problem = square(size, 2), options = options }
+    end
+  end
+end
+
+--> recipe
 return {
   name = "matmul",
   system = "dsl/matmul_system_v1.dsl",

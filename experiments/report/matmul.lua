@@ -156,23 +156,24 @@ local function report_search(report)
   end
 end
 
--- How many steps of the ladder are faster than the step below, each pair at the largest size that both were run at.
+-- How the ladder on one thread climbs: each step beside the step below it, at the largest size that both were run at.
+-- A step rises (falls) when its median lies above (below) the quartiles of the step below; otherwise it is level.
 local function report_climb(report, ladder, sizes)
-  local steps, improving, refs = 0, 0, {}
+  local count, refs = { rising = 0, falling = 0, level = 0 }, {}
   for i = 2, #RUNGS do
     for s = #sizes, 1, -1 do
       local below, above = ladder[RUNGS[i - 1]][sizes[s]], ladder[RUNGS[i]][sizes[s]]
-      if below and above then
-        steps = steps + 1
-        if above.gflops > below.gflops then improving = improving + 1 end
+      if below and above and RUNGS[i] ~= "threads" then
+        local outcome = above.ratio > below.q3 and "rising" or above.ratio < below.q1 and "falling" or "level"
+        count[outcome] = count[outcome] + 1
         refs[#refs + 1] = report:ref(below.record)
         refs[#refs + 1] = report:ref(above.record)
         break
       end
     end
   end
-  report:value("steps", steps, { refs = refs, format = "%d" })
-  report:value("steps_improving", improving, { refs = refs, format = "%d" })
+  report:value("steps", count.rising + count.falling + count.level, { refs = refs, format = "%d" })
+  for outcome, number in pairs(count) do report:value("steps_" .. outcome, number, { refs = refs, format = "%d" }) end
 end
 
 local function report_ratios(report, ladder, sizes)

@@ -40,22 +40,24 @@ typedef struct rectangle {
     size_t row0, row1, mc, column, grid_columns;
 } rectangle;
 
-/* The grid, thread rows x thread columns, such that the fullest thread has the least to do; among equals the one with
- * most rows, since each thread packs the rows of A that it needs, and a column of threads packs them again. */
+/* The grid, thread rows x thread columns, such that one thread has the least to do: the multiply-adds of its rectangle,
+ * and packing its rows of A, which each column of threads does anew (an element costs about as much as PACK
+ * multiply-adds of the micro-kernel). Rows are cut anywhere: the micro-kernel of a few rows costs what its rows cost. */
 static rectangle own_rectangle(const matmul_config *g, size_t m, size_t n, int thread, int threads) {
+    enum { PACK = 12 };
     const size_t mr = g->tile->mr, nr = g->tile->nr, team = (size_t)threads;
-    size_t m_panels = ceil_div(m, mr), n_panels = ceil_div(n, nr), best = SIZE_MAX, grid_rows = 1;
+    size_t best = SIZE_MAX, grid_rows = 1;
     for (size_t rows = team; rows >= 1; rows--) {
         if (team % rows) continue;
-        size_t load = ceil_div(m_panels, rows) * ceil_div(n_panels, team / rows);
+        size_t load = ceil_div(m, rows) * (ceil_div(ceil_div(n, nr), team / rows) * nr + PACK);
         if (load < best) best = load, grid_rows = rows;
     }
     rectangle own = {.grid_columns = team / grid_rows};
     size_t row = (size_t)thread / own.grid_columns;
     own.column = (size_t)thread % own.grid_columns;
-    own.row0 = share(m_panels, row, grid_rows) * mr;
-    own.row1 = min(share(m_panels, row + 1, grid_rows) * mr, m);
-    own.mc = even_block(own.row1 - min(own.row0, own.row1), g->mc, mr);
+    own.row0 = share(m, row, grid_rows);
+    own.row1 = share(m, row + 1, grid_rows);
+    own.mc = even_block(own.row1 - own.row0, g->mc, mr);
     return own;
 }
 

@@ -35,11 +35,22 @@ static inline void transpose_4x4(float *dst, size_t width, const float *src, siz
     quad_store(dst + 3 * width, __builtin_shufflevector(t2, t3, 2, 3, 6, 7));
 }
 
+/* Two rows become pairs of floats: what is left of six rows after four. */
+static inline void transpose_2x4(float *dst, size_t width, const float *src, size_t ld) {
+    quad r0 = quad_load(src), r1 = quad_load(src + ld);
+    quad low = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), high = __builtin_shufflevector(r0, r1, 2, 6, 3, 7);
+    memcpy(dst, &low, 8);
+    memcpy(dst + width, (char *)&low + 8, 8);
+    memcpy(dst + 2 * width, &high, 8);
+    memcpy(dst + 3 * width, (char *)&high + 8, 8);
+}
+
 static void pack_transpose(float *dst, size_t width, const float *src, size_t ld, size_t kb, size_t valid) {
     size_t p = 0;
     for (; p + 4 <= kb; p += 4) {
         size_t x = 0;
         for (; x + 4 <= valid; x += 4) transpose_4x4(dst + p * width + x, width, src + x * ld + p, ld);
+        for (; x + 2 <= valid; x += 2) transpose_2x4(dst + p * width + x, width, src + x * ld + p, ld);
         for (; x < valid; x++)
             for (size_t q = p; q < p + 4; q++) dst[q * width + x] = src[x * ld + q];
         for (; x < width; x++)

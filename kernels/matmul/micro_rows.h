@@ -9,5 +9,19 @@
 #define TILE_ROWS_(n, f) TILE_ROWS_##n(f)
 #define TILE_ROWS(n, f)  TILE_ROWS_(n, f)
 
-#define UNROLL        _Pragma("GCC unroll 64")
-#define PREFETCH_A(p) __builtin_prefetch((p), 0, 3)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 64")
+
+/* Steps of k in one turn of the micro-kernel's loop. */
+enum { STEPS = 4, FLOATS_IN_A_LINE = 16 };
+
+/* The lines of the next `floats` floats at p; a constant, so that the loop unrolls. */
+INLINE void prefetch_line(const float *p, const int floats) {
+    UNROLL for (int i = 0; i < floats; i += FLOATS_IN_A_LINE) __builtin_prefetch(p + i, 0, 3);
+}
+
+/* The lines of a tile of C, to be written. */
+INLINE void prefetch_tile(const float *c, size_t ldc, const int rows, const int cols) {
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < cols; j += FLOATS_IN_A_LINE) __builtin_prefetch(c + (size_t)i * ldc + j, 1, 3);
+}

@@ -10,37 +10,46 @@
  * The function's text is the same for all; the compiler unrolls the loops over the tile, whose lengths are constants,
  * and keeps `acc` in registers. MR * NV accumulators, NV vectors of B and one of A must fit the register file. */
 
+// clang-format off
 //> micro_kernel
 /* acc[MR][NV] stays in registers for the whole of k. One step of k loads NV
  * vectors of a row of B and MR single floats of a column of A, each copied to
  * all lanes, and does MR * NV multiply-adds: the tile is what makes arithmetic
  * outweigh loads. There must be at least (latency x units) accumulators, or
  * the adders wait for their own results. */
-static inline __attribute__((always_inline)) void NAME(body)(const int rows, size_t kb, const float *restrict a,
-                                                             const float *restrict b, float *restrict c, size_t ldc,
-                                                             bool accumulate, size_t ahead, const bool prefetch) {
-    vec acc[MR][NV];
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
-    if (prefetch)
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV * VLEN; j += 16)
-            __builtin_prefetch(c + i * ldc + j, 1);
-    for (size_t p = 0; p < kb; p++) {
-        vec row[NV];
-        UNROLL for (int j = 0; j < NV; j++) row[j] = v_load(b + j * VLEN);
-        if (prefetch) PREFETCH_A(a + ahead * MR);
-        UNROLL for (int i = 0; i < rows; i++) {
-            vec x = v_set1(a[i]);
-            UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_fma(x, row[j], acc[i][j]);
-        }
-        a += MR;
-        b += NV * VLEN;
-    }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++) {
-        float *to = c + i * ldc + j * VLEN;
-        v_storeu(to, accumulate ? v_add(acc[i][j], v_loadu(to)) : acc[i][j]);
+INLINE void NAME(step)(const int rows, const float *a, const float *b,
+                       vec acc[MR][NV]) {
+    vec row[NV];
+    UNROLL for (int j = 0; j < NV; j++) row[j] = v_load(b + j * VLEN);
+    UNROLL for (int i = 0; i < rows; i++) {
+        vec x = v_set1(a[i]);
+        UNROLL for (int j = 0; j < NV; j++)
+            acc[i][j] = v_fma(x, row[j], acc[i][j]);
     }
 }
+
+INLINE void NAME(body)(const int rows, size_t kb, const float *a,
+                       const float *b, float *c, size_t ldc, bool accumulate,
+                       size_t ahead, const bool prefetch) {
+    vec acc[MR][NV];
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
+    if (prefetch) prefetch_tile(c, ldc, rows, NV * VLEN);
+    size_t p = 0;
+    for (; p + STEPS <= kb; p += STEPS, a += STEPS * MR, b += STEPS * NV * VLEN) {
+        if (prefetch) prefetch_line(a + ahead * MR, STEPS * MR);
+        UNROLL for (int q = 0; q < STEPS; q++)
+            NAME(step)(rows, a + q * MR, b + q * NV * VLEN, acc);
+    }
+    for (; p < kb; p++, a += MR, b += NV * VLEN) NAME(step)(rows, a, b, acc);
+    UNROLL for (int i = 0; i < rows; i++)
+        UNROLL for (int j = 0; j < NV; j++) {
+            float *to = c + i * ldc + j * VLEN;
+            v_storeu(to, accumulate ? v_add(acc[i][j], v_loadu(to)) : acc[i][j]);
+        }
+}
 //< micro_kernel
+// clang-format on
 
 /* One function for each number of rows: the last panel of a matrix then costs what its rows cost. */
 #define ROWS_FUNCTION(r)                                                                                         \

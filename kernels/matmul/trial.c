@@ -18,7 +18,7 @@
 #include "device/blas.h"
 #include "matmul/matmul.h"
 
-enum { CHECK_ALL = 1 << 25, CHECK_LINES = 4, MAX_SAMPLES = 10000, MAX_REPEATS = 1 << 20 };
+enum { WAKE = 192, CHECK_ALL = 1 << 25, CHECK_LINES = 4, MAX_SAMPLES = 10000, MAX_REPEATS = 1 << 20 };
 
 typedef struct trial {
     size_t m, n, k;
@@ -30,6 +30,7 @@ typedef struct trial {
     matmul_plan *plan;
     const dev_blas *peer;
     matmul_args ours, theirs; /* the same inputs; C apart */
+    matmul_args wake;         /* a small product, to wake threads with */
     float *memory;
     double *time_ms, *peer_time_ms, *scratch; /* samples values each */
     double error_over_bound, peer_error_over_bound;
@@ -72,7 +73,7 @@ static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 
 static bool prepare(trial *t, spak_error *err) {
     size_t a = t->m * t->k, b = t->k * t->n, c = t->m * t->n;
-    size_t floats = round16(a) + round16(b) + 2 * round16(c) + 16;
+    size_t wake = t->threads > 1 ? WAKE * WAKE : 0, floats = round16(a) + round16(b) + 2 * round16(c) + 3 * wake + 16;
     t->memory = spak_malloc(floats * sizeof(float));
     t->time_ms = spak_calloc((size_t)t->samples, 3 * sizeof(double));
     if (!t->memory || !t->time_ms) return spak_fail_oom(err);
@@ -92,6 +93,9 @@ static bool prepare(trial *t, spak_error *err) {
                             t->n};
     t->theirs = t->ours;
     t->theirs.c += round16(c);
+    float *small = t->theirs.c + round16(c);
+    memset(small, 0, 3 * wake * sizeof(float));
+    t->wake = (matmul_args){WAKE, WAKE, WAKE, false, false, small, WAKE, small + wake, WAKE, small + 2 * wake, WAKE};
     spak_philox_fill_uniform(start, a, -1, 1, t->seed, 0);
     spak_philox_fill_uniform(start + round16(a), b, -1, 1, t->seed, 1);
     /* Both outputs are touched, so that no page fault is timed, and hold no plausible value. */
@@ -145,24 +149,30 @@ static bool check(const trial *t, const matmul_args *x, double *worst, spak_erro
 
 /* --- timing --- */
 
-static void run_ours(trial *t) { matmul_run(t->plan, &t->ours); }
+typedef void run_fn(trial *t, const matmul_args *x);
 
-static void run_theirs(trial *t) {
-    const matmul_args *x = &t->theirs;
+static void run_ours(trial *t, const matmul_args *x) { matmul_run(t->plan, x ? x : &t->ours); }
+
+static void run_theirs(trial *t, const matmul_args *x) {
+    if (!x) x = &t->theirs;
     if (x->m && x->n && x->k)
         dev_blas_sgemm(x->m, x->n, x->k, x->a, x->lda, x->trans_a, x->b, x->ldb, x->trans_b, x->c, x->ldc, t->threads);
 }
 
-static double time_once(trial *t, void (*run)(trial *t), int repeats) {
+static double time_once(trial *t, run_fn *run, int repeats) {
     uint64_t begin = spak_now_ns();
-    for (int i = 0; i < repeats; i++) run(t);
+    for (int i = 0; i < repeats; i++) run(t, NULL);
     return (double)(spak_now_ns() - begin) * 1e-6 / repeats;
 }
 
-/* With several threads, the side that is not timed must have gone to sleep (see device/blas.c). */
-static double sample(trial *t, void (*run)(trial *t)) {
+/* With several threads, the side that is not timed must have gone to sleep (see device/blas.c), and the one that is
+ * must have woken up: a small product on memory of its own does that. */
+static double sample(trial *t, run_fn *run) {
     if (t->flush) dev_flush_caches();
-    if (t->threads > 1) nanosleep(&(struct timespec){0, 2000000}, NULL);
+    if (t->threads > 1) {
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+        run(t, &t->wake);
+    }
     return time_once(t, run, t->repeats);
 }
 
@@ -206,6 +216,8 @@ static void put_speeds(trial *t, json_t *result) {
     }
     json_object_set_new(result, "peer", json_string(t->peer->description));
     json_object_set_new(result, "peer_core", json_string(t->peer->core));
+    json_object_set_new(result, "peer_path", json_string(t->peer->path));
+    if (t->peer->asked_core) json_object_set_new(result, "peer_core_asked", json_string(t->peer->asked_core));
     json_object_set_new(result, "peer_time_ms", times(t->peer_time_ms, t->samples));
     double peer_ms = median_of(t, t->peer_time_ms);
     if (peer_ms > 0) json_object_set_new(result, "peer_gflops", json_real(gflop / peer_ms * 1e3));
@@ -219,8 +231,8 @@ static void put_speeds(trial *t, json_t *result) {
 static bool run_trial(trial *t, json_t *result, spak_error *err) {
     if (!prepare(t, err)) return false;
     t->peer = t->with_peer ? dev_blas_peer() : NULL;
-    run_ours(t);
-    if (t->peer) run_theirs(t);
+    run_ours(t, NULL);
+    if (t->peer) run_theirs(t, NULL);
     if (t->with_check) {
         if (!check(t, &t->ours, &t->error_over_bound, err)) return false;
         bool correct = t->error_over_bound <= 1;

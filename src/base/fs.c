@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,3 +169,16 @@ void spak_names_free(char **names, size_t count) {
     for (size_t i = 0; i < count; i++) spak_free(names[i]);
     spak_free(names);
 }
+
+static int sweep(const char *path, const struct stat *st, int type, struct FTW *where) {
+    (void)st, (void)where;
+    const char *mark = strstr(path, ".tmp-");
+    if (type != FTW_F || !mark) return 0;
+    for (const char *next; (next = strstr(mark + 1, ".tmp-"));) mark = next;
+    char *end = NULL;
+    long pid = strtol(mark + strlen(".tmp-"), &end, 10);
+    if (pid > 0 && (!*end || *end == '.') && kill((pid_t)pid, 0) != 0 && errno == ESRCH) unlink(path);
+    return 0;
+}
+
+void spak_sweep_temporaries(const char *folder) { nftw(folder, sweep, 16, FTW_PHYS); }

@@ -27,4 +27,8 @@ void spak_sync_parent(const char *path);
 bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *err);
 void spak_names_free(char **names, size_t count);
 
+/* Removes the `*.tmp-PID` and `*.tmp-PID.*` files below a folder that processes which no longer run have left behind.
+ */
+void spak_sweep_temporaries(const char *folder);
+
 #endif

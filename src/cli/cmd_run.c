@@ -6,11 +6,11 @@
 #include "lua/recipe.h"
 
 static const char usage[] =
-    "usage: spak run RECIPE [--profile smoke|paper] [--out DIR] [--report-only]\n\n"
+    "usage: spak run RECIPE [--profile smoke|paper] [--out DIR] [--report-only|--experiment-only]\n\n"
     "Runs a recipe of experiments/: plan, gate, trials, trace; then figures, tables and values from the trace made "
     "here\n"
     "and from archived ones. A run that was interrupted goes on where it was; one that is complete is not run again.\n"
-    "--report-only runs no experiment.\n";
+    "--report-only runs no experiment; --experiment-only draws nothing, for a machine without gnuplot.\n";
 
 int cli_run(int argc, char **argv) {
     lua_recipe_options options = {.profile = "smoke", .out_dir = "out"};
@@ -18,6 +18,8 @@ int cli_run(int argc, char **argv) {
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout), CLI_OK;
         if (!strcmp(argv[i], "--report-only"))
             options.report_only = true;
+        else if (!strcmp(argv[i], "--experiment-only"))
+            options.experiment_only = true;
         else if (!strcmp(argv[i], "--profile") && i + 1 < argc)
             options.profile = argv[++i];
         else if (!strcmp(argv[i], "--out") && i + 1 < argc)
@@ -27,7 +29,7 @@ int cli_run(int argc, char **argv) {
         else
             options.recipe = argv[i];
     }
-    if (!options.recipe) return cli_usage(usage);
+    if (!options.recipe || (options.report_only && options.experiment_only)) return cli_usage(usage);
     spak_error err = {0};
     return lua_recipe_run(&options, &err) ? CLI_OK : cli_error(&err);
 }

@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include "device/device.h"
 
 /* CBLAS constants, fixed by its interface. */
 enum { CBLAS_ROW_MAJOR = 101, CBLAS_NO_TRANS = 111, CBLAS_TRANS = 112 };
@@ -44,26 +47,56 @@ static bool symbol(void *library, const char *name, void *function_pointer) {
     return found != NULL;
 }
 
-static bool load(const char *path) {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) return false;
+/* The instruction set of a core's kernels, as far as a name tells. A name that is not listed is a newer core than this
+ * list, and those have been chosen well. */
+static dev_isa isa_of_core(const char *core) {
+    static const char *const old[] = {
+        "Prescott",   "Katmai", "Coppermine", "Northwood",  "Banias",      "Core2",       "Penryn",
+        "Dunnington", "Atom",   "Nano",       "Nehalem",    "Athlon",      "Opteron",     "Opteron_SSE3",
+        "Barcelona",  "Bobcat", "Bulldozer",  "Piledriver", "Steamroller", "Sandybridge", "Unknown"};
+    static const char *const avx2[] = {"Haswell", "Zen", "Excavator"};
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++)
+        if (!strcasecmp(core, old[i])) return DEV_ISA_PORTABLE;
+    for (size_t i = 0; i < sizeof avx2 / sizeof *avx2; i++)
+        if (!strcasecmp(core, avx2[i])) return DEV_ISA_AVX2;
+    return DEV_ISA_AVX512;
+}
+
+static bool open_library(const char *path, void **library) {
     char *(*config)(void) = NULL, *(*core)(void) = NULL;
-    if (!symbol(library, "cblas_sgemm", &peer.sgemm) ||
-        !symbol(library, "openblas_set_num_threads", &peer.set_num_threads)) {
-        dlclose(library);
+    *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!*library) return false;
+    if (!symbol(*library, "cblas_sgemm", &peer.sgemm) ||
+        !symbol(*library, "openblas_set_num_threads", &peer.set_num_threads)) {
+        dlclose(*library);
         return false;
     }
     const char *asked = getenv("OPENBLAS_CORETYPE");
     snprintf(peer.asked, sizeof peer.asked, "%s", asked ? asked : "");
     snprintf(peer.path, sizeof peer.path, "%s", path);
-    snprintf(peer.core, sizeof peer.core, "%s", symbol(library, "openblas_get_corename", &core) ? core() : "unknown");
-    bool described = symbol(library, "openblas_get_config", &config);
+    snprintf(peer.core, sizeof peer.core, "%s", symbol(*library, "openblas_get_corename", &core) ? core() : "unknown");
+    bool described = symbol(*library, "openblas_get_config", &config);
     snprintf(peer.text, sizeof peer.text, "%s", described ? config() : "OpenBLAS");
     if (!strstr(peer.text, peer.core)) {
         size_t used = strlen(peer.text);
         snprintf(peer.text + used, sizeof peer.text - used, " %s", peer.core);
     }
-    return peer.found = true;
+    return true;
+}
+
+/* A library that is older than the processor may not know it and fall back to kernels of twenty years ago; a ratio
+ * against those would flatter us. When it chose worse ones than this processor (as dev_cpu_isa sees it) can run and
+ * nobody asked for that, it is loaded again and told. */
+static void load(const char *path) {
+    void *library;
+    if (!open_library(path, &library)) return;
+    dev_isa best = dev_cpu_isa();
+    if (!getenv("OPENBLAS_CORETYPE") && isa_of_core(peer.core) < best) {
+        setenv("OPENBLAS_CORETYPE", best == DEV_ISA_AVX512 ? "SkylakeX" : "Haswell", 1);
+        dlclose(library);
+        if (!open_library(path, &library)) return;
+    }
+    peer.found = true;
 }
 
 static void load_once(void) {

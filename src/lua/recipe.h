@@ -19,7 +19,8 @@ typedef struct lua_recipe_options {
     const char *recipe;  /* path, relative to the project's root, which is the current folder */
     const char *profile; /* "smoke" or "paper": which budget of the system's engineering_loop applies */
     const char *out_dir;
-    bool report_only; /* no experiment: only report on the traces that are there */
+    bool report_only;     /* no experiment: only report on the traces that are there */
+    bool experiment_only; /* no report: for a machine without gnuplot, whose trace is archived */
 } lua_recipe_options;
 
 /* Runs the experiment (or resumes it, or finds it complete), then the report once for the trace made here and once for

@@ -6,9 +6,9 @@
  * functions that loop in C, where no hook fires, announce their steps with lua_box_charge first.
  *
  * A limit must not be caught: a recipe's pcall would swallow it and go on. So hitting one sets `tripped`, from then on
- * the hook raises at every single instruction, and our pcall and xpcall raise again as soon as they see it. It is
- * cleared when the outermost call ends, where box_describe turns it into the message. The error object on the way is a
- * light userdata, because nothing may be allocated any more.
+ * the hook raises whenever it fires, and our pcall and xpcall raise again as soon as they see it. It is cleared when
+ * the outermost call ends, where box_describe turns it into the message. The error object on the way is a light
+ * userdata, because nothing may be allocated any more.
  *
  * Lua answers a refused allocation with a full collection and asks again; so a refusal alone is no trip, only the
  * LUA_ERRMEM that follows when the second request was refused too.
@@ -88,7 +88,6 @@ int box_trip_and_raise(lua_State *L, box_trip why) {
         if (why == BOX_INSTRUCTIONS) note_where(box);
         box->tripped = why;
     }
-    lua_sethook(L, lua_gethook(L), LUA_MASKCOUNT, 1);
     lua_pushlightuserdata(L, (void *)&limit_tag);
     return lua_error(L);
 }
@@ -131,10 +130,7 @@ void box_leave(lua_box *box) {
     rest(box);
 }
 
-void box_forgive(lua_box *box) {
-    box->tripped = box->refused = BOX_RUNS;
-    lua_sethook(box->L, on_count, LUA_MASKCOUNT, box->interval);
-}
+void box_forgive(lua_box *box) { box->tripped = box->refused = BOX_RUNS; }
 
 /* --- errors --- */
 

@@ -24,7 +24,7 @@
 
 typedef struct lua_box lua_box;
 
-/* Limits of one outermost call. 0 takes the default: 2e9 instructions, 1 GiB. A expression never gets more than 1e6
+/* Limits of one outermost call. 0 takes the default: 2e9 instructions, 1 GiB. An expression never gets more than 1e6
  * instructions and 64 MiB on top of what the box holds when it begins, and never more than these limits. Memory that is
  * allocated counts as instructions too (64 bytes one instruction in a recipe, 4 bytes in an expression), and so do the
  * steps of library functions that loop, so that no call can run long behind the counter's back. */

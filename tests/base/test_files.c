@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../tap.h"
@@ -167,6 +168,28 @@ static void test_hash(void) {
     ok(spak_sha256_self(hex, &err) && strcmp(hex, self) == 0, "and again");
 }
 
+/* A process that was killed while it wrote leaves its temporary file; a sweep takes it, and no living process's. */
+static void test_sweep(void) {
+    char dir[] = "/tmp/spak-sweep-XXXXXX", dead[128], alive[128], other[128], command[160];
+    spak_error err = {0};
+    pid_t child = fork();
+    if (child == 0) _exit(0);
+    waitpid(child, NULL, 0);
+    if (!mkdtemp(dir)) return (void)ok(false, "a folder to work in");
+    snprintf(dead, sizeof dead, "%s/deep/x.json.tmp-%ld", dir, (long)child);
+    snprintf(alive, sizeof alive, "%s/deep/x.json.tmp-%ld", dir, (long)getpid());
+    snprintf(other, sizeof other, "%s/notes.tmp-7x", dir);
+    bool made = spak_write_file(dead, "x", 1, &err) && spak_write_file(alive, "x", 1, &err) &&
+                spak_write_file(other, "x", 1, &err);
+    ok(made, "three files: %s", err.message);
+    spak_sweep_temporaries(dir);
+    ok(!spak_exists(dead), "the file of a process that is gone is removed");
+    ok(spak_exists(alive), "the file of a living process stays");
+    ok(spak_exists(other), "a name that only looks alike stays");
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    ok(system(command) == 0, "cleaned up");
+}
+
 int main(void) {
     char folder[] = "/tmp/spak-files-XXXXXX", command[64];
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
@@ -177,5 +200,6 @@ int main(void) {
     test_hash();
     snprintf(command, sizeof command, "rm -rf %s", folder);
     if (system(command) != 0) printf("# cannot remove %s\n", folder);
+    test_sweep();
     return done_testing();
 }

@@ -108,7 +108,7 @@ static void test_refusals(void) {
 static json_t *random_value(spak_mt *mt, int depth) {
     static const double reals[] = {0.0, -0.0, 0.1, 1e300, 5e-324, -1.5, 9007199254740993.0, 1e15};
     static const char *const texts[] = {"", "a", "\xc3\xa4", "\xf0\x9f\x98\x80", "1", "with space", "\"\\\n"};
-    switch (spak_mt_below(mt, depth > 5 ? 5 : 7)) {
+    switch (depth < 2 ? 5 + spak_mt_below(mt, 2) : spak_mt_below(mt, depth > 5 ? 5 : 7)) {
         case 0: return json_null();
         case 1: return json_boolean(spak_mt_below(mt, 2));
         case 2: return json_integer((json_int_t)spak_mt_getrandbits(mt, 1 + (int)spak_mt_below(mt, 64)));

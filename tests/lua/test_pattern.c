@@ -120,6 +120,8 @@ static void test_table(void) {
         {"a.b", "."},
         {"*+?", "[*+?]+"},
         {"aaa", "^a"},
+        {"aaab", "a*(a)b"},
+        {"aaab", "(a-)(a?)(b)%2"},
     };
     size_t n = sizeof cases / sizeof *cases;
     for (size_t i = 0; i < n; i++)
@@ -130,19 +132,25 @@ static void test_table(void) {
 }
 
 static void test_random(void) {
-    static const char *const pieces[] = {
-        "a", "b", ".",  "%a", "%d", "%s",   "[ab]", "[^a]",   "[a-c]",  "*", "+", "-", "?", "(",  ")", "()",
-        "$", "^", "%1", "%2", "%b", "%bab", "%f",   "%f[ab]", "%f[^b]", "%", "[", "]", "c", "%%", "1", " "};
-    enum { PIECES = sizeof pieces / sizeof *pieces, ROUNDS = 20000 };
+    /* Whole items, and parts of items that mostly make a pattern malformed. */
+    static const char *const items[] = {"a",     "b",    "a*",  "a-",   ".-",   "b+",     "a?",     "%a*",   "[ab]",
+                                        "[^a]-", "(a)",  "(b)", "(a*)", "(.-)", "()",     "(a?)",   "(ab)",  "(a-(b))",
+                                        "%1",    "%bab", "$",   "^",    "c",    "%f[ab]", "%f[^b]", "((a)b)"};
+    static const char *const parts[] = {"*", "-", "?", "(",  ")", "%2",  "%b", "%f",
+                                        "%", "[", "]", "%%", "1", "[a-", " "};
+    enum { ITEMS = sizeof items / sizeof *items, PARTS = sizeof parts / sizeof *parts, ROUNDS = 20000 };
     spak_mt mt;
     spak_mt_seed(&mt, 5);
     int different = 0;
     for (int i = 0; i < ROUNDS && different < 5; i++) {
         char s[16], p[64] = "";
-        size_t len = spak_mt_below(&mt, 10), items = 1 + spak_mt_below(&mt, 7);
-        for (size_t k = 0; k < len; k++) s[k] = "aabbc1 ]"[spak_mt_below(&mt, 8)];
+        size_t len = spak_mt_below(&mt, 10), count = 1 + spak_mt_below(&mt, 6);
+        for (size_t k = 0; k < len; k++) s[k] = "aaabbbc1"[spak_mt_below(&mt, 8)];
         s[len] = 0;
-        while (items--) strcat(p, pieces[spak_mt_below(&mt, PIECES)]);
+        while (count--) {
+            bool whole = spak_mt_below(&mt, 8) != 0;
+            strcat(p, whole ? items[spak_mt_below(&mt, ITEMS)] : parts[spak_mt_below(&mt, PARTS)]);
+        }
         if (!same(s, len, p, strlen(p))) different++;
     }
     is_int(different, 0, "%d random patterns give what the stock library gives", ROUNDS);

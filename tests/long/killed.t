@@ -1,0 +1,61 @@
+#!/bin/sh
+# A reproduction that is killed (kill -9, make and all that it started) at twenty random moments and started again ends
+# with the verdicts of one that was left alone, and no trace fails verification at any time. A second run is quick.
+#
+# KILLS and REPRODUCE (a command that takes OUT=folder) may be set; SEED repeats the moments of an earlier run.
+. tests/tap.sh
+unset MAKEFLAGS MFLAGS MAKELEVEL V
+SPAK=${SPAK:-build/spak}
+kills=${KILLS:-20}
+seed=${SEED:-$(date +%s)}
+echo "# SEED=$seed"
+command=${REPRODUCE:-make -s reproduce PROFILE=smoke}
+reproduce() { $command OUT="$1" >"$scratch/log" 2>&1 </dev/null; }
+
+# In a group of its own, so that all of it can be killed at once.
+apart() { exec setsid $command OUT="$1" >"$scratch/log" 2>&1 </dev/null; }
+
+verdicts() { tr -d '\n' <"$1/verdicts.json" | grep -o '"\(id\|verdict\)": *"[^"]*"' | tr -d ' '; }
+
+# broken FOLDER: the traces that do not verify
+broken() {
+    for trace in "$1"/traces/*.jsonl; do
+        [ ! -e "$trace" ] || "$SPAK" trace verify "$trace" >/dev/null 2>&1 || echo "$trace"
+    done
+}
+
+begun=$(date +%s)
+reproduce "$scratch/whole"
+check $? 'a reproduction that is left alone ends well'
+took=$(($(date +%s) - begun))
+[ -n "$(verdicts "$scratch/whole")" ] && [ "$took" -lt 600 ]
+check $? "it gives verdicts within ten minutes ($took s)"
+begun=$(date +%s)
+reproduce "$scratch/whole"
+status=$?
+again=$(($(date +%s) - begun))
+[ $status -eq 0 ] && [ "$again" -le 30 ]
+check $? "a second run ends within 30 s ($again s)"
+
+# Moments between 0 and a fifth of the whole time: twenty of them reach into every part of it.
+bad=
+landed=0
+for moment in $(awk -v seed="$seed" -v kills="$kills" -v span="$((took / 5 + 1))" \
+    'BEGIN { srand(seed); for (i = 0; i < kills; i++) printf "%.2f\n", 0.05 + rand() * span }'); do
+    apart "$scratch/cut" &
+    group=$!
+    sleep "$moment"
+    kill -s KILL -- "-$group" 2>/dev/null && landed=$((landed + 1))
+    wait "$group" 2>/dev/null
+    bad="$bad$(broken "$scratch/cut")"
+done
+is "$bad" '' "$landed of $kills kills found it at work; every trace verified after each"
+[ "$landed" -gt 0 ]
+check $? 'at least one kill found it at work'
+reproduce "$scratch/cut"
+check $? 'started again, it ends well'
+is "$(broken "$scratch/cut")" '' 'its traces verify'
+is "$(verdicts "$scratch/cut")" "$(verdicts "$scratch/whole")" 'with the same verdicts'
+left=$(find "$scratch/cut" -name '*.tmp-*')
+is "$left" '' 'and leaves no half-written file'
+done_testing
