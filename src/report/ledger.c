@@ -360,6 +360,12 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
     return good;
 }
 
+/* A path as seen from the project's root. */
+static const char *below_root(const rep_place *place, const char *path) {
+    size_t len = strlen(place->root);
+    return !strncmp(path, place->root, len) && path[len] == '/' ? path + len + 1 : path;
+}
+
 /* One evaluation on one values file -> a row. */
 static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item,
                         json_t **out, spak_error *err) {
@@ -372,7 +378,8 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
                   "text", "", "refs", "profile", spak_json_str(file, "profile", ""), "reason", "", "others");
     rep_trace *trace = NULL;
     bool good = (env && row) || spak_fail_oom(err);
-    good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err);
+    good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err) &&
+           (set_text(row, "trace", below_root(s->place, trace->path)) || spak_fail_oom(err));
     if (good && good_evidence(s, trace, file, row)) {
         spak_error cause = {0};
         bool holds = false;

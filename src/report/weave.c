@@ -498,6 +498,10 @@ static bool open_chapter(rep_book *book, rep_chapter *chapter, const char *file,
     chapter->name = spak_strndup(base, len);
     chapter->paper = spak_starts_with(file, "paper/") || strstr(file, "/paper/");
     if (!chapter->name) return spak_fail_oom(err);
+    if (!strcmp(chapter->name, "index") || !strcmp(chapter->name, "claims") ||
+        spak_starts_with(chapter->name, "trace-"))
+        return spak_fail(err, "%s: the book has a page %s.html of its own; give the file another name", file,
+                         chapter->name);
     for (rep_chapter *other = book->chapters; other < chapter; other++)
         if (!strcmp(other->name, chapter->name))
             return spak_fail(err, "%s and %s would both become %s.html; rename one", other->file, file, chapter->name);
