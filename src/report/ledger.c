@@ -16,10 +16,11 @@
  *
  * The ledger as JSON:
  *
- *   { "claims": [ { "id", "title", "source", "published", "evaluate", "known", "line", "fields": {...}, "rows": [
- *         { "evaluation", "scope", "verdict", "machine": "here" | id | "", "text", "value", "refs", "profile",
- * "reason", "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ], "counts": {VERDICT: rows}, "errors":
- * ["file:line: ..."], "archived_only": bool }
+ *   { "claims": [ { "id", "title", "source", "published", "evaluate", "known", "line", "fields": {...},
+ *                   "rows": [ { "evaluation", "scope", "verdict", "machine": "here" | id | "",
+ *                               "text", "value", "refs", "profile", "experiment", "trace", "head", "reason",
+ *                               "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ],
+ *     "counts": {VERDICT: rows}, "errors": ["file:line: ..."], "archived_only": bool }
  *
  * Rejected: to declare a verdict in the claims file. Whoever writes the file would then decide what the machine should
  * find out. */
@@ -325,6 +326,15 @@ static void say(json_t *row, const char *verdict, const char *reason) {
     set_text(row, "reason", reason);
 }
 
+/* The first few texts of an array, and how many more there are. */
+static void list_some(const json_t *texts, spak_str *out) {
+    enum { SHOWN = 3 };
+    size_t count = json_array_size(texts);
+    for (size_t i = 0; i < count && i < SHOWN; i++)
+        spak_str_printf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(texts, i)));
+    if (count > SHOWN) spak_str_printf(out, " and %zu more", count - SHOWN);
+}
+
 /* Why the evidence cannot carry a verdict; true when it can. Sets the row's verdict otherwise. */
 static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file, json_t *row) {
     spak_str reason = {0};
@@ -343,8 +353,7 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
     } else if (json_array_size(trace->stale)) {
         verdict = STALE;
         spak_str_puts(&reason, "changed since the run: ");
-        json_array_foreach(trace->stale, i, value)
-            spak_str_printf(&reason, "%s%s", i ? ", " : "", json_string_value(value));
+        list_some(trace->stale, &reason);
     }
     json_object_foreach(json_object_get(file, "values"), key, value) {
         if (reason.len) break;
@@ -379,7 +388,9 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
     rep_trace *trace = NULL;
     bool good = (env && row) || spak_fail_oom(err);
     good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err) &&
-           (set_text(row, "trace", below_root(s->place, trace->path)) || spak_fail_oom(err));
+           ((set_text(row, "trace", below_root(s->place, trace->path)) && set_text(row, "experiment", trace->name) &&
+             set_text(row, "head", trace->status.head)) ||
+            spak_fail_oom(err));
     if (good && good_evidence(s, trace, file, row)) {
         spak_error cause = {0};
         bool holds = false;

@@ -76,6 +76,7 @@ static void test_faults(void) {
     refused(chapter, "{{value step.ratio}} of", "{{value leap.ratio}} of", "unknown value 'leap.ratio'");
     refused(chapter, "{{value step.ratio}} of", "{{value step@moon.ratio}} of", "unknown value 'step@moon.ratio'");
     refused(chapter, "step.ratio %.0f%%", "step.ratio %s", "exactly one of");
+    refused(chapter, "step.ratio %.0f%%", "step.ratio 42 %.0f%%", "number typed by hand in the format");
     refused(chapter, "{{figure step", "{{figure leap", "01-step.md:28: unknown figure 'leap'");
     refused(chapter, "{{figure step \"What a step gives, {{value step.ratio %.1f}} at the end\"}}", "{{figure step}}",
             "figure without caption 'step'");
@@ -114,11 +115,15 @@ static void test_stale(void) {
     free(page);
     put(in(root, "kernels/ladder.c"), "int ladder;\n");
     make_trace("step", "here", 5, "complete");
+    ok(!weave(&problems, &err) && strstr(err.message, "the verdict on T1 is older than the trace"),
+       "verdicts of a trace that has changed are refused: %s", err.message);
+    make_verdicts();
     ok(!weave(&problems, &err) && strstr(spak_str_text(&problems.text), "the trace has changed since"),
-       "values of a trace that has changed are refused");
+       "and so are values");
     rep_problems_free(&problems);
     make_trace("step", "here", 3, "complete");
     make_values("here", 0.9, &err);
+    make_verdicts();
 }
 
 static void test_missing_pandoc(void) {
