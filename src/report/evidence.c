@@ -97,12 +97,12 @@ static bool load(const rep_place *place, rep_trace *trace, spak_error *err) {
         spak_str_printf(&why, "there is no trace %s", trace->path);
         set_why(trace, spak_str_text(&why));
         spak_str_free(&why);
-        return true;
+        return trace->why ? true : spak_fail_oom(err);
     }
     if (!trace_read(trace->path, &trace->records, &trace->status, &cause)) {
         trace->records = NULL;
         set_why(trace, cause.message);
-        return true;
+        return trace->why ? true : spak_fail_oom(err);
     }
     const json_t *first = json_array_get(trace->records, 0);
     const json_t *last = json_array_get(trace->records, json_array_size(trace->records) - 1);
@@ -118,6 +118,7 @@ static bool load(const rep_place *place, rep_trace *trace, spak_error *err) {
         set_why(trace, "the run did not finish: its trace has no end record");
     else if (!trace->complete && !trace->changed)
         set_why(trace, "the run ended without status complete");
+    if (!trace->complete && !trace->changed && !trace->why) return spak_fail_oom(err); /* no reason, no evidence */
     return find_stale(place, trace, err);
 }
 

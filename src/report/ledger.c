@@ -16,10 +16,11 @@
  *
  * The ledger as JSON:
  *
- *   { "claims": [ { "id", "title", "source", "published", "evaluate", "known", "line", "fields": {...}, "rows": [
- *         { "evaluation", "scope", "verdict", "machine": "here" | id | "", "text", "value", "refs", "profile",
- * "reason", "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ], "counts": {VERDICT: rows}, "errors":
- * ["file:line: ..."], "archived_only": bool }
+ *   { "claims": [ { "id", "title", "source", "published", "evaluate", "known", "line", "fields": {...},
+ *                   "rows": [ { "evaluation", "scope", "verdict", "machine": "here" | id | "",
+ *                               "text", "value", "refs", "profile", "experiment", "trace", "head", "reason",
+ *                               "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ],
+ *     "counts": {VERDICT: rows}, "errors": ["file:line: ..."], "archived_only": bool }
  *
  * Rejected: to declare a verdict in the claims file. Whoever writes the file would then decide what the machine should
  * find out. */
@@ -183,7 +184,9 @@ static bool read_claims(ledger_state *s, spak_error *err) {
 static const json_t *find_claim(const ledger_state *s, const char *id) {
     size_t i;
     json_t *claim;
-    json_array_foreach(s->claims, i, claim) if (!strcmp(spak_json_str(claim, "id", ""), id)) return claim;
+    json_array_foreach(s->claims, i, claim) {
+        if (!strcmp(spak_json_str(claim, "id", ""), id)) return claim;
+    }
     return NULL;
 }
 
@@ -323,6 +326,15 @@ static void say(json_t *row, const char *verdict, const char *reason) {
     set_text(row, "reason", reason);
 }
 
+/* The first few texts of an array, and how many more there are. */
+static void list_some(const json_t *texts, spak_str *out) {
+    enum { SHOWN = 3 };
+    size_t count = json_array_size(texts);
+    for (size_t i = 0; i < count && i < SHOWN; i++)
+        spak_str_printf(out, "%s%s", i ? ", " : "", json_string_value(json_array_get(texts, i)));
+    if (count > SHOWN) spak_str_printf(out, " and %zu more", count - SHOWN);
+}
+
 /* Why the evidence cannot carry a verdict; true when it can. Sets the row's verdict otherwise. */
 static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file, json_t *row) {
     spak_str reason = {0};
@@ -341,8 +353,7 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
     } else if (json_array_size(trace->stale)) {
         verdict = STALE;
         spak_str_puts(&reason, "changed since the run: ");
-        json_array_foreach(trace->stale, i, value)
-            spak_str_printf(&reason, "%s%s", i ? ", " : "", json_string_value(value));
+        list_some(trace->stale, &reason);
     }
     json_object_foreach(json_object_get(file, "values"), key, value) {
         if (reason.len) break;
@@ -358,6 +369,12 @@ static bool good_evidence(ledger_state *s, rep_trace *trace, const json_t *file,
     return good;
 }
 
+/* A path as seen from the project's root. */
+static const char *below_root(const rep_place *place, const char *path) {
+    size_t len = strlen(place->root);
+    return !strncmp(path, place->root, len) && path[len] == '/' ? path + len + 1 : path;
+}
+
 /* One evaluation on one values file -> a row. */
 static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item,
                         json_t **out, spak_error *err) {
@@ -370,7 +387,10 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
                   "text", "", "refs", "profile", spak_json_str(file, "profile", ""), "reason", "", "others");
     rep_trace *trace = NULL;
     bool good = (env && row) || spak_fail_oom(err);
-    good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err);
+    good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err) &&
+           ((set_text(row, "trace", below_root(s->place, trace->path)) && set_text(row, "experiment", trace->name) &&
+             set_text(row, "head", trace->status.head)) ||
+            spak_fail_oom(err));
     if (good && good_evidence(s, trace, file, row)) {
         spak_error cause = {0};
         bool holds = false;
@@ -403,45 +423,69 @@ static bool is_decided(const json_t *row) {
     return !strcmp(verdict, REPRODUCED) || !strcmp(verdict, DIFFERS);
 }
 
+/* A misspelt key must not silently drop a condition. */
+static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation, bool *known, spak_error *err) {
+    static const char *const keys[] = {"scope", "experiment", "holds", "value", "show"};
+    size_t i;
+    json_t *item;
+    *known = true;
+    json_array_foreach(json_object_get(evaluation, "body"), i, item) {
+        bool found = false;
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            found = found || !strcmp(spak_json_str(item, "key", ""), keys[k]);
+        if (found) continue;
+        *known = false;
+        if (!note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show, nothing else", err))
+            return false;
+    }
+    return true;
+}
+
+static bool add_undecided(json_t *claim, const json_t *evaluation, const char *reason, spak_error *err) {
+    return add_row(claim,
+                   json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
+                             "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine",
+                             "", "text", "", "refs", "reason", reason, "others"),
+                   err);
+}
+
+/* The row that counts: made here if there is one, else the first archived one that is decided. */
+static json_t *best_of(const json_t *rows) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        if (!strcmp(spak_json_str(row, "machine", ""), "here")) return row;
+    }
+    json_array_foreach(rows, i, row) {
+        if (is_decided(row)) return row;
+    }
+    return json_array_get(rows, 0);
+}
+
 static bool evaluate_one(ledger_state *s, json_t *claim, const json_t *evaluation, spak_error *err) {
-    static const char *const known[] = {"scope", "experiment", "holds", "value", "show"};
     const char *experiment = dsl_text(dsl_value(evaluation, "experiment"), NULL), *id = spak_json_str(claim, "id", "");
     size_t i;
-    json_t *item, *found = json_array(), *best = NULL;
-    if (!found) return spak_fail_oom(err);
-    bool good = true;
-    json_array_foreach(json_object_get(evaluation, "body"), i, item) {
-        bool is_known = false;
-        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-            is_known = is_known || !strcmp(spak_json_str(item, "key", ""), known[k]);
-        if (!is_known)
-            good = good && note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show", err);
-    }
+    json_t *item, *found = json_array();
+    bool known = false, good = (found || spak_fail_oom(err)) && keys_known(s, id, evaluation, &known, err);
     json_array_foreach(s->values, i, item) {
         json_t *row = NULL;
-        if (!good || !experiment || strcmp(spak_json_str(item, "name", ""), experiment) != 0) continue;
+        if (!good || !known || !experiment || strcmp(spak_json_str(item, "name", ""), experiment) != 0) continue;
         if (s->archived_only && !strcmp(spak_json_str(item, "machine", ""), "here")) continue;
         good = evaluate_on(s, claim, evaluation, item, &row, err) &&
                (!json_array_append_new(found, row) || spak_fail_oom(err));
     }
-    json_array_foreach(found, i, item) { /* here comes first and counts; among archives a decided one does */
-        bool here = !strcmp(spak_json_str(item, "machine", ""), "here");
-        if (!best || (is_decided(item) && !is_decided(best) && strcmp(spak_json_str(best, "machine", ""), "here") != 0))
-            best = item;
-        if (here) best = item;
+    json_t *best = best_of(found);
+    json_array_foreach(found, i, item) {
+        if (good && item != best) good = add_other(best, item, err);
     }
-    json_array_foreach(found, i, item) if (good && item != best) good = add_other(best, item, err);
-    if (good && best) {
+    if (good && best)
         good = add_row(claim, json_incref(best), err);
-    } else if (good) {
-        good = add_row(
-            claim,
-            json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", spak_json_str(evaluation, "name", ""),
-                      "scope", dsl_text(dsl_value(evaluation, "scope"), ""), "verdict", NOT_EVALUATED, "machine", "",
-                      "text", "", "refs", "reason",
-                      experiment ? "the experiment has not been run" : "there is no experiment for it", "others"),
-            err);
-    }
+    else if (good && !known)
+        good = add_undecided(claim, evaluation, "its entry in the claims file is faulty", err);
+    else if (good && experiment)
+        good = add_undecided(claim, evaluation, "the experiment has not been run", err);
+    else if (good)
+        good = add_undecided(claim, evaluation, "there is no experiment for it", err);
     json_decref(found);
     return good;
 }
@@ -450,15 +494,12 @@ static bool evaluate_claim(ledger_state *s, json_t *claim, spak_error *err) {
     size_t i;
     json_t *evaluation;
     if (!compare_with_other(s, claim, err) || !compare_with_implied(s, claim, err)) return false;
-    json_array_foreach(json_object_get(claim, "evaluations"), i,
-                       evaluation) if (!evaluate_one(s, claim, evaluation, err)) return false;
+    json_array_foreach(json_object_get(claim, "evaluations"), i, evaluation) {
+        if (!evaluate_one(s, claim, evaluation, err)) return false;
+    }
     json_object_del(claim, "evaluations");
     if (json_array_size(json_object_get(claim, "rows")) > 0) return true;
-    return add_row(
-        claim,
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:[],s:s,s:[]}", "evaluation", "", "scope", "", "verdict", NOT_EVALUATED,
-                  "machine", "", "text", "", "refs", "reason", "there is no experiment for it", "others"),
-        err);
+    return add_undecided(claim, NULL, "there is no experiment for it", err);
 }
 
 static json_t *count_rows(const json_t *claims) {
@@ -467,8 +508,11 @@ static json_t *count_rows(const json_t *claims) {
     size_t i, r;
     for (size_t v = 0; counts && v < sizeof verdicts / sizeof *verdicts; v++) {
         long long n = 0;
-        json_array_foreach(claims, i, claim) json_array_foreach(json_object_get(claim, "rows"), r, row) n +=
-            !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
+        json_array_foreach(claims, i, claim) {
+            json_array_foreach(json_object_get(claim, "rows"), r, row) {
+                n += !strcmp(spak_json_str(row, "verdict", ""), verdicts[v]);
+            }
+        }
         json_object_set_new(counts, verdicts[v], json_integer(n));
     }
     return counts;
@@ -484,7 +528,7 @@ bool rep_ledger(const rep_place *place, const char *claims_path, const spak_eval
     good = good && rep_values_list(place, &s.values, err) && read_claims(&s, err);
     size_t i;
     json_t *claim;
-    json_array_foreach(s.claims, i, claim) good = good && evaluate_claim(&s, claim, err);
+    json_array_foreach(s.claims, i, claim) { good = good && evaluate_claim(&s, claim, err); }
     if (good) {
         *ledger = json_pack("{s:O,s:O,s:o,s:b}", "claims", s.claims, "errors", s.errors, "counts", count_rows(s.claims),
                             "archived_only", archived_only);

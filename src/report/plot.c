@@ -113,7 +113,7 @@ static bool find_series(plot *p, spak_error *err) {
         size_t i;
         json_t *known;
         bool seen = false;
-        json_array_foreach(p->names, i, known) seen = seen || !strcmp(json_string_value(known), series_of(p, r));
+        json_array_foreach(p->names, i, known) { seen = seen || !strcmp(json_string_value(known), series_of(p, r)); }
         if (!seen && json_array_append_new(p->names, json_string(series_of(p, r)))) return spak_fail_oom(err);
     }
     size_t i;
@@ -122,7 +122,7 @@ static bool find_series(plot *p, spak_error *err) {
         size_t k;
         json_t *known;
         bool seen = false;
-        json_array_foreach(p->names, k, known) seen = seen || json_equal(known, wanted);
+        json_array_foreach(p->names, k, known) { seen = seen || json_equal(known, wanted); }
         if (!seen)
             return spak_fail(err, "series '%s' is empty", json_is_string(wanted) ? json_string_value(wanted) : "?");
     }

@@ -123,7 +123,7 @@ static bool render(const rep_place *place, const json_t *spec, spak_str *md, spa
     rep_traces_free(&traces);
     spak_str_puts(tex, "\\bottomrule\n\\end{tabular}\n");
     if (*caption) {
-        spak_str_puts(md, "\n: ");
+        spak_str_puts(md, "\nTable: "); /* pandoc takes it as the caption */
         rep_markdown(md, caption);
         spak_str_putc(md, '\n');
     }

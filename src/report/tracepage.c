@@ -28,7 +28,7 @@ static void put_array(const json_t *value, int depth, spak_str *out) {
     size_t i;
     json_t *item;
     bool flat = true;
-    json_array_foreach(value, i, item) flat = flat && !json_is_object(item) && !json_is_array(item);
+    json_array_foreach(value, i, item) { flat = flat && !json_is_object(item) && !json_is_array(item); }
     bool folded = json_array_size(value) > 12;
     if (folded) spak_str_printf(out, "<details><summary>%zu values</summary>", json_array_size(value));
     if (!flat) spak_str_puts(out, "<ol start=\"0\">");

@@ -41,9 +41,9 @@ void rep_verdict_label(const json_t *row, spak_str *out) {
 /* --- tables --- */
 
 /* Where the record behind a measured value is found. */
-static void put_target(const rep_ref *ref, rep_table_for target, spak_str *out) {
-    if (target == REP_FOR_README && strcmp(ref->machine, "here") != 0) {
-        spak_str_printf(out, "data/traces/%s/%s.jsonl", ref->machine, ref->name);
+static void put_target(const json_t *row, const rep_ref *ref, rep_table_for target, spak_str *out) {
+    if (target == REP_FOR_README) {
+        spak_str_puts(out, spak_json_str(row, "trace", ""));
         return;
     }
     if (target == REP_FOR_OUT) spak_str_puts(out, "book/");
@@ -60,7 +60,7 @@ static void put_measured(const json_t *row, rep_table_for target, spak_str *out)
     rep_markdown(out, text);
     if (link) {
         spak_str_puts(out, "](");
-        put_target(&ref, target, out);
+        put_target(row, &ref, target, out);
         spak_str_printf(out, " \"%s\")", first);
     }
     const char *profile = spak_json_str(row, "profile", "");

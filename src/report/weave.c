@@ -70,6 +70,20 @@ static const json_t *values_of(const rep_book *book, const char *name, const cha
     return NULL;
 }
 
+/* A digit in a format beside its conversion would be a number typed by hand. */
+static bool types_number(const char *format) {
+    for (const char *c = format; c && *c; c++) {
+        if (*c == '%' && c[1] == '%')
+            c++;
+        else if (*c == '%')
+            c += strcspn(c, "fegd");
+        else if (isdigit((unsigned char)*c))
+            return true;
+        if (!*c) break;
+    }
+    return false;
+}
+
 static void put_value(const weaving *w, const char *name, const char *format, spak_str *out) {
     char who[200];
     const char *dot = strrchr(name, '.');
@@ -87,6 +101,10 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
     if (!value) {
         problem(w, "unknown value", name,
                 item ? "the experiment's values file has no such name" : "run the experiment's report first");
+        return;
+    }
+    if (types_number(format)) {
+        problem(w, "number typed by hand in the format", format, "leave the conversion alone");
         return;
     }
     spak_error err = {0};
@@ -268,7 +286,9 @@ static void put_listing(const weaving *w, const rep_region *region) {
     spak_str *out = w->out;
     spak_str_printf(out, "~~~~~~~~ {.%s}\n%s~~~~~~~~\n\n", language(region->file), region->text);
     if (!w->latex) spak_str_puts(out, "::: {.caption}\n");
-    spak_str_printf(out, "`%s`, lines %zu–%zu: *", region->file, region->first, region->last);
+    spak_str_printf(out, "`%s`, line%s %zu", region->file, region->last > region->first ? "s" : "", region->first);
+    if (region->last > region->first) spak_str_printf(out, "–%zu", region->last);
+    spak_str_puts(out, ": *");
     rep_markdown(out, region->name);
     spak_str_puts(out, "*\n");
     if (!w->latex) spak_str_puts(out, ":::\n");
@@ -496,6 +516,10 @@ static bool open_chapter(rep_book *book, rep_chapter *chapter, const char *file,
     chapter->name = spak_strndup(base, len);
     chapter->paper = spak_starts_with(file, "paper/") || strstr(file, "/paper/");
     if (!chapter->name) return spak_fail_oom(err);
+    if (!strcmp(chapter->name, "index") || !strcmp(chapter->name, "claims") ||
+        spak_starts_with(chapter->name, "trace-"))
+        return spak_fail(err, "%s: the book has a page %s.html of its own; give the file another name", file,
+                         chapter->name);
     for (rep_chapter *other = book->chapters; other < chapter; other++)
         if (!strcmp(other->name, chapter->name))
             return spak_fail(err, "%s and %s would both become %s.html; rename one", other->file, file, chapter->name);
@@ -509,6 +533,25 @@ static bool open_chapter(rep_book *book, rep_chapter *chapter, const char *file,
     return spak_str_ok(&chapter->title, err);
 }
 
+/* Verdicts that were given before a trace grew or was made anew are not those of this book. */
+static bool verdicts_current(rep_book *book, spak_error *err) {
+    size_t i, r;
+    json_t *claim, *row;
+    json_array_foreach(json_object_get(book->ledger, "claims"), i, claim) {
+        json_array_foreach(json_object_get(claim, "rows"), r, row) {
+            const char *experiment = spak_json_str(row, "experiment", NULL);
+            rep_trace *trace = NULL;
+            if (!experiment) continue;
+            if (!rep_traces_get(&book->traces, experiment, spak_json_str(row, "machine", ""), &trace, err))
+                return false;
+            if (!strcmp(trace->status.head, spak_json_str(row, "head", ""))) continue;
+            return spak_fail(err, "the verdict on %s is older than the trace %s; run spak claims again",
+                             spak_json_str(claim, "id", ""), trace->path);
+        }
+    }
+    return true;
+}
+
 static bool open_book(rep_book *book, spak_error *err) {
     spak_str path = {0};
     spak_str_printf(&path, "%s/verdicts.json", book->place->out);
@@ -518,7 +561,8 @@ static bool open_book(rep_book *book, spak_error *err) {
     bool good = (book->figures && book->paper_figures) || spak_fail_oom(err);
     good = good && spak_str_ok(&path, err) && rep_values_list(book->place, &book->values, err) &&
            rep_regions_read(book->place->root, &book->regions, book->problems, err);
-    if (good && spak_exists(path.data)) good = spak_json_load(path.data, &book->ledger, err);
+    if (good && spak_exists(path.data))
+        good = spak_json_load(path.data, &book->ledger, err) && verdicts_current(book, err);
     spak_str_free(&path);
     return good;
 }

@@ -103,4 +103,29 @@ __attribute__((unused)) static json_t *json(const char *text) {
     return value;
 }
 
+/* Copies a file of the repository into the test's project. */
+__attribute__((unused)) static void use(const char *from, const char *to) {
+    char *text = get(from);
+    put(in(root, to), text);
+    free(text);
+}
+
+/* text with the first `from` replaced by `to`; to be freed. */
+__attribute__((unused)) static char *with(const char *text, const char *from, const char *to) {
+    const char *at = strstr(text, from);
+    if (!at) printf("Bail out! '%s' is not in the fixture\n", from), exit(1);
+    char *copy = malloc(strlen(text) + strlen(to) + 1);
+    sprintf(copy, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    return copy;
+}
+
+/* OUT/values/step.json (or an archived machine's): ratio, from record 1. */
+__attribute__((unused)) static bool make_values(const char *machine, double ratio, spak_error *err) {
+    json_t *spec = json_pack("{s:s,s:s,s:{s:{s:f,s:s,s:[o]}}}", "name", "step", "machine", machine, "values", "ratio",
+                             "value", ratio, "format", "%.3f", "refs", json_sprintf("trace:step/%s#1", machine));
+    bool good = rep_values_write(&place, spec, err);
+    json_decref(spec);
+    return good;
+}
+
 #endif
