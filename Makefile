@@ -125,8 +125,10 @@ figures: $(BIN) ## tables and figures from the archived traces alone, in OUT/arc
 book: $(BIN) ## the chapters and the paper as HTML, from what OUT holds
 	$(Q)$(BIN) weave --out $(OUT) $(PROSE)
 
-claim: $(BIN) ## one verdict with its evidence: make claim C=M1
-	$(Q)$(BIN) claims --out $(OUT) --claim $(or $(C),$(error which claim? Type, say, make claim C=M1))
+claim: $(BIN) ## one claim: its experiments, then the verdict with its evidence: make claim C=M1
+	$(Q)names=$$($(BIN) claims --experiments $(or $(C),$(error which claim? Type, say, make claim C=M1))) || exit 1; \
+	  for e in $$names; do $(BIN) run experiments/$$e.lua --profile $(PROFILE) --out $(OUT) || exit 1; done
+	$(Q)$(BIN) claims --out $(OUT) --claim $(C)
 
 status: $(BIN) ## what OUT holds, what is stale, what is still to run
 	$(Q)$(BIN) status --out $(OUT)

@@ -6,13 +6,15 @@
 
 #include "base/fs.h"
 #include "cli/cli.h"
+#include "dsl/dsl.h"
 #include "lua/recipe.h"
 #include "lua/sandbox.h"
 #include "report/report.h"
 
 static const char usage[] =
     "usage: spak claims [--out DIR] [--summary | --claim ID]\n"
-    "       spak claims --readme README.md [--check]\n\n"
+    "       spak claims --readme README.md [--check]\n"
+    "       spak claims --experiments ID\n\n"
     "Gives a verdict on every claim of dsl/claims.dsl from the values that reports left in DIR (default: out), and "
     "writes\n"
     "DIR/verdicts.json and DIR/verdicts.md. A claim that differs is a result: the exit status is 1 only when the "
@@ -20,13 +22,14 @@ static const char usage[] =
     "cannot be computed.\n"
     "--summary  prints every claim that was evaluated, and where the results are\n"
     "--claim    prints one claim with its reasons and trace records\n"
+    "--experiments  prints the names of the experiments that the claim's verdict needs\n"
     "--readme   puts the table between <!-- claims:begin --> and <!-- claims:end -->, from archived traces only\n"
     "--check    changes nothing and fails when README.md is out of date\n";
 
 static const char CLAIMS[] = "dsl/claims.dsl";
 
 typedef struct options {
-    const char *out, *claim, *readme;
+    const char *out, *claim, *readme, *needed_for;
     bool summary, check;
 } options;
 
@@ -84,6 +87,26 @@ static int claims(const options *o) {
 /* --- README.md --- */
 
 /* Is there an archived trace of that name on any machine? */
+/* The experiments that a claim's evaluations name, one a line, each once. */
+static int print_experiments(const char *id) {
+    spak_error err = {0};
+    dsl_doc *doc = NULL;
+    json_t *meaning = NULL, *seen = json_object();
+    bool good = dsl_parse_file(CLAIMS, &doc, &err) && dsl_meaning(doc, &meaning, &err);
+    const json_t *claim = good ? dsl_block(meaning, "claim", id, 0) : NULL, *evaluation;
+    if (good && !claim) good = spak_fail(&err, "%s: there is no claim '%s'", CLAIMS, id);
+    for (size_t i = 0; good && (evaluation = dsl_block(claim, "evaluation", NULL, i)); i++) {
+        const char *name = dsl_text(dsl_value(evaluation, "experiment"), NULL);
+        if (!name || json_object_get(seen, name)) continue;
+        json_object_set_new(seen, name, json_true());
+        printf("%s\n", name);
+    }
+    json_decref(seen);
+    json_decref(meaning);
+    dsl_free(doc);
+    return good ? CLI_OK : cli_error(&err);
+}
+
 static bool is_archived(const char *name) {
     char **machines = NULL;
     size_t count = 0;
@@ -169,11 +192,14 @@ int cli_claims(int argc, char **argv) {
             o.out = argv[++i];
         else if (!strcmp(argv[i], "--claim") && more)
             o.claim = argv[++i];
+        else if (!strcmp(argv[i], "--experiments") && more)
+            o.needed_for = argv[++i];
         else if (!strcmp(argv[i], "--readme") && more)
             o.readme = argv[++i];
         else
             return cli_usage(usage);
     }
+    if (o.needed_for) return argc == 3 ? print_experiments(o.needed_for) : cli_usage(usage);
     if ((o.check && !o.readme) || (o.readme && (o.claim || o.summary))) return cli_usage(usage);
     return o.readme ? readme(&o) : claims(&o);
 }
