@@ -111,7 +111,15 @@ static bool take_side(const loop_run *run, const json_t *space, const json_t *re
     for (int i = 0; ok && i < 2; i++)
         if (!speaks_past(parts[i + 1], space, config))
             ok = loop_condition(run, parts[i + 1], where, env, sides[i], err);
-    if (ok && (out->first || out->second)) ok = others_key(record, parts[1], parts[2], &key, err);
+    if (ok && (out->first || out->second)) {
+        bool known =
+            json_is_number(json_object_get(record, metric)) || !strcmp(metric, "ratio"); /* no peer, no ratio */
+        ok = known ? others_key(record, parts[1], parts[2], &key, err)
+                   : spak_fail(err,
+                               "%s: trials have no metric '%s'; there are gflops, peer_ratio, peer_gflops and "
+                               "error_over_bound",
+                               where, parts[0]);
+    }
     out->key = key.data;
     json_decref(env);
     return ok;
@@ -221,6 +229,13 @@ static bool record_once(loop_run *run, const char *kind, json_t *body, spak_erro
 }
 
 static bool hypothesise(loop_run *run, const json_t *item, const char *code, double lo, double hi, spak_error *err) {
+    char where[512];
+    double ratio;
+    size_t pairs;
+    /* A prediction that cannot be read is better refused before the trials than after them. */
+    if (!loop_predicted_ratio(run, code, loop_where(item, run->system_path, where, sizeof where), &ratio, &pairs, NULL,
+                              err))
+        return false;
     return record_once(run, "hypothesis",
                        json_pack("{s:s, s:s, s:s, s:[f,f], s:s}", "item", spak_json_str(item, "kind", ""), "name",
                                  spak_json_str(item, "name", ""), "predict", code, "within", lo, hi, "reason",

@@ -209,7 +209,8 @@ bool loop_tune_system(loop_run *run, spak_error *err) {
             ok = loop_condition(run, when, loop_where(block, run->system_path, where, sizeof where), env, &here, err);
         if (!ok || !here) continue;
         json_t *problem = entries(block, "");
-        ok = loop_tune(run, spak_json_str(block, "name", "problem"), NULL, problem, options, max_trials, NULL, err);
+        ok = loop_tune(run, spak_json_str(block, "name", "problem"), NULL, problem, options, max_trials, NULL, err) ||
+             spak_fail_context(err, "%s", loop_where(block, run->system_path, where, sizeof where));
         json_decref(problem);
         tuned++;
     }

@@ -1,6 +1,6 @@
 /* plan, guide, gate and ticket: what goes through, and every way in which it must not. */
-#include "toy.h"
 #include "../tap.h"
+#include "toy.h"
 
 static void edit_file(const char *path, const char *from, const char *to) {
     spak_str text = {0}, next = {0};

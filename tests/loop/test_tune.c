@@ -1,6 +1,6 @@
 /* tune, predictions and crystallise on an operator whose every outcome is known. */
-#include "toy.h"
 #include "../tap.h"
+#include "toy.h"
 
 static void open_gated(toy *t, const char *system_text) {
     spak_error err = {0};
@@ -96,6 +96,10 @@ static void test_predictions(void) {
     ok(!loop_predicted_ratio(&t.run, "ratio(gflops, size, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
            strstr(err.message, "neither true nor false"),
        "a condition that is no condition is refused");
+
+    ok(!loop_predicted_ratio(&t.run, "ratio(gflopz, size == 1, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
+           strstr(err.message, "no metric 'gflopz'"),
+       "a metric that trials do not have is refused, not untested");
 
     ok(loop_settle(&t.run, &err), "settle: %s", err.message);
     is_int(toy_count(&t, "insight", "outcome", "confirmed"), 3, "predictions that came true");
