@@ -83,11 +83,12 @@ static void pack_block_of_a(size_t mr, size_t ic, size_t ic1, int thread, matmul
     }
 }
 
+// clang-format off
 //> goto_loops
 /* What thread `thread` of `threads` does. Five loops; the micro-kernel, behind
  * the hook `tile`, is the sixth. */
-void matmul_goto_loops(const matmul_config *g, size_t m, size_t n, size_t k, int thread, int threads,
-                       const matmul_hooks *hooks) {
+void matmul_goto_loops(const matmul_config *g, size_t m, size_t n, size_t k,
+                       int thread, int threads, const matmul_hooks *hooks) {
     const size_t mr = g->tile->mr, nr = g->tile->nr;
     const size_t kc = even_block(k, g->kc, 4), nc = even_block(n, g->nc, nr);
     const rectangle own = own_rectangle(g, m, min(n, nc), thread, threads);
@@ -103,18 +104,23 @@ void matmul_goto_loops(const matmul_config *g, size_t m, size_t n, size_t k, int
             for (size_t ic = own.row0; ic < own.row1; ic += own.mc) {
                 const size_t ic1 = min(ic + own.mc, own.row1);
                 pack_block_of_a(mr, ic, ic1, thread, s, hooks);
-                for (size_t jr = j0; jr < j1; jr++)
-                    for (size_t ir = ic; ir < ic1; ir += mr) {
-                        s.i0 = ir, s.rows = min(mr, ic1 - ir);
-                        s.j0 = jc + jr * nr, s.cols = min(nr, n - s.j0);
-                        s.a_at = (ir - ic) * s.kb, s.b_at = jr * nr * s.kb;
+                s.turns = ceil_div(ic1 - ic, mr);
+                for (size_t jr = j0; jr < j1; jr++) {
+                    s.j0 = jc + jr * nr, s.cols = min(nr, n - s.j0);
+                    s.b_at = jr * nr * s.kb;
+                    s.b_next = (jr + 1 < j1 ? jr + 1 : j0) * nr * s.kb;
+                    for (s.turn = 0; s.turn < s.turns; s.turn++) {
+                        s.i0 = ic + s.turn * mr, s.rows = min(mr, ic1 - s.i0);
+                        s.a_at = s.turn * mr * s.kb;
                         hooks->tile(hooks->ctx, thread, &s);
                     }
+                }
             }
             s.buffer ^= threads > 1;
         }
 }
 //< goto_loops
+// clang-format on
 
 /* --- the plan: buffers and threads --- */
 
@@ -208,13 +214,23 @@ static void pack_a(void *ctx, int thread, const matmul_slice *s) {
          x->a + s->i0 * sa.row + s->p0 * sa.column, x->lda, s->kb, s->rows);
 }
 
+/* Each of the tiles that use a panel of B prefetches its share of the next one, spread over the micro-kernel's turns:
+ * the block of B lies in a far cache, and the first tile of a panel would otherwise wait for every line of it. */
 static void tile(void *ctx, int thread, const matmul_slice *s) {
     const job *j = ctx;
     const matmul_plan *plan = j->plan;
-    plan->config.tile->micro(s->kb, plan->pack_a + (size_t)thread * plan->a_size + s->a_at,
-                             plan->pack_b + (size_t)s->buffer * plan->b_size + s->b_at,
-                             j->x->c + s->i0 * j->x->ldc + s->j0, j->x->ldc, s->rows, s->cols, !s->first,
-                             plan->config.prefetch);
+    const float *block_of_b = plan->pack_b + (size_t)s->buffer * plan->b_size;
+    const size_t share_of_next = s->kb * plan->config.tile->nr * sizeof(float) / s->turns;
+    matmul_panels panels = {
+        .kb = s->kb,
+        .a = plan->pack_a + (size_t)thread * plan->a_size + s->a_at,
+        .b = block_of_b + s->b_at,
+        .accumulate = !s->first,
+        .ahead = plan->config.prefetch,
+        .next = (const char *)(block_of_b + s->b_next) + s->turn * share_of_next,
+        .next_stride = share_of_next / (s->kb / 4 + 1) + 1,
+    };
+    plan->config.tile->micro(&panels, j->x->c + s->i0 * j->x->ldc + s->j0, j->x->ldc, s->rows, s->cols);
 }
 
 static void barrier(void *ctx) { dev_pool_barrier(((job *)ctx)->plan->pool); }

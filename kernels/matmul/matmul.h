@@ -68,10 +68,18 @@ typedef enum matmul_variant {
     MATMUL_VARIANTS
 } matmul_variant;
 
-/* C (rows x cols, rows <= mr, cols <= nr) (+)= the product of two packed panels: a holds kb columns of mr elements, b
- * kb rows of nr. `ahead` > 0 prefetches C, and the panels that many steps of k ahead. */
-typedef void matmul_micro(size_t kb, const float *a, const float *b, float *c, size_t ldc, size_t rows, size_t cols,
-                          bool accumulate, size_t ahead);
+/* What a micro-kernel multiplies: a panel of A (kb columns of mr floats) by a panel of B (kb rows of nr floats). */
+typedef struct matmul_panels {
+    size_t kb;
+    const float *a, *b;
+    bool accumulate;    /* add to C; else write it */
+    size_t ahead;       /* > 0: prefetch C, the panel of A this many steps of k ahead, and `next`; 0: nothing */
+    const char *next;   /* memory that is wanted soon: a part of the next panel of B */
+    size_t next_stride; /* bytes of it to prefetch in each turn of four steps of k */
+} matmul_panels;
+
+/* C (rows x cols, rows <= mr, cols <= nr) = or += the product of the panels. */
+typedef void matmul_micro(const matmul_panels *panels, float *c, size_t ldc, size_t rows, size_t cols);
 
 /* Fills a panel: dst[p * width + x], p < kb, x < width, with zeros where x >= valid. `copy` reads src[p * ld + x],
  * `transpose` src[x * ld + p]. */
@@ -132,6 +140,8 @@ typedef struct matmul_slice {
     size_t i0, rows;   /* rows of C: a panel or a block of panels */
     size_t j0, cols;   /* columns of C */
     size_t a_at, b_at; /* offset of the packed panel in its buffer, in elements */
+    size_t turn, turns;  /* this tile among those that use the same panel of B */
+    size_t b_next;       /* offset of the panel of B that is used after this one */
     bool first;        /* the first slice of k: C is written, not added to */
     int buffer;        /* which of the two buffers of packed B */
 } matmul_slice;

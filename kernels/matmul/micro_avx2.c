@@ -2,10 +2,11 @@
 #include "matmul/matmul.h"
 
 #ifdef __AVX2__
+#include "matmul/micro_rows.h"
+
 #include <immintrin.h>
 
 #include "matmul/micro_pack.h"
-#include "matmul/micro_rows.h"
 
 enum { VLEN = 8 };
 typedef __m256 vec;

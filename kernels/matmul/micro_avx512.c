@@ -2,10 +2,11 @@
 #include "matmul/matmul.h"
 
 #ifdef __AVX512F__
+#include "matmul/micro_rows.h"
+
 #include <immintrin.h>
 
 #include "matmul/micro_pack.h"
-#include "matmul/micro_rows.h"
 
 enum { VLEN = 16 };
 typedef __m512 vec;
@@ -48,7 +49,7 @@ typedef __m512 vec;
 #include "matmul/micro_tile.h"
 
 static const matmul_tile tiles[] = {
-    {"14x32", 14, 32, tile_14x32_micro}, {"12x32", 12, 32, tile_12x32_micro}, {"8x48", 8, 48, tile_8x48_micro},
+    {"12x32", 12, 32, tile_12x32_micro}, {"14x32", 14, 32, tile_14x32_micro}, {"8x48", 8, 48, tile_8x48_micro},
     {"9x48", 9, 48, tile_9x48_micro},    {"6x64", 6, 64, tile_6x64_micro},    {"24x16", 24, 16, tile_24x16_micro},
 };
 

@@ -1,7 +1,8 @@
 /* Micro-kernels in GCC's and Clang's vector extensions: four floats a vector, whatever the processor makes of them. */
 #include "matmul/matmul.h"
-#include "matmul/micro_pack.h"
 #include "matmul/micro_rows.h"
+
+#include "matmul/micro_pack.h"
 
 /* Where multiply-add is one instruction (64-bit Arm), let the compiler fuse; the strict ISO mode forbids it. */
 #if defined(__clang__)

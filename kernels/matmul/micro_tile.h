@@ -28,59 +28,63 @@ INLINE void NAME(step)(const int rows, const float *a, const float *b,
     }
 }
 
-INLINE void NAME(body)(const int rows, size_t kb, const float *a,
-                       const float *b, float *c, size_t ldc, bool accumulate,
-                       size_t ahead, const bool prefetch) {
+INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
+                       size_t ldc, const bool prefetch) {
+    const float *a = x->a, *b = x->b;
+    const char *next = x->next;
     vec acc[MR][NV];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
     if (prefetch) prefetch_tile(c, ldc, rows, NV * VLEN);
-    size_t p = 0;
-    for (; p + STEPS <= kb; p += STEPS, a += STEPS * MR, b += STEPS * NV * VLEN) {
-        if (prefetch) prefetch_line(a + ahead * MR, STEPS * MR);
+    size_t p = x->kb;
+    for (; p >= STEPS; p -= STEPS, a += STEPS * MR, b += STEPS * NV * VLEN) {
+        if (prefetch) {
+            prefetch_floats(a + x->ahead * MR, STEPS * MR);
+            prefetch_later(next);
+            next += x->next_stride;
+        }
         UNROLL for (int q = 0; q < STEPS; q++)
             NAME(step)(rows, a + q * MR, b + q * NV * VLEN, acc);
     }
-    for (; p < kb; p++, a += MR, b += NV * VLEN) NAME(step)(rows, a, b, acc);
+    for (; p > 0; p--, a += MR, b += NV * VLEN) NAME(step)(rows, a, b, acc);
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < NV; j++) {
             float *to = c + i * ldc + j * VLEN;
-            v_storeu(to, accumulate ? v_add(acc[i][j], v_loadu(to)) : acc[i][j]);
+            v_storeu(to, x->accumulate ? v_add(acc[i][j], v_loadu(to))
+                                       : acc[i][j]);
         }
 }
 //< micro_kernel
 // clang-format on
 
 /* One function for each number of rows: the last panel of a matrix then costs what its rows cost. */
-#define ROWS_FUNCTION(r)                                                                                         \
-    static void NAME(rows_##r)(size_t kb, const float *a, const float *b, float *c, size_t ldc, bool accumulate, \
-                               size_t ahead) {                                                                   \
-        if (ahead)                                                                                               \
-            NAME(body)(r, kb, a, b, c, ldc, accumulate, ahead, true);                                            \
-        else                                                                                                     \
-            NAME(body)(r, kb, a, b, c, ldc, accumulate, 0, false);                                               \
+#define ROWS_FUNCTION(r)                                                               \
+    static void NAME(rows_##r)(const matmul_panels *x, float *c, size_t ldc) {         \
+        if (x->ahead) NAME(body)(r, x, c, ldc, true);                                  \
+        else NAME(body)(r, x, c, ldc, false);                                          \
     }
 #define ROWS_ENTRY(r) NAME(rows_##r),
 
 TILE_ROWS(MR, ROWS_FUNCTION)
 
-static void (*const NAME(by_rows)[MR])(size_t, const float *, const float *, float *, size_t, bool,
-                                       size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
+static void (*const NAME(by_rows)[MR])(const matmul_panels *, float *, size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
 
 /* Columns at the right edge: the panel of B is padded with zeros, so the whole tile is computed, into a buffer, and
  * what belongs to C is taken over. The arithmetic of an element does not depend on where the edge is. */
-static void NAME(micro)(size_t kb, const float *a, const float *b, float *c, size_t ldc, size_t rows, size_t cols,
-                        bool accumulate, size_t ahead) {
+static void NAME(micro)(const matmul_panels *x, float *c, size_t ldc, size_t rows, size_t cols) {
     enum { NR = NV * VLEN };
     if (cols == NR) {
-        NAME(by_rows)[rows - 1](kb, a, b, c, ldc, accumulate, ahead);
+        NAME(by_rows)[rows - 1](x, c, ldc);
         return;
     }
     float tile[MR * NR];
-    NAME(by_rows)[rows - 1](kb, a, b, tile, NR, false, 0);
+    matmul_panels edge = *x;
+    edge.accumulate = false;
+    edge.ahead = 0;
+    NAME(by_rows)[rows - 1](&edge, tile, NR);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++)
-            c[i * ldc + j] = accumulate ? tile[i * NR + j] + c[i * ldc + j] : tile[i * NR + j];
+            c[i * ldc + j] = x->accumulate ? tile[i * NR + j] + c[i * ldc + j] : tile[i * NR + j];
 }
 
 #undef ROWS_FUNCTION

@@ -82,6 +82,19 @@ static void read_front_matter(dsl_doc *doc) {
     dsl_report(doc, DSL_ERROR, at, at, "front matter: %s", message);
 }
 
+/* Byte order marks and white space at the top, in any order, say nothing. */
+static uint32_t text_start(const char *text) {
+    uint32_t at = 0;
+    for (;;) {
+        if (text[at] == '\n' || dsl_is_blank((unsigned char)text[at]))
+            at++;
+        else if (!strncmp(text + at, "\xef\xbb\xbf", 3))
+            at += 3;
+        else
+            return at;
+    }
+}
+
 static bool read_doc(dsl_doc *doc) {
     dsl_parser p = {.doc = doc, .text = doc->text, .len = doc->len};
     dsl_token_push(doc, (dsl_token){0});
@@ -92,7 +105,7 @@ static bool read_doc(dsl_doc *doc) {
         dsl_report(doc, DSL_ERROR, bad, bad + 1,
                    "byte 0x%02x is not UTF-8; save the file as UTF-8 (only the first such byte is reported)",
                    (unsigned char)doc->text[bad]);
-    if (!strncmp(doc->text, "\xef\xbb\xbf", 3)) p.pos = 3;
+    p.pos = text_start(doc->text);
     doc->tokens[0].start = doc->tokens[0].end = p.pos;
     if (!dsl_parse_items(&p)) return false;
     if (doc->front) read_front_matter(doc);

@@ -122,6 +122,7 @@ bool dsl_lex_front(dsl_parser *p);  /* the current token is `---`: makes it a T_
 bool dsl_is_word_byte(unsigned char c);
 bool dsl_is_blank(unsigned char c); /* white space other than newline */
 uint32_t dsl_word_end(const dsl_parser *p, uint32_t from);
+uint32_t dsl_colon_word_end(const dsl_parser *p, uint32_t colon);
 bool dsl_template_at(const char *text, uint32_t at, uint32_t *end);
 
 /* parse.c */

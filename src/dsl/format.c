@@ -18,19 +18,41 @@ static bool is_comment(uint8_t kind) { return kind == T_COMMENT || kind == T_BLO
 bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
     bool glued = a->end == b->start;
+    if (b->flags & F_ITEM || b->kind == T_COMMENT) return true;
     if (a->kind == T_LBRACKET || a->kind == T_LPAREN || b->kind == T_RBRACKET || b->kind == T_RPAREN) return false;
     if (b->kind == T_COMMA || b->kind == T_COLON) return false;
+    if (a->kind == T_COLON) return true; /* a:b may be one word, a: b is not */
     if (is_comment(a->kind) || is_comment(b->kind)) return true;
     if (a->kind == T_LBRACE && b->kind == T_RBRACE) return false;
     if (b->kind == T_LBRACKET || b->kind == T_LPAREN) {
         bool after_value = a->kind != T_COLON && a->kind != T_COMMA && a->kind != T_PIPE && a->kind != T_EQ &&
                            a->kind != T_LBRACE && a->kind != T_RBRACE;
-        return !after_value || !glued || b->flags & F_ITEM;
+        return !after_value || !glued;
     }
     if (a->kind == T_OP || b->kind == T_OP || a->kind == T_RPAREN || a->kind == T_RBRACKET)
-        return !glued || b->flags & F_ITEM || b->kind == T_LBRACE || b->kind == T_RBRACE || b->kind == T_EQ ||
-               b->kind == T_PIPE || a->kind == T_RPAREN || a->kind == T_RBRACKET;
+        return !glued || b->kind == T_LBRACE || b->kind == T_RBRACE || b->kind == T_EQ || b->kind == T_PIPE ||
+               a->kind == T_RPAREN || a->kind == T_RBRACKET;
     return true;
+}
+
+/* A token's text with one kind of line end. */
+static void put_token(const dsl_doc *doc, const dsl_token *token, const char *line_end, spak_str *out) {
+    const char *text = doc->text + token->start, *end = doc->text + token->end, *newline;
+    while (text < end && (newline = memchr(text, '\n', (size_t)(end - text)))) {
+        const char *stop = newline;
+        while (stop > text && stop[-1] == '\r') stop--;
+        spak_str_append(out, text, (size_t)(stop - text));
+        spak_str_puts(out, line_end);
+        text = newline + 1;
+    }
+    spak_str_append(out, text, (size_t)(end - text));
+}
+
+/* As dsl_space_between, and the same whether or not the formatter breaks lines at a body's braces. */
+static bool stands_apart(const dsl_doc *doc, uint32_t left, uint32_t right) {
+    const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
+    bool opens = a->flags & F_BODY && a->flags & F_OPEN, closes = b->flags & F_BODY && b->flags & F_CLOSE;
+    return b->flags & F_NL || right != left + 1 || opens != closes || dsl_space_between(doc, left, right);
 }
 
 void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_str *out) {
@@ -38,9 +60,8 @@ void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_
     for (uint32_t i = first; i <= last; i++) {
         const dsl_token *token = &doc->tokens[i];
         if (is_comment(token->kind)) continue;
-        if (before && (token->flags & F_NL || i != before + 1 || dsl_space_between(doc, before, i)))
-            spak_str_putc(out, ' ');
-        spak_str_append(out, doc->text + token->start, token->end - token->start);
+        if (before && stands_apart(doc, before, i)) spak_str_putc(out, ' ');
+        put_token(doc, token, "\n", out);
         before = i;
     }
 }
@@ -57,21 +78,6 @@ typedef struct printer {
     level levels[DSL_MAX_DEPTH + 1];
     uint32_t depth, indent;
 } printer;
-
-/* A token's text, with the file's line ends. */
-static void put_token(printer *f, const dsl_token *token) {
-    const char *text = f->doc->text + token->start, *end = f->doc->text + token->end;
-    while (text < end) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text));
-        if (!newline) break;
-        const char *stop = newline;
-        while (stop > text && stop[-1] == '\r') stop--;
-        spak_str_append(f->out, text, (size_t)(stop - text));
-        spak_str_puts(f->out, f->newline);
-        text = newline + 1;
-    }
-    spak_str_append(f->out, text, (size_t)(end - text));
-}
 
 static uint32_t newlines_between(const dsl_doc *doc, const dsl_token *a, const dsl_token *b) {
     uint32_t count = 0;
@@ -125,7 +131,7 @@ bool dsl_format(const dsl_doc *doc, spak_str *out, spak_error *err) {
             put_break(&f, a, b, newlines);
         else if (i > 1)
             put_space(&f, i - 1, i);
-        put_token(&f, b);
+        put_token(doc, b, f.newline, out);
         if (b->flags & F_OPEN)
             f.levels[f.depth++] = (level){.indent = f.indent, .body = b->flags & F_BODY};
         else if (b->flags & F_CLOSE && f.depth)

@@ -271,21 +271,26 @@ void dsl_lex_next(dsl_parser *p) {
     }
 }
 
+/* The end of the word that goes on with the ':' at colon; 0 when it does not go on. */
+uint32_t dsl_colon_word_end(const dsl_parser *p, uint32_t colon) {
+    uint32_t from = colon + 1;
+    if (!dsl_is_word_byte((unsigned char)p->text[from])) return 0;
+    if (p->text[from] == '/' && p->text[from + 1] == '/') from += 2; /* http://... */
+    uint32_t end = dsl_word_end(p, from);
+    return end > colon + 1 ? end : 0;
+}
+
 void dsl_lex_extend(dsl_parser *p) {
     dsl_token *token = &p->doc->tokens[p->at];
-    const char *text = p->text;
-    while (text[token->end] == ':' && dsl_is_word_byte((unsigned char)text[token->end + 1])) {
-        uint32_t from = token->end + 1;
-        if (text[from] == '/' && text[from + 1] == '/') from += 2; /* http://... */
-        uint32_t end = dsl_word_end(p, from);
-        if (end == token->end + 1) break;
-        token->end = end;
-    }
+    for (uint32_t end; p->text[token->end] == ':' && (end = dsl_colon_word_end(p, token->end));) token->end = end;
     p->pos = token->end;
 }
 
-static bool line_is_rule(const char *text, uint32_t from, uint32_t end) {
-    return trim_end(text, from, end) == from + 3 && !memcmp(text + from, "---", 3);
+/* The end of the `---` that text[from..end) consists of, blanks aside; 0 when it does not. */
+static uint32_t rule_end(const char *text, uint32_t from, uint32_t end) {
+    while (from < end && class_at(text, from) & C_BLANK) from++;
+    bool rule = end - from >= 3 && !memcmp(text + from, "---", 3) && trim_end(text, from, end) == from + 3;
+    return rule ? from + 3 : 0;
 }
 
 /* The first front matter may hold any line. A later `---` is more likely a separator, so a pair of them is front
@@ -295,11 +300,12 @@ bool dsl_lex_front(dsl_parser *p) {
     dsl_token *token = &doc->tokens[p->at];
     bool first = !doc->front && !p->items_begun;
     uint32_t begin = token->start, stop = line_end(p, begin), blank_at = 0;
-    if (!line_is_rule(p->text, begin, stop)) return false;
+    if (!rule_end(p->text, begin, stop)) return false;
     for (uint32_t at = stop; at < p->len;) {
         uint32_t from = at + 1, end = from <= p->len ? line_end(p, from) : p->len;
-        if (line_is_rule(p->text, from, end)) {
-            token->end = from + 3;
+        uint32_t rule = rule_end(p->text, from, end);
+        if (rule) {
+            token->end = rule;
             goto found;
         }
         uint32_t last = trim_end(p->text, from, end);
@@ -308,7 +314,7 @@ bool dsl_lex_front(dsl_parser *p) {
         at = end;
     }
     if (!first) return false;
-    token->end = blank_at ? trim_end(p->text, begin, blank_at - 1) : p->len;
+    token->end = blank_at ? trim_end(p->text, begin, blank_at - 1) : trim_end(p->text, begin, p->len);
     while (p->text[token->end - 1] == '\n') token->end = trim_end(p->text, begin, token->end - 1);
     token->flags |= F_CUT;
     dsl_report(doc, DSL_ERROR, begin, begin + 3,

@@ -78,8 +78,7 @@ static start starts_item(const dsl_parser *p, uint32_t head, bool value_position
     bool cut = token->flags & F_CUT;
     if (cut) return START_NONE;
     if (text[i] == ':') {
-        bool one_word = value_position && token->kind == T_WORD && i == end &&
-                        dsl_is_word_byte((unsigned char)text[i + 1]) && !(text[i + 1] == '/' && text[i + 2] == '*');
+        bool one_word = value_position && token->kind == T_WORD && i == end && dsl_colon_word_end(p, i);
         return one_word ? START_NONE : START_COLON;
     }
     if (text[i] == '=') return text[i + 1] == '=' || text[i + 1] == '>' ? START_NONE : START_ASSIGN;
@@ -141,7 +140,7 @@ static bool enter(dsl_parser *p) {
 static void mark_lines(dsl_parser *p, uint32_t open, uint32_t lines_at_open, uint32_t close) {
     if (p->lines == lines_at_open) return;
     token_at(p, open)->flags |= F_MULTI;
-    if (close) token_at(p, close)->flags |= F_MULTI;
+    token_at(p, close)->flags |= F_MULTI;
 }
 
 /* { items }: returns the first item and leaves *last on the closing brace, or on the last token before the end. */
@@ -164,7 +163,7 @@ static uint32_t parse_body(dsl_parser *p, uint32_t *last) {
         *last = p->at;
         dsl_lex_next(p);
     } else {
-        mark_lines(p, open, lines, 0);
+        token_at(p, open)->flags |= F_MULTI;
         *last = last_token(p);
         error_at(p, open, "this '{' is not closed; expected '}' before the end of the file");
     }

@@ -14,7 +14,7 @@ enum { MAX_BYTES = 64 * 1024, MAX_DEPTH = 32 };
 
 typedef struct reader {
     yaml_parser_t parser;
-    size_t line, column;
+    size_t len, line, column;
     char *message; /* 256 bytes */
 } reader;
 
@@ -27,8 +27,11 @@ static json_t *fail_at(reader *r, yaml_mark_t mark, const char *message) {
 
 static bool next_event(reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event)) return true;
-    r->line = r->parser.problem_mark.line;
-    r->column = r->parser.problem_mark.column;
+    /* What is missing at the very end is better shown where it began. */
+    bool at_end = r->parser.context && r->parser.problem_mark.index >= r->len;
+    yaml_mark_t mark = at_end ? r->parser.context_mark : r->parser.problem_mark;
+    r->line = mark.line;
+    r->column = mark.column;
     snprintf(r->message, 256, "%s%s%s", r->parser.context ? r->parser.context : "", r->parser.context ? ": " : "",
              r->parser.problem ? r->parser.problem : "not valid YAML");
     return false;
@@ -145,7 +148,7 @@ static json_t *read_document(reader *r) {
 }
 
 bool dsl_yaml(const char *text, size_t len, json_t **out, size_t *line, size_t *column, char message[256]) {
-    reader r = {.message = message};
+    reader r = {.message = message, .len = len};
     *out = NULL;
     *line = *column = 0;
     message[0] = 0;
@@ -162,7 +165,7 @@ bool dsl_yaml(const char *text, size_t len, json_t **out, size_t *line, size_t *
             yaml_event_type_t type = event.type;
             if (type == YAML_DOCUMENT_START_EVENT) fail_at(&r, event.start_mark, "a second document");
             yaml_event_delete(&event);
-            if (type == YAML_STREAM_END_EVENT || message[0]) break;
+            if (type == YAML_STREAM_END_EVENT || type == YAML_NO_EVENT || message[0]) break;
         }
         yaml_parser_delete(&r.parser);
     }

@@ -2,8 +2,8 @@
 # The Makefile: a second make does nothing, new flags and a touched header rebuild, every target explains itself.
 # A small project of its own stands in for SPAK where something has to be built.
 . tests/tap.sh
-unset MAKEFLAGS MFLAGS MAKELEVEL V SAN STATIC CFLAGS PROFILE C PARTS
-B=${B:-build}
+built=${B:-build}
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES B V SAN STATIC CC CFLAGS CPPFLAGS WERROR OUT PROFILE C PARTS LUA
 
 make -s help >"$scratch/help"
 missing=
@@ -19,7 +19,7 @@ lines=$(wc -l <Makefile)
 [ "$lines" -le 220 ]
 check $? "the Makefile can be read at one sitting ($lines lines)"
 
-if [ -x "$B/spak" ] && [ "$B" = build ]; then
+if [ -x build/spak ] && [ "$built" = build ]; then
     is "$(make -n all 2>&1 | grep -c -v 'Nothing to be done')" 0 'the build is complete: make has nothing to do'
 fi
 runs 2 make -n claim && says 'which claim'

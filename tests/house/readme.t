@@ -1,6 +1,7 @@
 #!/bin/sh
 # README.md keeps what it promises: two commands, a generated table, files that exist.
 . tests/tap.sh
+unset MAKEFLAGS MFLAGS MAKELEVEL
 commands=$(awk '/^```/ { inside = !inside; next } inside && /^\.\/reproduce\.sh/ { sub(/ *#.*/, ""); print }' README.md)
 is "$commands" './reproduce.sh
 ./reproduce.sh test' 'getting started takes these two commands'
