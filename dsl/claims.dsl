@@ -9,6 +9,7 @@ tags: [claims]
 // expressions are fields: the machine compares them. An evaluation names an experiment; `holds` is its condition over
 // the experiment's values (v.NAME) and the claim's fields. No verdict stands in this file: each one is computed.
 //
+// needs: values that a run may lack for a good reason; the evaluation then reads NOT EVALUATED, and says why.
 // same_quantity_as: another claim that publishes the same quantity; both have a published_value, which are compared.
 // implied: what the published configuration gives for published_value; tolerance: how far apart (relative) still agrees.
 
@@ -65,6 +66,7 @@ claim M1 {
     evaluation cpu {
         scope: "CPU, one thread, against OpenBLAS"
         experiment: matmul
+        needs: [ratio_tuned]
         holds: `v.ratio_tuned >= published_ratio and v.steps_falling == 0`
         value: `v.ratio_tuned`
         show: "%.3f of OpenBLAS"
@@ -72,6 +74,7 @@ claim M1 {
     evaluation cpu_threads {
         scope: "CPU, last step with threads, against OpenBLAS with as many"
         experiment: matmul
+        needs: [ratio_threads]
         holds: `v.ratio_threads >= published_ratio`
         value: `v.ratio_threads`
         show: "%.3f of OpenBLAS"

@@ -6,6 +6,13 @@ local function square(size, threads)
   return { m = size, n = size, k = size, threads = threads, seed = 1 }
 end
 
+-- The ladder is a comparison; without the peer there is nothing to climb towards.
+local function require_peer(record)
+  if record.status == "ok" and not record.ratio then
+    error("no peer was found: install libopenblas0-pthread, or name the library in SPAK_OPENBLAS", 0)
+  end
+end
+
 -- Each rung at each size that it can do in bearable time, then the tuned configuration, then all cores.
 local function climb(run)
   local loop = dsl.block(run.system, "engineering_loop")
@@ -16,7 +23,8 @@ local function climb(run)
   for _, size in ipairs(dsl.value(plan, "sizes")) do
     for _, rung in ipairs { "naive", "loop_order", "blocked", "packed", "register_tile" } do
       if size <= (limit[rung] or size) then
-        run:evaluate { label = "ladder", config = { variant = rung }, problem = square(size, 1), options = options }
+        local problem = square(size, 1)
+        require_peer(run:evaluate { label = "ladder", config = { variant = rung }, problem = problem, options = options })
       end
     end
     run:evaluate { label = "tuned", config = run:best("one_thread"), problem = square(size, 1), options = options }

@@ -376,6 +376,17 @@ static const char *below_root(const rep_place *place, const char *path) {
 }
 
 /* One evaluation on one values file -> a row. */
+/* `needs: [names]`: values that a run may lack for a good reason (one core, no second thread). The first that is not
+ * there, or NULL. */
+static const char *lacking(const json_t *evaluation, const json_t *values) {
+    const json_t *needs = dsl_value(evaluation, "needs");
+    for (size_t i = 0; i < json_array_size(needs); i++) {
+        const char *name = dsl_text(json_array_get(needs, i), "");
+        if (!json_object_get(values, name)) return name;
+    }
+    return NULL;
+}
+
 static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item,
                         json_t **out, spak_error *err) {
     const char *id = spak_json_str(claim, "id", ""), *machine = spak_json_str(item, "machine", "");
@@ -394,7 +405,12 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
     if (good && good_evidence(s, trace, file, row)) {
         spak_error cause = {0};
         bool holds = false;
-        if (judge(s, evaluation, values, env, &holds, &cause) && measure(s, evaluation, values, env, row, &cause)) {
+        const char *lacks = lacking(evaluation, values);
+        if (lacks) {
+            spak_fail(&cause, "the run has no value %s", lacks);
+            say(row, NOT_EVALUATED, cause.message);
+        } else if (judge(s, evaluation, values, env, &holds, &cause) &&
+                   measure(s, evaluation, values, env, row, &cause)) {
             say(row, holds ? REPRODUCED : DIFFERS, "");
         } else {
             say(row, NOT_EVALUATED, cause.message);
@@ -425,7 +441,7 @@ static bool is_decided(const json_t *row) {
 
 /* A misspelt key must not silently drop a condition. */
 static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation, bool *known, spak_error *err) {
-    static const char *const keys[] = {"scope", "experiment", "holds", "value", "show"};
+    static const char *const keys[] = {"scope", "experiment", "needs", "holds", "value", "show"};
     size_t i;
     json_t *item;
     *known = true;
@@ -435,7 +451,8 @@ static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation
             found = found || !strcmp(spak_json_str(item, "key", ""), keys[k]);
         if (found) continue;
         *known = false;
-        if (!note_error(s, item, id, "an evaluation has scope, experiment, holds, value and show, nothing else", err))
+        if (!note_error(s, item, id, "an evaluation has scope, experiment, needs, holds, value and show, nothing else",
+                        err))
             return false;
     }
     return true;

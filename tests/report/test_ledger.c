@@ -137,6 +137,24 @@ static void broken(const char *from, const char *to, const char *want) {
     free(bad);
 }
 
+/* A value that a run may lack: NOT EVALUATED with the reason and no error; one that is there changes nothing. */
+static void test_needs(void) {
+    static const char *const lists[] = {"holds: `v.ratio", "needs: [absent]\n        holds: `v.ratio",
+                                        "needs: [ratio]\n        holds: `v.ratio"};
+    static const char *const verdicts[] = {"REPRODUCED", "NOT EVALUATED", "REPRODUCED"};
+    for (int i = 0; i < 3; i++) {
+        char *text = get("tests/report/fixtures/dsl/claims.dsl"), *changed = with(text, lists[0], lists[i]);
+        put(in(root, "dsl/claims.dsl"), changed);
+        reads(verdicts[i], "here", i == 1 ? "no value absent" : "", lists[i]);
+        json_t *ledger = ledger_of(false);
+        is_int(json_array_size(json_object_get(ledger, "errors")), 0, "and no error");
+        json_decref(ledger);
+        put(in(root, "dsl/claims.dsl"), text);
+        free(text);
+        free(changed);
+    }
+}
+
 static void test_output(void) {
     spak_error err = {0};
     make_trace("step", "here", 3, "complete");
@@ -189,6 +207,7 @@ int main(void) {
     test_verdicts();
     test_bad_evidence();
     test_expressions();
+    test_needs();
     broken("claim T2 {", "claim T1 {", "claim T1 stands here twice (first in line 1)");
     broken("source: \"Another document\"", "", "needs title, source and published");
     broken("published_value: 0.12", "published_value: \"0.12", "claims.dsl:");
