@@ -81,9 +81,9 @@ bool dsl_format(const dsl_doc *doc, spak_str *out, spak_error *err);
  */
 bool dsl_meaning(const dsl_doc *doc, json_t **out, spak_error *err);
 
-/* Lossless edits, for `crystallise`: the new text of the whole file, everything else byte for byte as it was.
- * An edit that would break the syntax is refused. path names nested blocks from the top, "kind" or "kind:name" each,
- * joined by '/': "system/knowledge", "system/knowledge/rule:pack_b". The first match counts. */
+/* Lossless edits, for `crystallise`: the new text of the whole file, everything else byte for byte as it was. An edit
+ * that would break the syntax is refused. path names nested blocks from the top, "kind" or "kind:name" each, joined by
+ * '/': "system/knowledge", "system/knowledge/rule:pack_b". The first match counts. */
 bool dsl_append_to_block(const dsl_doc *doc, const char *path, const char *entry_text, spak_str *out, spak_error *err);
 bool dsl_set_value(const dsl_doc *doc, const char *path, const char *key, const char *value_text, spak_str *out,
                    spak_error *err); /* replaces the first value of key, or adds `key: value` at the block's end */
