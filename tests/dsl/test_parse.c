@@ -80,6 +80,9 @@ static void recovery(void) {
     reports("---\na: &x 1\n---\n", 0, 2, 4, "anchors");
     reports("---\n- a\n---\n", 0, 2, 1, "expected");
     reports("---\na: 1\n\nb: 2", 0, 1, 1, "not closed");
+    means("---\na: 1\nsystem s { b: 2 }\n---\n",
+          "[{\"body\":[{\"key\":\"b\",\"value\":2}],\"kind\":\"system\",\"name\":"
+          "\"s\"},{\"kind\":\"opaque\",\"text\":\"---\"}]");
 }
 
 static void rendering(void) {
