@@ -70,8 +70,12 @@ static void read_front_matter(dsl_doc *doc) {
     if (!(token->flags & F_CUT)) end -= 3;
     size_t line, column;
     char message[256];
-    if (dsl_yaml(doc->text + start, end - start, &doc->front_matter, &line, &column, message)) return;
-    if (!message[0]) doc->oom = true;
+    spak_str yaml = {0};
+    dsl_put_token(doc, &(dsl_token){.start = (uint32_t)start, .end = (uint32_t)end}, "\n", &yaml);
+    bool good = !yaml.oom && dsl_yaml(spak_str_text(&yaml), yaml.len, &doc->front_matter, &line, &column, message);
+    if (yaml.oom || (!good && !message[0])) doc->oom = true;
+    spak_str_free(&yaml);
+    if (good || doc->oom) return;
     size_t at = start;
     while (line-- && at < end) {
         newline = memchr(doc->text + at, '\n', end - at);

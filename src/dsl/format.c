@@ -35,8 +35,7 @@ bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     return true;
 }
 
-/* A token's text with one kind of line end. */
-static void put_token(const dsl_doc *doc, const dsl_token *token, const char *line_end, spak_str *out) {
+void dsl_put_token(const dsl_doc *doc, const dsl_token *token, const char *line_end, spak_str *out) {
     const char *text = doc->text + token->start, *end = doc->text + token->end, *newline;
     while (text < end && (newline = memchr(text, '\n', (size_t)(end - text)))) {
         const char *stop = newline;
@@ -61,7 +60,7 @@ void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_
         const dsl_token *token = &doc->tokens[i];
         if (is_comment(token->kind)) continue;
         if (before && stands_apart(doc, before, i)) spak_str_putc(out, ' ');
-        put_token(doc, token, "\n", out);
+        dsl_put_token(doc, token, "\n", out);
         before = i;
     }
 }
@@ -131,7 +130,7 @@ bool dsl_format(const dsl_doc *doc, spak_str *out, spak_error *err) {
             put_break(&f, a, b, newlines);
         else if (i > 1)
             put_space(&f, i - 1, i);
-        put_token(doc, b, f.newline, out);
+        dsl_put_token(doc, b, f.newline, out);
         if (b->flags & F_OPEN)
             f.levels[f.depth++] = (level){.indent = f.indent, .body = b->flags & F_BODY};
         else if (b->flags & F_CLOSE && f.depth)

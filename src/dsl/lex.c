@@ -293,8 +293,14 @@ static uint32_t rule_end(const char *text, uint32_t from, uint32_t end) {
     return rule ? from + 3 : 0;
 }
 
-/* The first front matter may hold any line. A later `---` is more likely a separator, so a pair of them is front
- * matter only when nothing between looks like blocks. */
+/* `kind name {`: a brace with no ':' before it, which no line of front matter holds. */
+static bool is_block_head(const char *text, uint32_t from, uint32_t end) {
+    const char *brace = memchr(text + from, '{', end - from);
+    return brace && !memchr(text + from, ':', (size_t)(brace - text) - from);
+}
+
+/* The first front matter ends unclosed where a block begins, or at its first blank line. A later `---` is more likely
+ * a separator, so a pair of them is front matter only when nothing between looks like blocks. */
 bool dsl_lex_front(dsl_parser *p) {
     dsl_doc *doc = p->doc;
     dsl_token *token = &doc->tokens[p->at];
@@ -310,6 +316,10 @@ bool dsl_lex_front(dsl_parser *p) {
         }
         uint32_t last = trim_end(p->text, from, end);
         if (last == from && !blank_at) blank_at = from;
+        if (is_block_head(p->text, from, end)) {
+            if (!blank_at) blank_at = from;
+            break;
+        }
         if (!first && last > from && (p->text[last - 1] == '{' || p->text[last - 1] == '}')) return false;
         at = end;
     }

@@ -476,6 +476,8 @@ static uint32_t parse_headed(dsl_parser *p) {
     if (p->kind == T_COLON || p->kind == T_EQ) return parse_entry(p, first, name);
     if (p->kind == T_LBRACE || (p->kind == T_LPAREN && is_glued(p) && name_kind == T_WORD))
         return parse_block_tail(p, first, name);
+    if (name_kind == T_STRING && dsl_token_is(p->doc, first, "artifact") && (on_new_line(p) || !is_head(p->kind)))
+        return parse_block_tail(p, first, name);
     while (is_head(p->kind) && !on_new_line(p) && starts_item(p, p->at, false) != START_COLON) dsl_lex_next(p);
     if (p->kind == T_LBRACE && !on_new_line(p)) return parse_block_tail(p, first, name);
 opaque:

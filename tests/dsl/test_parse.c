@@ -46,6 +46,7 @@ static void items(void) {
     means("fact f(t: T) { return t.a > 1 }",
           "[{\"body\":[{\"kind\":\"return\",\"value\":{\"expression\":\"t.a > 1\"}}],\"kind\":\"fact\",\"name\":\"f\","
           "\"params\":[{\"key\":\"t\",\"value\":{\"word\":\"T\"}}]}]");
+    means("artifact \"r.md\"\nb: 1", "[{\"kind\":\"artifact\",\"name\":\"r.md\"},{\"key\":\"b\",\"value\":1}]");
     means("a: 1 a: 2", "[{\"key\":\"a\",\"value\":1},{\"key\":\"a\",\"value\":2}]");
     means("a:1,b:2", "[{\"key\":\"a\",\"value\":1},{\"key\":\"b\",\"value\":2}]");
     means("a: w#x # comment", "[{\"key\":\"a\",\"value\":{\"word\":\"w#x\"}}]");
@@ -79,6 +80,9 @@ static void recovery(void) {
     reports("---\na: &x 1\n---\n", 0, 2, 4, "anchors");
     reports("---\n- a\n---\n", 0, 2, 1, "expected");
     reports("---\na: 1\n\nb: 2", 0, 1, 1, "not closed");
+    means("---\na: 1\nsystem s { b: 2 }\n---\n",
+          "[{\"body\":[{\"key\":\"b\",\"value\":2}],\"kind\":\"system\",\"name\":"
+          "\"s\"},{\"kind\":\"opaque\",\"text\":\"---\"}]");
 }
 
 static void rendering(void) {
