@@ -29,9 +29,3 @@ INLINE void prefetch_floats(const float *p, const int floats) {
 
 /* For the second-level cache: it is not needed before this panel is done, and must not push that out of the first. */
 INLINE void prefetch_later(const char *p) { __builtin_prefetch(p, 0, 2); }
-
-/* The lines of a tile of C, to be written. */
-INLINE void prefetch_tile(const float *c, size_t ldc, const int rows, const int cols) {
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < cols; j += FLOATS_IN_A_LINE) __builtin_prefetch(c + (size_t)i * ldc + j, 1, 3);
-}

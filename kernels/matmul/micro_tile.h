@@ -16,7 +16,9 @@
  * vectors of a row of B and MR single floats of a column of A, each copied to
  * all lanes, and does MR * NV multiply-adds: the tile is what makes arithmetic
  * outweigh loads. There must be at least (latency x units) accumulators, or
- * the adders wait for their own results. */
+ * the adders wait for their own results. Each turn of the loop also asks for a
+ * row of C, for A a little ahead and for a share of the next panel of B: all
+ * of C at once would take every line-fill buffer from the panels. */
 INLINE void NAME(step)(const int rows, const float *a, const float *b,
                        vec acc[MR][NV]) {
     vec row[NV];
@@ -35,13 +37,15 @@ INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
     vec acc[MR][NV];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
-    if (prefetch) prefetch_tile(c, ldc, rows, NV * VLEN);
-    size_t p = x->kb;
+    const float *row_of_c = c;
+    size_t p = x->kb, rows_left = (size_t)rows;
     for (; p >= STEPS; p -= STEPS, a += STEPS * MR, b += STEPS * NV * VLEN) {
         if (prefetch) {
             prefetch_floats(a + x->ahead * MR, STEPS * MR);
             prefetch_later(next);
+            prefetch_floats(row_of_c, NV * VLEN);
             next += x->next_stride;
+            if (rows_left > 1) row_of_c += ldc, rows_left--;
         }
         UNROLL for (int q = 0; q < STEPS; q++)
             NAME(step)(rows, a + q * MR, b + q * NV * VLEN, acc);
