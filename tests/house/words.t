@@ -23,7 +23,7 @@ is "$(seen . "$machine" '^\.ci/run$')" '' 'no absolute path of one machine'
 is "$(seen . "$hosts")" '' 'no host of a package archive'
 is "$(seen . "$elsewhere" '/fixtures/')" '' 'no number of a discussion elsewhere'
 is "$(seen . "$unfinished" '/fixtures/')" '' 'no word for what is unfinished'
-web=$(seen . 'https?://[a-z0-9-]+\.[a-z]' '^data/|^README\.md$|^CITATION\.cff$|^paper/|^chapters/|/fixtures/|^LICENSE$' | grep -v -e 'http://www.w3.org/' -e 'https\?://json-schema.org')
+web=$(seen . 'https?://[a-z0-9-]+\.[a-z]' '^data/|^README\.md$|^CITATION\.cff$|^paper/|^chapters/|/fixtures/|^LICENSE$' | grep -v -e 'http://www.w3.org/' -e 'https\?://json-schema.org' -e 'https\?://example\.org')
 is "$web" '' 'an address on the web stands in the data manifest and in prose only'
 
 # Each is caught when planted.
