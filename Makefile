@@ -139,8 +139,8 @@ bench: $(BIN) ## this machine's MatMul ladder beside OpenBLAS
 readme: $(BIN) ## write the claims table into README.md
 	$(Q)$(BIN) claims --readme README.md
 
-.PHONY: check check-format check-floors check-readme check-san
-check: check-format check-floors check-readme check-san ## format, floors, README's table, sanitizers
+.PHONY: check check-format check-floors check-readme check-dsl check-san
+check: check-format check-floors check-readme check-dsl check-san ## format, floors, README, systems, sanitizers
 
 check-format: ## every C file as .clang-format has it
 	$(Q)if command -v $(FORMAT) >/dev/null; then echo '  FORMAT' && \
@@ -150,8 +150,13 @@ check-format: ## every C file as .clang-format has it
 check-floors: ## no lower floor includes a higher one
 	$(Q)echo '  FLOORS' && sh tests/house/floors.sh .
 
-check-readme: $(BIN) ## README.md's claims table is the one that the traces give
+check-readme: $(BIN) ## README.md's claims table is the one that the traces give, and no number there is typed by hand
+	$(Q)$(BIN) weave --check-numbers README.md
 	$(Q)$(BIN) claims --readme README.md --check
+
+check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and laid out as `spak dsl fmt` has it
+	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl) >/dev/null
+	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl)
 
 check-san: ## the C tests of base, dsl, trace, lua and report under the sanitizers
 	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace lua report' test
