@@ -47,14 +47,16 @@ COMPILE  = $(CC) $(DEFS) $(CPPFLAGS) $(DIALECT) $(CFLAGS) $(SANS) $(WARN)
 LINK     = $(CC) -pthread $(CFLAGS) $(SANS) $(LDFLAGS)
 
 # Kernels are compiled for speed. Those for one instruction set carry its name at the end of theirs; on other processors
-# they compile to nothing.
+# they compile to nothing. Sanitizers leave those alone (unrolled, they take minutes to compile); guard pages watch them.
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 AVX2    := -mavx2 -mfma
 AVX512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
 endif
-$(B)/obj/kernels/%.o:        ISA := -O3
-$(B)/obj/kernels/%_avx2.o:   ISA := -O3 $(AVX2)
-$(B)/obj/kernels/%_avx512.o: ISA := -O3 $(AVX512)
+SPEED   := $(if $(SAN),-O1,-O3)
+MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
+$(B)/obj/kernels/%.o:        ISA := $(SPEED)
+$(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
+$(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 
 # --- sources ---
 SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
@@ -77,7 +79,7 @@ TEST_BIN := $(filter $(B)/%,$(QUICK) $(LONG))
 # A stamp's name holds a checksum. New flags, or a file more or less, give another name: the stamp is made, the old one
 # goes, and what depends on it is built again. -Werror changes no code and is left out.
 STAMP     = $(B)/stamp/$(1)-$(firstword $(shell echo '$(2)' | cksum))
-FLAGS    := $(call STAMP,flags,$(COMPILE) $(LINK) $(LIBS) $(AVX2) $(AVX512))
+FLAGS    := $(call STAMP,flags,$(COMPILE) $(LINK) $(LIBS) $(SPEED) $(MICRO) $(AVX2) $(AVX512))
 FILES    := $(call STAMP,files,$(SRC))
 $(FLAGS) $(FILES):
 	$(Q)mkdir -p $(@D) && rm -f $(@D)/$(firstword $(subst -, ,$(@F)))-* && touch $@
