@@ -40,12 +40,13 @@ void dsl_report(dsl_doc *doc, dsl_severity severity, size_t start, size_t end, c
 /* --- names --- */
 
 static const char *const KINDS[] = {
-    "agent_loop", "artifact", "baseline",         "build",        "claim",        "design_space",
-    "dynamics",   "emit",     "engineering_loop", "fact",         "future_work",  "guide",
-    "hardware",   "hint",     "infrastructure",   "inherits",     "invariant",    "kernel",
-    "knowledge",  "model",    "objective",        "parameter",    "protocol",     "rule",
-    "state",      "system",   "ticket",           "trace_schema", "tuning_space", "type",
-    "variant",
+    "agent_loop",     "artifact",     "baseline",  "build",        "claim",
+    "dataset",        "design_space", "dynamics",  "emit",         "engineering_loop",
+    "fact",           "future_work",  "guide",     "hardware",     "hint",
+    "infrastructure", "inherits",     "invariant", "kernel",       "knowledge",
+    "model",          "objective",    "parameter", "protocol",     "rule",
+    "state",          "system",       "ticket",    "trace_schema", "tuning_space",
+    "type",           "variant",
 };
 
 static int by_name(const void *key, const void *element) {

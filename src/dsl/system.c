@@ -170,7 +170,8 @@ static void sort_by_distance(loader *l) {
 static bool put_result(loader *l, json_t *out) {
     const source *own = &l->files[0];
     json_t *inherits = json_array(), *knowledge = json_array();
-    bool ok = !json_object_set_new(out, "inherits", inherits) & !json_object_set_new(out, "knowledge", knowledge);
+    bool ok = !json_object_set_new(out, "inherits", inherits);
+    ok = !json_object_set_new(out, "knowledge", knowledge) && ok; /* both always: each call takes its value over */
     json_t *name = json_object_get(own->system, "name");
     ok = ok && !json_object_set_new(out, "file", json_string(own->path)) &&
          !json_object_set_new(out, "sha256", json_string(own->sha256)) && !json_object_set(out, "name", name) &&

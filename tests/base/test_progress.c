@@ -48,8 +48,8 @@ int main(int argc, char **argv) {
     ok(!strpbrk(out, "\r\033["), "and no terminal codes");
     output_of("'%s' quiet 2>&1", self, out, sizeof out);
     is_str(out, "", "a quiet bar says nothing");
-    if (system("command -v script >/dev/null 2>&1") != 0) {
-        skip_test("no script(1) here to make a terminal");
+    if (system("script -qec true /dev/null </dev/null >/dev/null 2>&1") != 0) {
+        skip_test("script(1) cannot make a terminal here");
         return done_testing();
     }
     output_of("script -qec \"'%s' bar\" /dev/null </dev/null", self, out, sizeof out);
