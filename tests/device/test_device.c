@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../tap.h"
 #include "device/blas.h"
 #include "device/device.h"
 #include "device/op.h"
 #include "device/threads.h"
-#include "../tap.h"
 
 static void test_isa(void) {
     dev_isa isa;

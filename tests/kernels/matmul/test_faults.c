@@ -1,9 +1,9 @@
 /* Kernels with one planted fault each: every fault must break an invariant, and the kernel without a fault none. */
 #include <string.h>
 
+#include "../../tap.h"
 #include "device/threads.h"
 #include "matmul/matmul.h"
-#include "../../tap.h"
 
 typedef enum fault {
     SOUND,

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "matmul/matmul.h"
 #include "../../tap.h"
+#include "matmul/matmul.h"
 
 static void test_invariants(void) {
     for (size_t i = 0; i < matmul_op.num_invariants; i++) {

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../tap.h"
 #include "device/blas.h"
 #include "matmul/matmul.h"
-#include "../../tap.h"
 
 static json_t *parse(const char *text) { return text ? json_loads(text, 0, NULL) : NULL; }
 
