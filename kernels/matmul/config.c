@@ -1,11 +1,12 @@
 /* The tuning axes: what they may be, what they are when nobody says, and what is refused.
  *
- * The defaults follow from the caches as the loops in goto.c use them: a panel of B (kc x nr) fills seven eighths of
- * L1 (a long panel means fewer passes over C; the panel of A and the lines of C only pass by), a block of A (mc x kc) a
- * quarter of L2 (the panels of B and the lines of C go through it too), a block of B
- * (kc x nc) half of L3 or 8 MiB, whichever is less: the last level is shared. They are a start, not an optimum: finding
- * that is the tuner's business. The same relations, with whole caches, are the constraints of
- * matmul.dsl, and what breaks them is refused here too. */
+ * The defaults follow from the caches as the loops in goto.c use them: a panel of B (kc x nr) is as long as L1 is
+ * large, at most 512 steps: what leaves L1 comes back from L2 in the order in which the hardware fetches ahead, and a
+ * long panel means fewer passes over C, which comes from much further away. A block of A (mc x kc) takes a
+ * quarter of L2 (the panels of B and the lines of C go through it too), a block of B (kc x nc) half of L3 or 8 MiB,
+ * whichever is less: the last level is shared. They are a start, not an optimum: finding that is the tuner's business.
+ * The same relations, with whole caches, are the constraints of matmul.dsl, and what breaks them is refused here too.
+ */
 #include <string.h>
 
 #include "matmul/matmul.h"
@@ -36,8 +37,15 @@ static void default_blocks(matmul_config *config) {
     const dev_caches *caches = dev_cpu_caches();
     size_t l1 = caches->l1d_bytes ? caches->l1d_bytes : 32 << 10, l2 = caches->l2_bytes ? caches->l2_bytes : 256 << 10;
     size_t l3 = caches->l3_bytes ? caches->l3_bytes / 2 : l2;
-    size_t mr = config->tile ? config->tile->mr : 1, nr = config->tile ? config->tile->nr : 16;
-    if (!config->kc) config->kc = clamp(l1 * 7 / 8 / (nr * sizeof(float)) / 16 * 16, 64, 512);
+    if (!config->tile) {
+        /* blocked and packed: rows of a few hundred floats, a block of B of a quarter of L2. */
+        if (!config->nc) config->nc = 512;
+        if (!config->kc) config->kc = clamp(l2 / 4 / (config->nc * sizeof(float)) / 4 * 4, 16, 256);
+        if (!config->mc) config->mc = clamp(l2 / 4 / (config->kc * sizeof(float)), 1, 256);
+        return;
+    }
+    size_t mr = config->tile->mr, nr = config->tile->nr;
+    if (!config->kc) config->kc = clamp(l1 / (nr * sizeof(float)) / 16 * 16, 64, 512);
     if (!config->mc) config->mc = clamp(l2 / 4 / (config->kc * sizeof(float)) / mr * mr, mr, 4096);
     if (!config->nc) {
         size_t bytes = clamp(l3, l2, (size_t)8 << 20);

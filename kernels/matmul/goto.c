@@ -42,7 +42,8 @@ typedef struct rectangle {
 
 /* The grid, thread rows x thread columns, such that one thread has the least to do: the multiply-adds of its rectangle,
  * and packing its rows of A, which each column of threads does anew (an element costs about as much as PACK
- * multiply-adds of the micro-kernel). Rows are cut anywhere: the micro-kernel of a few rows costs what its rows cost. */
+ * multiply-adds of the micro-kernel). Rows are cut anywhere: the micro-kernel of a few rows costs what its rows cost.
+ */
 static rectangle own_rectangle(const matmul_config *g, size_t m, size_t n, int thread, int threads) {
     enum { PACK = 12 };
     const size_t mr = g->tile->mr, nr = g->tile->nr, team = (size_t)threads;
@@ -235,6 +236,7 @@ static void tile(void *ctx, int thread, const matmul_slice *s) {
 
 static void barrier(void *ctx) { dev_pool_barrier(((job *)ctx)->plan->pool); }
 
+// clang-format off
 //> threads
 /* Every thread walks the same loops and keeps to its own rectangle of C. No two
  * threads write the same element, none reads what another computes but the
@@ -243,9 +245,11 @@ static void barrier(void *ctx) { dev_pool_barrier(((job *)ctx)->plan->pool); }
 static void walk_as_one(void *arg, int thread, int threads) {
     job *j = arg;
     matmul_hooks hooks = {pack_a, pack_b, tile, barrier, j};
-    matmul_goto_loops(&j->plan->config, j->x->m, j->x->n, j->x->k, thread, threads, &hooks);
+    matmul_goto_loops(&j->plan->config, j->x->m, j->x->n, j->x->k,
+                      thread, threads, &hooks);
 }
 //< threads
+// clang-format on
 
 void matmul_run(matmul_plan *plan, const matmul_args *x) {
     const matmul_config *g = &plan->config;

@@ -19,7 +19,7 @@ kernel matmul {
     tuning_space {
         variant: [naive, loop_order, blocked, packed, register_tile, threads]
         isa: [portable, avx2, avx512]
-        tile: ["4x8", "6x8", "8x8", "12x8", "6x16", "4x24", "24x16", "12x32", "14x32", "8x48", "9x48", "6x64"]
+        tile: ["4x8", "6x8", "8x8", "12x8", "6x16", "4x24", "24x16", "12x32", "14x32", "8x48"]
         kc: [128, 192, 256, 320, 384, 448, 512]
         mc: [96, 168, 240, 336, 504, 840]
         nc: [512, 1024, 2048, 4096]

@@ -136,14 +136,14 @@ void matmul_packed(const matmul_args *x, size_t mc, size_t kc, size_t nc, float 
 /* The Goto loops with what they do left open, so that the real kernel and the simulation that counts its writes walk
  * the very same partition. Rows and columns are elements of C; p0, kb a slice of k. */
 typedef struct matmul_slice {
-    size_t p0, kb;     /* k from p0, kb long */
-    size_t i0, rows;   /* rows of C: a panel or a block of panels */
-    size_t j0, cols;   /* columns of C */
-    size_t a_at, b_at; /* offset of the packed panel in its buffer, in elements */
-    size_t turn, turns;  /* this tile among those that use the same panel of B */
-    size_t b_next;       /* offset of the panel of B that is used after this one */
-    bool first;        /* the first slice of k: C is written, not added to */
-    int buffer;        /* which of the two buffers of packed B */
+    size_t p0, kb;      /* k from p0, kb long */
+    size_t i0, rows;    /* rows of C: a panel or a block of panels */
+    size_t j0, cols;    /* columns of C */
+    size_t a_at, b_at;  /* offset of the packed panel in its buffer, in elements */
+    size_t turn, turns; /* this tile among those that use the same panel of B */
+    size_t b_next;      /* offset of the panel of B that is used after this one */
+    bool first;         /* the first slice of k: C is written, not added to */
+    int buffer;         /* which of the two buffers of packed B */
 } matmul_slice;
 
 typedef struct matmul_hooks {

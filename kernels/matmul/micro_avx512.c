@@ -33,24 +33,16 @@ typedef __m512 vec;
 #define NAME(x) tile_8x48_##x
 #include "matmul/micro_tile.h"
 
-#define MR      9
-#define NV      3
-#define NAME(x) tile_9x48_##x
-#include "matmul/micro_tile.h"
-
-#define MR      6
-#define NV      4
-#define NAME(x) tile_6x64_##x
-#include "matmul/micro_tile.h"
-
 #define MR      24
 #define NV      1
 #define NAME(x) tile_24x16_##x
 #include "matmul/micro_tile.h"
 
 static const matmul_tile tiles[] = {
-    {"12x32", 12, 32, tile_12x32_micro}, {"14x32", 14, 32, tile_14x32_micro}, {"8x48", 8, 48, tile_8x48_micro},
-    {"9x48", 9, 48, tile_9x48_micro},    {"6x64", 6, 64, tile_6x64_micro},    {"24x16", 24, 16, tile_24x16_micro},
+    {"12x32", 12, 32, tile_12x32_micro},
+    {"14x32", 14, 32, tile_14x32_micro},
+    {"8x48", 8, 48, tile_8x48_micro},
+    {"24x16", 24, 16, tile_24x16_micro},
 };
 
 const matmul_isa_kernels matmul_kernels_avx512 = {tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};

@@ -13,12 +13,10 @@
 // clang-format off
 //> micro_kernel
 /* acc[MR][NV] stays in registers for the whole of k. One step of k loads NV
- * vectors of a row of B and MR single floats of a column of A, each copied to
- * all lanes, and does MR * NV multiply-adds: the tile is what makes arithmetic
- * outweigh loads. There must be at least (latency x units) accumulators, or
- * the adders wait for their own results. Each turn of the loop also asks for a
- * row of C, for A a little ahead and for a share of the next panel of B: all
- * of C at once would take every line-fill buffer from the panels. */
+ * vectors of B and MR floats of A, each copied to all lanes, and does MR * NV
+ * multiply-adds. Each turn also asks for a row of C, for A a little ahead and
+ * for a share of the next panel of B: all at once they would take every
+ * line-fill buffer from the panels. */
 INLINE void NAME(step)(const int rows, const float *a, const float *b,
                        vec acc[MR][NV]) {
     vec row[NV];
@@ -61,24 +59,27 @@ INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
 //< micro_kernel
 // clang-format on
 
-/* One function for each number of rows: the last panel of a matrix then costs what its rows cost. */
-#define ROWS_FUNCTION(r)                                                               \
-    static void NAME(rows_##r)(const matmul_panels *x, float *c, size_t ldc) {         \
-        if (x->ahead) NAME(body)(r, x, c, ldc, true);                                  \
-        else NAME(body)(r, x, c, ldc, false);                                          \
-    }
+/* One function for each number of rows: the last panel of a matrix then costs what its rows cost. Prefetching is worth
+ * its code only in whole tiles. */
+#define ROWS_FUNCTION(r) \
+    static void NAME(rows_##r)(const matmul_panels *x, float *c, size_t ldc) { NAME(body)(r, x, c, ldc, false); }
 #define ROWS_ENTRY(r) NAME(rows_##r),
 
 TILE_ROWS(MR, ROWS_FUNCTION)
 
 static void (*const NAME(by_rows)[MR])(const matmul_panels *, float *, size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
 
+static void NAME(whole)(const matmul_panels *x, float *c, size_t ldc) { NAME(body)(MR, x, c, ldc, true); }
+
 /* Columns at the right edge: the panel of B is padded with zeros, so the whole tile is computed, into a buffer, and
  * what belongs to C is taken over. The arithmetic of an element does not depend on where the edge is. */
 static void NAME(micro)(const matmul_panels *x, float *c, size_t ldc, size_t rows, size_t cols) {
     enum { NR = NV * VLEN };
     if (cols == NR) {
-        NAME(by_rows)[rows - 1](x, c, ldc);
+        if (x->ahead && rows == MR)
+            NAME(whole)(x, c, ldc);
+        else
+            NAME(by_rows)[rows - 1](x, c, ldc);
         return;
     }
     float tile[MR * NR];
