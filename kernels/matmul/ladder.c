@@ -1,11 +1,14 @@
-/* The lower steps of the ladder, each one idea above the one before, in portable C. All of them do the same 2 m n k
- * operations; what changes is where the operands come from. Roofline in one line: an element of A or B that is fetched
- * from memory for every use limits the speed to the memory's; the higher steps fetch it rarely and use it often. */
+/* The lower steps of the ladder, each one idea above the one before, in
+ * portable C. All of them do the same 2 m n k operations; what changes is where
+ * the operands come from. Roofline in one line: an element of A or B that is
+ * fetched from memory for every use limits the speed to the memory's; the
+ * higher steps fetch it rarely and use it often. */
 #include <string.h>
 
 #include "matmul/matmul.h"
 
-/* At -O2 GCC leaves loops of unknown length scalar; the ladder is to show what the order of the loops gives. */
+/* At -O2 GCC leaves loops of unknown length scalar; the ladder is to show what
+ * the order of the loops gives. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3", "unroll-loops", "align-loops=64")
 #endif
@@ -13,34 +16,40 @@
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 static void zero_c(const matmul_args *x) {
-    for (size_t i = 0; i < x->m; i++) memset(x->c + i * x->ldc, 0, x->n * sizeof(float));
+    for (size_t i = 0; i < x->m; i++)
+        memset(x->c + i * x->ldc, 0, x->n * sizeof(float));
 }
 
-/* c[0..n) += a * b[0..n), b's elements `stride` apart: one for an input that is not transposed, and for that case the
- * compiler gets a loop of its own. */
-static __attribute__((noinline)) void add_scaled_row(float *restrict c, float a, const float *restrict b, size_t stride,
-                                                     size_t n) {
+/* c[0..n) += a * b[0..n), b's elements `stride` apart: one for an input that is
+ * not transposed, and for that case the compiler gets a loop of its own. */
+static __attribute__((noinline)) void add_scaled_row(float *restrict c, float a,
+                                                     const float *restrict b,
+                                                     size_t stride, size_t n) {
     if (stride == 1)
         for (size_t j = 0; j < n; j++) c[j] += a * b[j];
     else
         for (size_t j = 0; j < n; j++) c[j] += a * b[j * stride];
 }
 
-/* c[0..n) += the sum over p < k of a[p * a_stride] * (row p of b), four rows at a time: c is then read and written once
- * for four of them. */
-static __attribute__((noinline)) void add_scaled_rows(float *restrict c, const float *restrict a, size_t a_stride,
-                                                      const float *restrict b, matmul_strides sb, size_t k, size_t n) {
+/* c[0..n) += the sum over p < k of a[p * a_stride] * (row p of b), four rows at
+ * a time: c is then read and written once for four of them. */
+static __attribute__((noinline)) void add_scaled_rows(
+    float *restrict c, const float *restrict a, size_t a_stride,
+    const float *restrict b, matmul_strides sb, size_t k, size_t n) {
     size_t p = 0;
     for (; p + 4 <= k; p += 4, a += 4 * a_stride, b += 4 * sb.row) {
-        const float a0 = a[0], a1 = a[a_stride], a2 = a[2 * a_stride], a3 = a[3 * a_stride];
+        const float a0 = a[0], a1 = a[a_stride], a2 = a[2 * a_stride],
+                    a3 = a[3 * a_stride];
         const float *b1 = b + sb.row, *b2 = b1 + sb.row, *b3 = b2 + sb.row;
         if (sb.column == 1)
-            for (size_t j = 0; j < n; j++) c[j] += a0 * b[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j];
+            for (size_t j = 0; j < n; j++)
+                c[j] += a0 * b[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j];
         else
             for (size_t j = 0, at = 0; j < n; j++, at += sb.column)
                 c[j] += a0 * b[at] + a1 * b1[at] + a2 * b2[at] + a3 * b3[at];
     }
-    for (; p < k; p++, a += a_stride, b += sb.row) add_scaled_row(c, a[0], b, sb.column, n);
+    for (; p < k; p++, a += a_stride, b += sb.row)
+        add_scaled_row(c, a[0], b, sb.column, n);
 }
 
 // clang-format off
@@ -125,8 +134,10 @@ static void pack_block(float *dst, const float *src, matmul_strides s,
 //< packing
 // clang-format on
 
-/* `blocked` on packed blocks: both inner loops now run over dense memory, whatever the inputs' layout. */
-void matmul_packed(const matmul_args *x, size_t mc, size_t kc, size_t nc, float *pack_a, float *pack_b) {
+/* `blocked` on packed blocks: both inner loops now run over dense memory,
+ * whatever the inputs' layout. */
+void matmul_packed(const matmul_args *x, size_t mc, size_t kc, size_t nc,
+                   float *pack_a, float *pack_b) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
     zero_c(x);
     for (size_t j0 = 0; j0 < x->n; j0 += nc)
@@ -135,10 +146,12 @@ void matmul_packed(const matmul_args *x, size_t mc, size_t kc, size_t nc, float 
             pack_block(pack_b, x->b + p0 * sb.row + j0 * sb.column, sb, kb, nb);
             for (size_t i0 = 0; i0 < x->m; i0 += mc) {
                 size_t mb = min(mc, x->m - i0);
-                pack_block(pack_a, x->a + i0 * sa.row + p0 * sa.column, sa, mb, kb);
+                pack_block(pack_a, x->a + i0 * sa.row + p0 * sa.column, sa, mb,
+                           kb);
                 for (size_t i = 0; i < mb; i++)
-                    add_scaled_rows(x->c + (i0 + i) * x->ldc + j0, pack_a + i * kb, 1, pack_b, (matmul_strides){nb, 1},
-                                    kb, nb);
+                    add_scaled_rows(x->c + (i0 + i) * x->ldc + j0,
+                                    pack_a + i * kb, 1, pack_b,
+                                    (matmul_strides){nb, 1}, kb, nb);
             }
         }
 }

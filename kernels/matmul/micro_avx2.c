@@ -45,7 +45,9 @@ static const matmul_tile tiles[] = {
     {"8x8", 8, 8, tile_8x8_micro},
 };
 
-const matmul_isa_kernels matmul_kernels_avx2 = {tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};
+const matmul_isa_kernels matmul_kernels_avx2 = {
+    tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};
 #else
-const matmul_isa_kernels matmul_kernels_avx2; /* another architecture: no tiles */
+const matmul_isa_kernels
+    matmul_kernels_avx2; /* another architecture: no tiles */
 #endif

@@ -45,7 +45,9 @@ static const matmul_tile tiles[] = {
     {"24x16", 24, 16, tile_24x16_micro},
 };
 
-const matmul_isa_kernels matmul_kernels_avx512 = {tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};
+const matmul_isa_kernels matmul_kernels_avx512 = {
+    tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};
 #else
-const matmul_isa_kernels matmul_kernels_avx512; /* another architecture: no tiles */
+const matmul_isa_kernels
+    matmul_kernels_avx512; /* another architecture: no tiles */
 #endif

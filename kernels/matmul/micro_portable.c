@@ -1,10 +1,12 @@
-/* Micro-kernels in GCC's and Clang's vector extensions: four floats a vector, whatever the processor makes of them. */
+/* Micro-kernels in GCC's and Clang's vector extensions: four floats a vector,
+ * whatever the processor makes of them. */
 #include "matmul/matmul.h"
 #include "matmul/micro_rows.h"
 
 #include "matmul/micro_pack.h"
 
-/* Where multiply-add is one instruction (64-bit Arm), let the compiler fuse; the strict ISO mode forbids it. */
+/* Where multiply-add is one instruction (64-bit Arm), let the compiler fuse;
+ * the strict ISO mode forbids it. */
 #if defined(__clang__)
 #pragma clang fp contract(fast)
 #elif defined(__GNUC__)
@@ -47,4 +49,5 @@ static const matmul_tile tiles[] = {
     {"4x8", 4, 8, tile_4x8_micro},
 };
 
-const matmul_isa_kernels matmul_kernels_portable = {tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};
+const matmul_isa_kernels matmul_kernels_portable = {
+    tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};

@@ -1,14 +1,18 @@
-/* A register tile, as a template: included once for each tile by micro_portable.c, micro_avx2.c and micro_avx512.c,
- * which define the vector type and its five operations
+/* A register tile, as a template: included once for each tile by
+ * micro_portable.c, micro_avx2.c and micro_avx512.c, which define the vector
+ * type and its five operations
  *
- *   vec, VLEN (floats in a vec), v_zero(), v_load(p) (p aligned), v_loadu(p), v_storeu(p, v), v_set1(x), v_fma(a, b, c)
+ *   vec, VLEN (floats in a vec), v_zero(), v_load(p) (p aligned), v_loadu(p),
+ * v_storeu(p, v), v_set1(x), v_fma(a, b, c)
  *
  * and for each tile
  *
- *   MR  rows of C, a literal number      NV  vectors in a row of C      NAME(x)  a prefix for the tile's functions
+ *   MR  rows of C, a literal number      NV  vectors in a row of C      NAME(x)
+ * a prefix for the tile's functions
  *
- * The function's text is the same for all; the compiler unrolls the loops over the tile, whose lengths are constants,
- * and keeps `acc` in registers. MR * NV accumulators, NV vectors of B and one of A must fit the register file. */
+ * The function's text is the same for all; the compiler unrolls the loops over
+ * the tile, whose lengths are constants, and keeps `acc` in registers. MR * NV
+ * accumulators, NV vectors of B and one of A must fit the register file. */
 
 // clang-format off
 //> micro_kernel
@@ -59,21 +63,28 @@ INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
 //< micro_kernel
 // clang-format on
 
-/* One function for each number of rows: the last panel of a matrix then costs what its rows cost. Prefetching is worth
- * its code only in whole tiles. */
-#define ROWS_FUNCTION(r) \
-    static void NAME(rows_##r)(const matmul_panels *x, float *c, size_t ldc) { NAME(body)(r, x, c, ldc, false); }
+/* One function for each number of rows: the last panel of a matrix then costs
+ * what its rows cost. Prefetching is worth its code only in whole tiles. */
+#define ROWS_FUNCTION(r)                                                       \
+    static void NAME(rows_##r)(const matmul_panels *x, float *c, size_t ldc) { \
+        NAME(body)(r, x, c, ldc, false);                                       \
+    }
 #define ROWS_ENTRY(r) NAME(rows_##r),
 
 TILE_ROWS(MR, ROWS_FUNCTION)
 
-static void (*const NAME(by_rows)[MR])(const matmul_panels *, float *, size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
+static void (*const NAME(by_rows)[MR])(const matmul_panels *, float *,
+                                       size_t) = {TILE_ROWS(MR, ROWS_ENTRY)};
 
-static void NAME(whole)(const matmul_panels *x, float *c, size_t ldc) { NAME(body)(MR, x, c, ldc, true); }
+static void NAME(whole)(const matmul_panels *x, float *c, size_t ldc) {
+    NAME(body)(MR, x, c, ldc, true);
+}
 
-/* Columns at the right edge: the panel of B is padded with zeros, so the whole tile is computed, into a buffer, and
- * what belongs to C is taken over. The arithmetic of an element does not depend on where the edge is. */
-static void NAME(micro)(const matmul_panels *x, float *c, size_t ldc, size_t rows, size_t cols) {
+/* Columns at the right edge: the panel of B is padded with zeros, so the whole
+ * tile is computed, into a buffer, and what belongs to C is taken over. The
+ * arithmetic of an element does not depend on where the edge is. */
+static void NAME(micro)(const matmul_panels *x, float *c, size_t ldc,
+                        size_t rows, size_t cols) {
     enum { NR = NV * VLEN };
     if (cols == NR) {
         if (x->ahead && rows == MR)
@@ -89,7 +100,8 @@ static void NAME(micro)(const matmul_panels *x, float *c, size_t ldc, size_t row
     NAME(by_rows)[rows - 1](&edge, tile, NR);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < cols; j++)
-            c[i * ldc + j] = x->accumulate ? tile[i * NR + j] + c[i * ldc + j] : tile[i * NR + j];
+            c[i * ldc + j] = x->accumulate ? tile[i * NR + j] + c[i * ldc + j]
+                                           : tile[i * NR + j];
 }
 
 #undef ROWS_FUNCTION

@@ -1,7 +1,9 @@
-/* The oracle: the product in double precision, and how far a float result may lie from it.
+/* The oracle: the product in double precision, and how far a float result may
+ * lie from it.
  *
- * The product of two floats is exact in double (24 + 24 <= 53 bits), so the oracle's own error is that of a double
- * sum: k * 2^-53 relative to |A| |B|, nine decimal digits below what is checked. */
+ * The product of two floats is exact in double (24 + 24 <= 53 bits), so the
+ * oracle's own error is that of a double sum: k * 2^-53 relative to |A| |B|,
+ * nine decimal digits below what is checked. */
 #include <math.h>
 #include <string.h>
 
@@ -28,7 +30,8 @@ double matmul_error_factor(size_t k) {
 }
 //< oracle_bound
 
-void matmul_oracle_row(const matmul_args *x, size_t i, double *c, double *bound) {
+void matmul_oracle_row(const matmul_args *x, size_t i, double *c,
+                       double *bound) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
     memset(c, 0, x->n * sizeof *c);
     memset(bound, 0, x->n * sizeof *bound);
@@ -43,22 +46,27 @@ void matmul_oracle_row(const matmul_args *x, size_t i, double *c, double *bound)
     }
 }
 
-void matmul_oracle_column(const matmul_args *x, size_t j, double *c, double *bound) {
+void matmul_oracle_column(const matmul_args *x, size_t j, double *c,
+                          double *bound) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
     memset(c, 0, x->m * sizeof *c);
     memset(bound, 0, x->m * sizeof *bound);
     for (size_t i = 0; i < x->m; i++)
         for (size_t p = 0; p < x->k; p++) {
-            double product = (double)x->a[i * sa.row + p * sa.column] * (double)x->b[p * sb.row + j * sb.column];
+            double product = (double)x->a[i * sa.row + p * sa.column] *
+                             (double)x->b[p * sb.row + j * sb.column];
             c[i] += product;
             bound[i] += fabs(product);
         }
 }
 
-bool matmul_oracle(const matmul_args *x, double *c, double *bound, spak_error *err) {
+bool matmul_oracle(const matmul_args *x, double *c, double *bound,
+                   spak_error *err) {
     double *unused = bound ? NULL : spak_malloc((x->n + 1) * sizeof *unused);
     if (!bound && !unused) return spak_fail_oom(err);
-    for (size_t i = 0; i < x->m; i++) matmul_oracle_row(x, i, c + i * x->n, bound ? bound + i * x->n : unused);
+    for (size_t i = 0; i < x->m; i++)
+        matmul_oracle_row(x, i, c + i * x->n,
+                          bound ? bound + i * x->n : unused);
     spak_free(unused);
     return true;
 }
