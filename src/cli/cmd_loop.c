@@ -13,12 +13,13 @@ static const char usage[] =
     "  plan         writes the guide OUT/NAME/guide.dsl\n"
     "  gate         runs the guide's invariants on the CPU and writes the ticket OUT/NAME/ticket.dsl\n"
     "  tune         needs a valid ticket; searches the tuning space for each problem of the system\n"
-    "  crystallise  writes the next version of the system to FILE (default OUT/NAME/next.dsl)\n\n"
+    "  crystallise  writes the next version of the system to FILE (default OUT/NAME/next.dsl); with --trace from a\n"
+    "               finished trace, made here or on another machine\n\n"
     "NAME is `manual` and OUT is `out/manual` unless they are given.\n";
 
 typedef struct arguments {
     loop_spec spec;
-    const char *to;
+    const char *to, *trace;
     bool help;
 } arguments;
 
@@ -35,12 +36,14 @@ static bool parse(int argc, char **argv, arguments *args) {
             args->spec.out_dir = argv[++i];
         else if (!strcmp(argv[i], "--to") && i + 1 < argc)
             args->to = argv[++i];
+        else if (!strcmp(argv[i], "--trace") && i + 1 < argc && !strcmp(argv[0], "crystallise"))
+            args->trace = argv[++i];
         else if (argv[i][0] == '-' || args->spec.system_path)
             return false;
         else
             args->spec.system_path = argv[i];
     }
-    return args->help || args->spec.system_path;
+    return args->help || (args->spec.system_path && (!args->trace || args->to));
 }
 
 static bool crystallise(loop_run *run, const char *to, spak_error *err) {
@@ -49,7 +52,8 @@ static bool crystallise(loop_run *run, const char *to, spak_error *err) {
         spak_str_puts(&path, to);
     else
         spak_str_printf(&path, "%s/%s/next.dsl", run->out_dir, run->name);
-    bool ok = loop_settle(run, err) && spak_str_ok(&path, err) && loop_crystallise(run, path.data, err);
+    bool ok =
+        (run->complete || loop_settle(run, err)) && spak_str_ok(&path, err) && loop_crystallise(run, path.data, err);
     if (ok) printf("wrote %s\n", path.data);
     spak_str_free(&path);
     return ok;
@@ -79,7 +83,10 @@ int cli_loop(int argc, char **argv) {
     loop_run *run = NULL;
     bool ok = lua_box_new(NULL, &box, &err);
     if (ok) args.spec.eval = lua_box_evaluator(box);
-    ok = ok && loop_open(&args.spec, &run, &err) && step(run, argv[0], args.to, &err);
+    ok = ok &&
+         (args.trace ? loop_open_trace(args.spec.system_path, args.trace, args.spec.eval, &run, &err)
+                     : loop_open(&args.spec, &run, &err)) &&
+         step(run, argv[0], args.to, &err);
     loop_close(run);
     lua_box_free(box);
     return ok ? CLI_OK : cli_error(&err);

@@ -89,6 +89,14 @@ static void put_name(spak_str *out, const char *text) {
 
 static void put_rounded(spak_str *out, double value) { spak_str_printf(out, "%.3g", value); }
 
+/* "_LABEL_on_MACHINE": what one machine taught stands beside what others did. */
+static void put_origin(const growing *g, spak_str *name, const char *label) {
+    spak_str_putc(name, '_');
+    put_name(name, label);
+    spak_str_puts(name, "_on_");
+    put_name(name, spak_json_str(g->run->hw, "id", "unknown"));
+}
+
 /* A JSON scalar as a Lua literal. */
 static void put_literal(spak_str *out, const json_t *value) {
     if (json_is_string(value))
@@ -132,8 +140,8 @@ static void put_evidence(spak_str *out, const json_t *refs) {
 
 static bool add_best(growing *g, const json_t *converged, spak_error *err) {
     spak_str name = {0}, body = {0};
-    spak_str_puts(&name, "best_");
-    put_name(&name, spak_json_str(converged, "label", "search"));
+    spak_str_puts(&name, "best");
+    put_origin(g, &name, spak_json_str(converged, "label", "search"));
     spak_str_printf(&body, "    description: \"the best configuration that the search met, of %lld trials\"\n",
                     spak_json_int(converged, "trials", 0));
     spak_str_puts(&body, "    config: `");
@@ -176,8 +184,8 @@ static bool add_losing(growing *g, const char *label, const axis_effect *effect,
     put_literal(&literal, value);
     spak_str_printf(&name, "%s_", effect->axis);
     put_name(&name, json_is_string(value) ? json_string_value(value) : spak_str_text(&literal));
-    spak_str_puts(&name, "_loses_");
-    put_name(&name, label);
+    spak_str_puts(&name, "_loses");
+    put_origin(g, &name, label);
     spak_str_puts(&body,
                   "    negative: true\n    description: \"this value loses against the best one, all else equal\"\n"
                   "    comparison: `");
@@ -224,8 +232,8 @@ static bool weigh_value(growing *g, const char *label, axis_effect *effect, cons
 static bool add_indifferent(growing *g, const char *label, const axis_effect *effect, const char *best_ref,
                             spak_error *err) {
     spak_str name = {0}, body = {0};
-    spak_str_printf(&name, "%s_makes_no_difference_", effect->axis);
-    put_name(&name, label);
+    spak_str_printf(&name, "%s_makes_no_difference", effect->axis);
+    put_origin(g, &name, label);
     spak_str_puts(&body,
                   "    negative: true\n    description: \"no value of this axis that was tried differs by more than "
                   "the noise\"\n    noise: ");
@@ -300,8 +308,8 @@ static bool add_outcome(growing *g, const json_t *insight, spak_error *err) {
     const char *outcome = spak_json_str(insight, "outcome", "");
     const json_t *within = json_object_get(insight, "within");
     spak_str name = {0}, body = {0};
-    spak_str_puts(&name, "outcome_of_");
-    put_name(&name, spak_json_str(insight, "name", ""));
+    spak_str_puts(&name, "outcome_of");
+    put_origin(g, &name, spak_json_str(insight, "name", ""));
     if (!strcmp(outcome, "contradicted")) spak_str_puts(&body, "    negative: true\n");
     spak_str_printf(&body, "    outcome: %s\n    comparison: `%s`\n    predicted: [", outcome,
                     spak_json_str(insight, "predict", ""));
@@ -402,8 +410,8 @@ bool loop_crystallise(loop_run *run, const char *path, spak_error *err) {
     spak_str pretty = {0};
     bool ok = grow(&g, err);
     if (ok && g.facts + g.rules == 0)
-        ok = spak_fail(err, "%s: the trace holds nothing to learn from yet; run `spak tune %s` first",
-                       trace_path(run->trace), run->system_path);
+        ok = spak_fail(err, "%s: the trace holds nothing that the system does not know yet; run `spak tune %s` first",
+                       run->name, run->system_path);
     ok = ok && dsl_parse(path, g.text.data, g.text.len, &doc, err) && dsl_format(doc, &pretty, err) &&
          spak_write_if_changed(path, pretty.data, pretty.len, err) && spak_sha256(pretty.data, pretty.len, hex, err);
     if (ok && !run->complete) {

@@ -13,31 +13,10 @@
 #include "dsl/dsl.h"
 #include "loop/loop_internal.h"
 
-static bool load_block(const char *path, const char *kind, json_t **block, spak_error *err) {
-    dsl_doc *doc = NULL;
-    json_t *meaning = NULL;
-    bool ok = dsl_parse_file(path, &doc, err) && dsl_meaning(doc, &meaning, err);
-    if (ok && dsl_error_count(doc)) {
-        spak_str text = {0};
-        dsl_format_diagnostic(doc, dsl_diagnostic_at(doc, 0), &text);
-        ok = spak_fail(err, "%s", spak_str_text(&text));
-        spak_str_free(&text);
-    }
-    if (ok) {
-        *block = json_incref((json_t *)dsl_block(meaning, kind, NULL, 0));
-        if (!*block)
-            ok = spak_fail(err, "%s: holds no `%s` block; run `spak %s` again", path, kind,
-                           strcmp(kind, "guide") ? "gate" : "plan");
-    }
-    json_decref(meaning);
-    dsl_free(doc);
-    return ok;
-}
-
 static bool load_guide(const loop_run *run, json_t **guide, spak_error *err) {
     if (!spak_exists(run->guide_path))
         return spak_fail(err, "%s: no guide yet; run `spak plan %s` first", run->guide_path, run->system_path);
-    if (!load_block(run->guide_path, "guide", guide, err)) return false;
+    if (!loop_load_block(run->guide_path, "guide", NULL, guide, err)) return false;
     spak_str problems = {0};
     bool ok = loop_guide_problems(*guide, run->system, run->manifest, &problems, err);
     if (ok && problems.len) ok = spak_fail(err, "%s: not a guide:\n%s", run->guide_path, problems.data);
@@ -156,7 +135,7 @@ bool loop_ticket_check(const loop_run *run, spak_error *err) {
     json_t *ticket = NULL, *like = NULL;
     char guide[SPAK_SHA256_HEX + 1], binary[SPAK_SHA256_HEX + 1];
     const char *system = spak_json_str(run->system, "sha256", "");
-    bool ok = load_block(run->ticket_path, "ticket", &ticket, err) && spak_sha256_self(binary, err) &&
+    bool ok = loop_load_block(run->ticket_path, "ticket", NULL, &ticket, err) && spak_sha256_self(binary, err) &&
               spak_sha256_file(run->guide_path, guide, err) &&
               same_hash(run, ticket, "guide_sha256", guide, "guide", err) &&
               same_hash(run, ticket, "system_sha256", system, "system", err) &&

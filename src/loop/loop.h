@@ -51,6 +51,10 @@ typedef struct loop_run {
  * anything else is moved to OUT/traces/old/, not deleted. Appends a `run` record unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
 
+/* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.
+ * Its machine is the trace's, not this one. */
+bool loop_open_trace(const char *system_path, const char *trace, spak_evaluator eval, loop_run **run, spak_error *err);
+
 /* Hashes the inputs once more and appends `end` with status "complete" or "inputs_changed" (an error too). */
 bool loop_end(loop_run *run, spak_error *err);
 void loop_close(loop_run *run);

@@ -4,6 +4,9 @@
 
 #include "loop/loop.h"
 
+/* The first block of a kind (and name, unless NULL) at the top of a file without errors; a new reference. */
+bool loop_load_block(const char *path, const char *kind, const char *name, json_t **block, spak_error *err);
+
 /* The variables a backtick expression sees: op, dtype, hw, the members of config and of problem as plain names, and
  * `problem` itself. config and problem may be NULL. New reference. */
 json_t *loop_expression_env(const loop_run *run, const json_t *config, const json_t *problem);

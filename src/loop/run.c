@@ -59,18 +59,10 @@ static bool collect_inputs(loop_run *run, const loop_spec *spec, spak_error *err
     return true;
 }
 
-static bool load_manifest(loop_run *run, spak_error *err) {
-    const json_t *named = dsl_value(run->system, "operator");
-    const char *name = dsl_text(named, NULL);
-    if (!name)
-        return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`",
-                         run->system_path);
-    run->op = dev_op_find(name);
-    if (!run->op) return spak_fail(err, "%s: no operator '%s' in kernels/registry.c", run->system_path, name);
-
+bool loop_load_block(const char *path, const char *kind, const char *name, json_t **block, spak_error *err) {
     dsl_doc *doc = NULL;
     json_t *meaning = NULL;
-    bool ok = dsl_parse_file(run->op->manifest, &doc, err);
+    bool ok = dsl_parse_file(path, &doc, err);
     if (ok && dsl_error_count(doc)) {
         spak_str text = {0};
         dsl_format_diagnostic(doc, dsl_diagnostic_at(doc, 0), &text);
@@ -78,12 +70,23 @@ static bool load_manifest(loop_run *run, spak_error *err) {
         spak_str_free(&text);
     }
     ok = ok && dsl_meaning(doc, &meaning, err);
-    const json_t *kernel = ok ? dsl_block(meaning, "kernel", name, 0) : NULL;
-    if (ok && !kernel) ok = spak_fail(err, "%s: no block `kernel %s`", run->op->manifest, name);
-    if (ok) run->manifest = json_incref((json_t *)kernel);
+    if (ok) {
+        *block = json_incref((json_t *)dsl_block(meaning, kind, name, 0));
+        ok = *block || spak_fail(err, "%s: holds no block `%s%s%s`", path, kind, name ? " " : "", name ? name : "");
+    }
     json_decref(meaning);
     dsl_free(doc);
     return ok;
+}
+
+static bool load_manifest(loop_run *run, spak_error *err) {
+    const char *name = dsl_text(dsl_value(run->system, "operator"), NULL);
+    if (!name)
+        return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`",
+                         run->system_path);
+    run->op = dev_op_find(name);
+    if (!run->op) return spak_fail(err, "%s: no operator '%s' in kernels/registry.c", run->system_path, name);
+    return loop_load_block(run->op->manifest, "kernel", name, &run->manifest, err);
 }
 
 static bool set_path(char **to, spak_error *err, const char *fmt, const char *a, const char *b) {
@@ -175,9 +178,32 @@ bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
     return true;
 }
 
+bool loop_open_trace(const char *system_path, const char *trace, spak_evaluator eval, loop_run **out, spak_error *err) {
+    *out = NULL;
+    loop_run *run = spak_calloc(1, sizeof *run);
+    if (!run) return spak_fail_oom(err);
+    run->eval = eval;
+    run->complete = true; /* read-only: nothing is added to a trace that is learned from */
+    bool ok = set_path(&run->system_path, err, "%s%s", system_path, "") &&
+              dsl_load_system(system_path, &run->system, err) && load_manifest(run, err) &&
+              trace_read(trace, &run->records, NULL, err);
+    const json_t *first = ok ? json_array_get(run->records, 0) : NULL;
+    run->hw = json_incref(json_object_get(first, "hw"));
+    if (ok && (!json_is_object(run->hw) || !spak_json_str(first, "name", NULL)))
+        ok = spak_fail(err, "%s: its first record names no experiment and no machine; it is no trace of a recipe",
+                       trace);
+    ok = ok && set_path(&run->name, err, "%s%s", spak_json_str(first, "name", ""), "");
+    if (!ok) {
+        loop_close(run);
+        return false;
+    }
+    *out = run;
+    return true;
+}
+
 void loop_close(loop_run *run) {
     if (!run) return;
-    trace_close(run->trace);
+    if (run->trace) trace_close(run->trace);
     json_decref(run->system);
     json_decref(run->manifest);
     json_decref(run->hw);
