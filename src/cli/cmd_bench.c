@@ -106,7 +106,7 @@ static dev_spread spread_of_json(const json_t *list_of_ms, double scale_over) {
     return n ? dev_spread_of(values, n) : (dev_spread){0};
 }
 
-static void print_row(const bench *b, dev_isa isa, long size, long threads, const json_t *result) {
+static void print_row(dev_isa isa, long size, long threads, const json_t *result) {
     const char *status = spak_json_str(result, "status", "failed");
     printf("%6ld %7ld  %-8s ", size, threads, dev_isa_name(isa));
     if (strcmp(status, "ok") != 0) {
@@ -124,7 +124,6 @@ static void print_row(const bench *b, dev_isa isa, long size, long threads, cons
         printf("  no peer on this machine");
     }
     printf("\n");
-    (void)b;
 }
 
 static bool print_record(const bench *b, json_t *problem, json_t *result, spak_error *err) {
@@ -152,7 +151,7 @@ static bool bench_row(const bench *b, dev_isa isa, long size, long threads, spak
     if (done && b->json)
         done = print_record(b, problem, result, err);
     else if (done)
-        print_row(b, isa, size, threads, result);
+        print_row(isa, size, threads, result);
     fflush(stdout);
     json_decref(config);
     json_decref(problem);
