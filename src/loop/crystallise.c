@@ -109,14 +109,19 @@ static void put_literal(spak_str *out, const json_t *value) {
         spak_str_printf(out, "%.17g", json_number_value(value));
 }
 
+static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* `a == 1 and b == "x"`, by name: the same text whether the record was just made or read back from its file. */
 static void put_conjunction(spak_str *out, const json_t *object) {
-    const char *key;
+    enum { MOST = 64 };
+    const char *names[MOST], *name;
+    size_t count = 0;
     json_t *value;
-    bool first = true;
-    json_object_foreach((json_t *)object, key, value) {
-        spak_str_printf(out, "%s%s == ", first ? "" : " and ", key);
-        put_literal(out, value);
-        first = false;
+    json_object_foreach((json_t *)object, name, value) if (count < MOST) names[count++] = name;
+    qsort(names, count, sizeof *names, by_name);
+    for (size_t i = 0; i < count; i++) {
+        spak_str_printf(out, "%s%s == ", i ? " and " : "", names[i]);
+        put_literal(out, json_object_get(object, names[i]));
     }
 }
 
