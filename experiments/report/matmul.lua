@@ -156,15 +156,18 @@ local function report_search(report)
   end
 end
 
+local NOISE = 0.02 -- relative; no difference below it is taken for one
+
 -- How the ladder on one thread climbs: each step beside the step below it, at the largest size that both were run at.
--- A step rises (falls) when its median lies above (below) the quartiles of the step below; otherwise it is level.
+-- A step rises (falls) when its quartiles lie clear above (below) those of the step below, by more than the noise.
 local function report_climb(report, ladder, sizes)
   local count, refs = { rising = 0, falling = 0, level = 0 }, {}
   for i = 2, #RUNGS do
     for s = #sizes, 1, -1 do
       local below, above = ladder[RUNGS[i - 1]][sizes[s]], ladder[RUNGS[i]][sizes[s]]
       if below and above and RUNGS[i] ~= "threads" then
-        local outcome = above.ratio > below.q3 and "rising" or above.ratio < below.q1 and "falling" or "level"
+        local rises, falls = above.q1 > below.q3 * (1 + NOISE), above.q3 < below.q1 * (1 - NOISE)
+        local outcome = rises and "rising" or falls and "falling" or "level"
         count[outcome] = count[outcome] + 1
         refs[#refs + 1] = report:ref(below.record)
         refs[#refs + 1] = report:ref(above.record)
