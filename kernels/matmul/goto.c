@@ -99,7 +99,6 @@ static void pack_block_of_a(size_t mr, size_t ic, size_t ic1, int thread,
     }
 }
 
-// clang-format off
 //> goto_loops
 /* What thread `thread` of `threads` does. Five loops; the micro-kernel, behind
  * the hook `tile`, is the sixth. */
@@ -136,7 +135,6 @@ void matmul_goto_loops(const matmul_config *g, size_t m, size_t n, size_t k,
         }
 }
 //< goto_loops
-// clang-format on
 
 /* --- the plan: buffers and threads --- */
 
@@ -270,7 +268,6 @@ static void tile(void *ctx, int thread, const matmul_slice *s) {
 
 static void barrier(void *ctx) { dev_pool_barrier(((job *)ctx)->plan->pool); }
 
-// clang-format off
 //> threads
 /* Every thread walks the same loops and keeps to its own rectangle of C. No two
  * threads write the same element, none reads what another computes but the
@@ -279,11 +276,10 @@ static void barrier(void *ctx) { dev_pool_barrier(((job *)ctx)->plan->pool); }
 static void walk_as_one(void *arg, int thread, int threads) {
     job *j = arg;
     matmul_hooks hooks = {pack_a, pack_b, tile, barrier, j};
-    matmul_goto_loops(&j->plan->config, j->x->m, j->x->n, j->x->k,
-                      thread, threads, &hooks);
+    matmul_goto_loops(&j->plan->config, j->x->m, j->x->n, j->x->k, thread,
+                      threads, &hooks);
 }
 //< threads
-// clang-format on
 
 void matmul_run(matmul_plan *plan, const matmul_args *x) {
     const matmul_config *g = &plan->config;

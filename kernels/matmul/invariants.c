@@ -89,7 +89,6 @@ json_t *matmul_counterexample(const matmul_subject *subject,
 
 /* --- tiled_sum_within_bound --- */
 
-// clang-format off
 //> invariants
 /* |C - oracle| <= gamma_k |A| |B| for every element. NaN fails the comparison,
  * so an element that was never written fails too. */
@@ -105,7 +104,6 @@ static bool element_within_bound(const matmul_args *x, const double *want,
     return true;
 }
 //< invariants
-// clang-format on
 
 bool matmul_check_bound(const matmul_subject *subject, uint64_t seed, int cases,
                         json_t **counterexample, spak_error *err) {

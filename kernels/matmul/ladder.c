@@ -7,12 +7,6 @@
 
 #include "matmul/matmul.h"
 
-/* At -O2 GCC leaves loops of unknown length scalar; the ladder is to show what
- * the order of the loops gives. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC optimize("O3", "unroll-loops", "align-loops=64")
-#endif
-
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
 static void zero_c(const matmul_args *x) {
@@ -52,7 +46,6 @@ static __attribute__((noinline)) void add_scaled_rows(
         add_scaled_row(c, a[0], b, sb.column, n);
 }
 
-// clang-format off
 //> naive
 /* The formula as it stands: each element of C is a dot product of a row of A
  * and a column of B. The innermost loop walks down a column of B: each step
@@ -71,9 +64,7 @@ void matmul_naive(const matmul_args *x) {
         }
 }
 //< naive
-// clang-format on
 
-// clang-format off
 //> loop_order
 /* The same operations with the two inner loops exchanged. Now the innermost
  * loop runs along a row of B and a row of C: every byte of a fetched line is
@@ -85,14 +76,11 @@ void matmul_loop_order(const matmul_args *x) {
     zero_c(x);
     for (size_t i = 0; i < x->m; i++)
         for (size_t p = 0; p < x->k; p++)
-            add_scaled_row(x->c + i * x->ldc,
-                           x->a[i * sa.row + p * sa.column],
+            add_scaled_row(x->c + i * x->ldc, x->a[i * sa.row + p * sa.column],
                            x->b + p * sb.row, sb.column, x->n);
 }
 //< loop_order
-// clang-format on
 
-// clang-format off
 //> blocked
 /* Three more loops cut the product into blocks of mc x kc of A, kc x nc of B
  * and mc x nc of C, small enough that the block of B stays in the cache while
@@ -115,9 +103,7 @@ void matmul_blocked(const matmul_args *x, size_t mc, size_t kc, size_t nc) {
             }
 }
 //< blocked
-// clang-format on
 
-// clang-format off
 //> packing
 /* Copies a block into a dense buffer: dst[r][c] = src(r, c). In the matrix its
  * rows lie a leading dimension apart: each on another page, and for powers of
@@ -132,7 +118,6 @@ static void pack_block(float *dst, const float *src, matmul_strides s,
             dst[r * cols + c] = src[r * s.row + c * s.column];
 }
 //< packing
-// clang-format on
 
 /* `blocked` on packed blocks: both inner loops now run over dense memory,
  * whatever the inputs' layout. */

@@ -14,7 +14,6 @@
  * the tile, whose lengths are constants, and keeps `acc` in registers. MR * NV
  * accumulators, NV vectors of B and one of A must fit the register file. */
 
-// clang-format off
 //> micro_kernel
 /* acc[MR][NV] stays in registers for the whole of k. One step of k loads NV
  * vectors of B and MR floats of A, each copied to all lanes, and does MR * NV
@@ -27,8 +26,8 @@ INLINE void NAME(step)(const int rows, const float *a, const float *b,
     UNROLL for (int j = 0; j < NV; j++) row[j] = v_load(b + j * VLEN);
     UNROLL for (int i = 0; i < rows; i++) {
         vec x = v_set1(a[i]);
-        UNROLL for (int j = 0; j < NV; j++)
-            acc[i][j] = v_fma(x, row[j], acc[i][j]);
+        UNROLL for (int j = 0; j < NV; j++) acc[i][j] =
+            v_fma(x, row[j], acc[i][j]);
     }
 }
 
@@ -37,8 +36,8 @@ INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
     const float *a = x->a, *b = x->b;
     const char *next = x->next;
     vec acc[MR][NV];
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++)
+        acc[i][j] = v_zero();
     const float *row_of_c = c;
     size_t p = x->kb, rows_left = (size_t)rows;
     for (; p >= STEPS; p -= STEPS, a += STEPS * MR, b += STEPS * NV * VLEN) {
@@ -53,15 +52,12 @@ INLINE void NAME(body)(const int rows, const matmul_panels *x, float *c,
             NAME(step)(rows, a + q * MR, b + q * NV * VLEN, acc);
     }
     for (; p > 0; p--, a += MR, b += NV * VLEN) NAME(step)(rows, a, b, acc);
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < NV; j++) {
-            float *to = c + i * ldc + j * VLEN;
-            v_storeu(to, x->accumulate ? v_add(acc[i][j], v_loadu(to))
-                                       : acc[i][j]);
-        }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NV; j++) {
+        float *to = c + i * ldc + j * VLEN;
+        v_storeu(to, x->accumulate ? v_add(acc[i][j], v_loadu(to)) : acc[i][j]);
+    }
 }
 //< micro_kernel
-// clang-format on
 
 /* One function for each number of rows: the last panel of a matrix then costs
  * what its rows cost. Prefetching is worth its code only in whole tiles. */
