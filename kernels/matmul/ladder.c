@@ -69,15 +69,15 @@ void matmul_naive(const matmul_args *x) {
 /* The same operations with the two inner loops exchanged. Now the innermost
  * loop runs along a row of B and a row of C: every byte of a fetched line is
  * used, and the n additions of one pass do not wait for each other, so the
- * compiler may use vector instructions. The price: C is read and written k
- * times. */
+ * compiler may use vector instructions. The price: a row of C is read and
+ * written once for every four steps of k that add_scaled_rows takes at a time.
+ * This inner loop is the same in the next two steps. */
 void matmul_loop_order(const matmul_args *x) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
     zero_c(x);
     for (size_t i = 0; i < x->m; i++)
-        for (size_t p = 0; p < x->k; p++)
-            add_scaled_row(x->c + i * x->ldc, x->a[i * sa.row + p * sa.column],
-                           x->b + p * sb.row, sb.column, x->n);
+        add_scaled_rows(x->c + i * x->ldc, x->a + i * sa.row, sa.column, x->b,
+                        sb, x->k, x->n);
 }
 //< loop_order
 
@@ -85,8 +85,7 @@ void matmul_loop_order(const matmul_args *x) {
 /* Three more loops cut the product into blocks of mc x kc of A, kc x nc of B
  * and mc x nc of C, small enough that the block of B stays in the cache while
  * the rows of A pass by: it is fetched once and used mc times; before, it was
- * fetched for each row anew. The innermost block is four steps of k, between
- * which an element of C stays in a register. */
+ * fetched for each row anew. */
 void matmul_blocked(const matmul_args *x, size_t mc, size_t kc, size_t nc) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
     zero_c(x);

@@ -83,10 +83,10 @@ int cli_loop(int argc, char **argv) {
     loop_run *run = NULL;
     bool ok = lua_box_new(NULL, &box, &err);
     if (ok) args.spec.eval = lua_box_evaluator(box);
-    ok = ok &&
-         (args.trace ? loop_open_trace(args.spec.system_path, args.trace, args.spec.eval, &run, &err)
-                     : loop_open(&args.spec, &run, &err)) &&
-         step(run, argv[0], args.to, &err);
+    ok = ok && (args.trace ? loop_open_trace(args.spec.system_path, args.trace, args.spec.eval, &run, &err)
+                           : loop_open(&args.spec, &run, &err));
+    if (ok && run->note) fprintf(stderr, "%s\n", run->note);
+    ok = ok && step(run, argv[0], args.to, &err);
     loop_close(run);
     lua_box_free(box);
     return ok ? CLI_OK : cli_error(&err);

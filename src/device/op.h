@@ -36,6 +36,9 @@ typedef struct dev_op {
      * A configuration the machine or the constraints refuse has status "refused", a wrong result "failed": both are
      * results, and the function returns true. It returns false only for a malformed call or lack of memory. */
     bool (*trial)(const json_t *config, const json_t *problem, const json_t *options, json_t **result, spak_error *err);
+
+    /* The peer that trials are timed beside, with its version and kernels; NULL when there is none. May be NULL. */
+    const char *(*peer)(void);
 } dev_op;
 
 /* All operators, NULL-terminated; defined in kernels/registry.c. */

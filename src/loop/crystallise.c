@@ -4,8 +4,9 @@
  * stays byte for byte, so `diff` between two versions shows what was learned and nothing more. Added are
  *
  *   - for each search, the best configuration found, as a fact;
- *   - for each value of an axis that was tried beside the best one, a fact when it loses (a negative result), and one
- *     fact for an axis whose values make no difference beyond the noise;
+ *   - for each value of an axis that was tried beside the best one, a fact when it loses (a negative result): valid
+ * when it lost in each of several pairs, else proposed; and one fact for an axis whose values make no difference beyond
+ *     the noise;
  *   - a proposed rule for an axis that matters, with the interval in which its effect was seen;
  *   - for each prediction, a fact that says whether it came true.
  *
@@ -23,6 +24,7 @@
 #include "loop/loop_internal.h"
 
 static const double MIN_NOISE = 0.02; /* relative; below what medians of interleaved samples resolve on a shared CPU */
+enum { SURE_PAIRS = 3 };              /* a value that lost fewer times, or won once, is only proposed as a loser */
 static const double RULE_EFFECT = 0.10; /* an axis is worth a rule when its worst value costs at least this share */
 
 typedef struct growing {
@@ -183,8 +185,8 @@ static void put_comparison(spak_str *code, const char *axis, const json_t *a, co
     spak_str_putc(code, ')');
 }
 
-static bool add_losing(growing *g, const char *label, const axis_effect *effect, const json_t *value, double ratio,
-                       size_t pairs, const json_t *refs, spak_error *err) {
+static bool add_losing(growing *g, const char *label, const axis_effect *effect, const json_t *value,
+                       const dev_spread *ratio, size_t pairs, const json_t *refs, spak_error *err) {
     spak_str name = {0}, body = {0}, literal = {0};
     put_literal(&literal, value);
     spak_str_printf(&name, "%s_", effect->axis);
@@ -196,11 +198,16 @@ static bool add_losing(growing *g, const char *label, const axis_effect *effect,
                   "    comparison: `");
     put_comparison(&body, effect->axis, value, effect->best);
     spak_str_puts(&body, "`\n    measured: ");
-    put_rounded(&body, ratio);
-    spak_str_printf(&body, "\n    pairs: %zu\n", pairs);
+    put_rounded(&body, ratio->median);
+    spak_str_puts(&body, "\n    range: [");
+    put_rounded(&body, ratio->min);
+    spak_str_puts(&body, ", ");
+    put_rounded(&body, ratio->max);
+    spak_str_printf(&body, "]\n    pairs: %zu\n", pairs);
     put_scope(g, &body, true);
     put_evidence(&body, refs);
-    spak_str_puts(&body, "    support: 1\n    contradictions: 0\n    status: valid\n");
+    bool sure = pairs >= SURE_PAIRS && ratio->max < 1;
+    spak_str_printf(&body, "    support: 1\n    contradictions: 0\n    status: %s\n", sure ? "valid" : "proposed");
     bool ok = spak_str_ok(&name, err) && spak_str_ok(&literal, err) && add_item(g, "fact", name.data, &body, err);
     spak_str_free(&name);
     spak_str_free(&body);
@@ -211,16 +218,17 @@ static bool add_losing(growing *g, const char *label, const axis_effect *effect,
 /* Compares one value with the best configuration's on the same axis. */
 static bool weigh_value(growing *g, const char *label, axis_effect *effect, const json_t *value, spak_error *err) {
     spak_str code = {0};
-    double ratio = 0;
+    dev_spread spread = {0};
     size_t pairs = 0;
     json_t *refs = json_array();
     put_comparison(&code, effect->axis, value, effect->best);
     bool ok = spak_str_ok(&code, err) &&
-              loop_predicted_ratio(g->run, code.data, g->run->system_path, &ratio, &pairs, refs, err);
+              loop_predicted_ratio(g->run, "measure", code.data, g->run->system_path, &spread, &pairs, refs, err);
+    const double ratio = spread.median;
     spak_str_free(&code);
     if (ok && pairs && ratio < 1 - g->noise) {
         effect->losing++;
-        ok = add_losing(g, label, effect, value, ratio, pairs, refs, err);
+        ok = add_losing(g, label, effect, value, &spread, pairs, refs, err);
         if (!effect->worst || ratio < effect->worst_ratio) {
             effect->worst = value;
             effect->worst_ratio = ratio;

@@ -3,7 +3,8 @@
  * The gate reads the guide (and refuses one that is no guide), runs each invariant that it names on the CPU, and traces
  * every outcome. When all hold it writes a ticket: hashes of the guide, the system and the binary, and the `ticket`
  * record of the trace that says so. tune accepts a ticket only when all three are as they were, and when this very
- * ticket stands in the trace; so it can neither be written by hand nor outlive a change. */
+ * ticket stands in the trace, after records of its invariants; so it does not outlive a change. (Whoever rewrites the
+ * whole trace can forge one: the chain tells of changes to a trace, not of a trace that was made up.) */
 #include <string.h>
 
 #include "base/clock.h"
@@ -128,6 +129,21 @@ static bool same_hash(const loop_run *run, const json_t *ticket, const char *key
                      run->ticket_path, what, run->system_path);
 }
 
+/* A ticket speaks for invariants that hold in this trace, in records before its own. */
+static bool invariants_stand(const loop_run *run, const json_t *record, spak_error *err) {
+    const json_t *names = json_object_get(record, "invariants");
+    bool ok = json_array_size(names) > 0;
+    for (size_t i = 0; ok && i < json_array_size(names); i++) {
+        json_t *like =
+            json_pack("{s:s, s:O, s:b}", "op", run->op->name, "invariant", json_array_get(names, i), "holds", 1);
+        const json_t *shown = like ? loop_find(run, "invariant", like) : NULL;
+        ok = shown && spak_json_int(shown, "seq", 0) < spak_json_int(record, "seq", 0);
+        json_decref(like);
+    }
+    return ok || spak_fail(err, "%s: the trace does not show that the ticket's invariants hold; run `spak gate` again",
+                           run->ticket_path);
+}
+
 bool loop_ticket_check(const loop_run *run, spak_error *err) {
     if (!spak_exists(run->ticket_path))
         return spak_fail(err, "%s: no ticket, so no trial may run; run `spak gate %s` first", run->ticket_path,
@@ -143,7 +159,9 @@ bool loop_ticket_check(const loop_run *run, spak_error *err) {
     if (ok) {
         like = json_pack("{s:s, s:s, s:s, s:b}", "guide_sha256", guide, "system_sha256", system, "binary_sha256",
                          binary, "granted", 1);
-        if (!loop_find(run, "ticket", like))
+        const json_t *record = loop_find(run, "ticket", like);
+        ok = record && invariants_stand(run, record, err);
+        if (!record)
             ok = spak_fail(err, "%s: this trace never issued it; a ticket comes from `spak gate` alone",
                            run->ticket_path);
     }

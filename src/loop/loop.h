@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/eval.h"
 #include "base/json.h"
+#include "device/device.h"
 #include "device/op.h"
 #include "trace/trace.h"
 
@@ -45,10 +46,12 @@ typedef struct loop_run {
     long long seed;
     bool complete;     /* the trace ended well and nothing it depends on has changed: steps only replay */
     size_t torn_bytes; /* of a truncated last line that was cut off at opening */
+    char *note;        /* why an older trace was put aside and where it is, for people; or NULL */
 } loop_run;
 
-/* Opens the trace, or resumes it when the binary, the inputs, the profile and the machine are the same; an old trace of
- * anything else is moved to OUT/traces/old/, not deleted. Appends a `run` record unless the trace is complete. */
+/* Opens the trace, or resumes it when the binary, the inputs, the profile, the machine and the peer are the same; an
+ * old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. Appends a `run` record
+ * unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
 
 /* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.
@@ -114,10 +117,10 @@ bool loop_guide_problems(const json_t *guide, const json_t *system, const json_t
  * part does not, as a new reference. */
 bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_t **why, spak_error *err);
 
-/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the median over pairs of
- * trials that agree in everything the two conditions do not speak of. *pairs is 0 when there is nothing to compare;
- * refs (an array) collects the trials used. */
-bool loop_predicted_ratio(const loop_run *run, const char *code, const char *where, double *ratio, size_t *pairs,
-                          json_t *refs, spak_error *err);
+/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the spread over pairs of
+ * trials that agree in everything the two conditions do not speak of. kind: "measure" or "evaluate", or NULL for both.
+ * *pairs is 0 when there is nothing to compare (and *ratio is zeroed); refs (an array) collects the trials used. */
+bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
+                          size_t *pairs, json_t *refs, spak_error *err);
 
 #endif

@@ -151,8 +151,8 @@ static size_t compare(const loop_run *run, const sided *sides, size_t count, dou
     return pairs;
 }
 
-bool loop_predicted_ratio(const loop_run *run, const char *code, const char *where, double *ratio, size_t *pairs,
-                          json_t *refs, spak_error *err) {
+bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
+                          size_t *pairs, json_t *refs, spak_error *err) {
     char *parts[3] = {0};
     size_t total = json_array_size(run->records), count = 0;
     sided *sides = spak_calloc(total + 1, sizeof *sides);
@@ -160,7 +160,7 @@ bool loop_predicted_ratio(const loop_run *run, const char *code, const char *whe
     bool ok = (sides ? split_ratio(code, where, parts, err) : spak_fail_oom(err)) && loop_space(run, &space, err);
     for (size_t i = 0; ok && i < total; i++) {
         const json_t *record = json_array_get(run->records, i);
-        if (!is_trial(record)) continue;
+        if (!is_trial(record) || (kind && strcmp(spak_json_str(record, "kind", ""), kind) != 0)) continue;
         ok = take_side(run, space, record, parts, where, &sides[count], err);
         if (ok && (sides[count].first || sides[count].second))
             count++;
@@ -171,7 +171,7 @@ bool loop_predicted_ratio(const loop_run *run, const char *code, const char *whe
     if (ok && !quotients) ok = spak_fail_oom(err);
     if (ok) {
         *pairs = compare(run, sides, count, quotients, refs);
-        *ratio = *pairs ? dev_spread_of(quotients, *pairs).median : 0;
+        *ratio = *pairs ? dev_spread_of(quotients, *pairs) : (dev_spread){0};
     }
     for (size_t i = 0; i < count; i++) spak_free(sides[i].key);
     for (int i = 0; i < 3; i++) spak_free(parts[i]);
@@ -230,11 +230,11 @@ static bool record_once(loop_run *run, const char *kind, json_t *body, spak_erro
 
 static bool hypothesise(loop_run *run, const json_t *item, const char *code, double lo, double hi, spak_error *err) {
     char where[512];
-    double ratio;
+    dev_spread ratio;
     size_t pairs;
     /* A prediction that cannot be read is better refused before the trials than after them. */
-    if (!loop_predicted_ratio(run, code, loop_where(item, run->system_path, where, sizeof where), &ratio, &pairs, NULL,
-                              err))
+    if (!loop_predicted_ratio(run, NULL, code, loop_where(item, run->system_path, where, sizeof where), &ratio, &pairs,
+                              NULL, err))
         return false;
     return record_once(run, "hypothesis",
                        json_pack("{s:s, s:s, s:s, s:[f,f], s:s}", "item", spak_json_str(item, "kind", ""), "name",
@@ -245,11 +245,12 @@ static bool hypothesise(loop_run *run, const json_t *item, const char *code, dou
 
 static bool settle(loop_run *run, const json_t *item, const char *code, double lo, double hi, spak_error *err) {
     char where[512];
-    double ratio = 0;
+    dev_spread spread = {0};
     size_t pairs = 0;
     json_t *refs = json_array();
-    bool ok = loop_predicted_ratio(run, code, loop_where(item, run->system_path, where, sizeof where), &ratio, &pairs,
-                                   refs, err);
+    bool ok = loop_predicted_ratio(run, NULL, code, loop_where(item, run->system_path, where, sizeof where), &spread,
+                                   &pairs, refs, err);
+    const double ratio = spread.median;
     const char *outcome = !pairs ? "untested" : ratio >= lo && ratio <= hi ? "confirmed" : "contradicted";
     if (ok)
         ok = record_once(

@@ -97,62 +97,88 @@ static bool set_path(char **to, spak_error *err, const char *fmt, const char *a,
     return true;
 }
 
+static const char *peer_of(const loop_run *run) { return run->op->peer ? run->op->peer() : NULL; }
+
 static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
     char started[32];
     spak_utc_now(started);
-    return json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:I, s:b, s:s}", "name", run->name, "profile", run->profile,
+    return json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:I, s:b, s:s, s:s*}", "name", run->name, "profile", run->profile,
                      "started", started, "hw", run->hw, "inputs", run->inputs, "binary_sha256", binary, "seed",
-                     (json_int_t)run->seed, "resumed", resumed, "system", run->system_path);
+                     (json_int_t)run->seed, "resumed", resumed, "system", run->system_path, "peer", peer_of(run));
 }
 
-static bool same_world(const loop_run *run, const json_t *first, const char *binary) {
-    return !strcmp(spak_json_str(first, "profile", ""), run->profile) &&
-           !strcmp(spak_json_str(first, "binary_sha256", ""), binary) &&
-           json_equal(json_object_get(first, "inputs"), run->inputs) && spak_json_int(first, "seed", -1) == run->seed &&
-           !strcmp(spak_json_str(json_object_get(first, "hw"), "id", ""), spak_json_str(run->hw, "id", "?"));
+/* What differs between the world in which a trace began and this one; NULL when nothing does. */
+static const char *changed_world(const loop_run *run, const json_t *first, const char *binary) {
+    const json_t *hw = json_object_get(first, "hw");
+    const char *peer = peer_of(run);
+    static const char *const same[] = {"id", "isa", "cores"};
+    if (strcmp(spak_json_str(first, "profile", ""), run->profile) != 0) return "profile";
+    if (strcmp(spak_json_str(first, "binary_sha256", ""), binary) != 0) return "program";
+    if (!json_equal(json_object_get(first, "inputs"), run->inputs)) return "source";
+    if (spak_json_int(first, "seed", -1) != run->seed) return "seed";
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!json_equal(json_object_get(hw, same[i]), json_object_get(run->hw, same[i]))) return "machine";
+    return strcmp(spak_json_str(first, "peer", ""), peer ? peer : "") != 0 ? "peer" : NULL;
 }
 
-/* OUT/traces/NAME.jsonl -> OUT/traces/old/NAME.STARTED.HEAD.jsonl */
-static bool put_aside(const char *path, const json_t *records, const char *head, const char *name, spak_error *err) {
-    spak_str to = {0};
+/* OUT/traces/NAME.jsonl -> OUT/traces/old/NAME.STARTED.HEAD.jsonl, while its lock is held. */
+static bool put_aside(loop_run *run, const char *path, const char *why, spak_error *err) {
+    spak_str to = {0}, note = {0};
     const char *slash = strrchr(path, '/');
-    const char *started = spak_json_str(json_array_get(records, 0), "started", "unknown");
+    const char *started = spak_json_str(json_array_get(run->records, 0), "started", "unknown");
     spak_str_append(&to, path, (size_t)(slash - path));
-    spak_str_printf(&to, "/old/%s.%s.%.8s.jsonl", name, started, head);
+    spak_str_printf(&to, "/old/%s.%s.%.8s.jsonl", run->name, started, trace_head(run->trace));
     bool ok = spak_str_ok(&to, err) && spak_make_parent_dirs(to.data, err);
     if (ok && rename(path, to.data) != 0) ok = spak_fail_errno(err, "%s: cannot move to %s", path, to.data);
+    if (ok) {
+        spak_str_printf(&note, "%s: the %s has changed since; measuring anew, the old trace is kept as %s", path, why,
+                        to.data);
+        run->note = note.data;
+    }
     spak_str_free(&to);
     return ok;
 }
 
+static bool ended_well(const json_t *records) {
+    const json_t *last = json_array_get(records, json_array_size(records) - 1);
+    return !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
+}
+
+/* The lock comes first: what another process is writing is neither judged nor moved. */
 static bool open_trace(loop_run *run, spak_error *err) {
     char binary[SPAK_SHA256_HEX + 1];
     char *path = NULL;
+    trace_status status = {0};
     if (!spak_sha256_self(binary, err) || !set_path(&path, err, "%s/traces/%s.jsonl", run->out_dir, run->name))
         return false;
-    trace_status status = {0};
-    bool ok = true, resumed = false;
-    if (spak_exists(path)) {
-        json_t *records = NULL;
-        ok = trace_read(path, &records, &status, err);
-        if (ok && json_array_size(records) && !same_world(run, json_array_get(records, 0), binary)) {
-            ok = put_aside(path, records, status.head, run->name, err);
-            json_decref(records);
-            records = NULL;
-        }
-        run->records = records;
+    bool ok = trace_open(path, &run->trace, &status, err) && trace_read(path, &run->records, NULL, err);
+    bool resumed = ok && json_array_size(run->records) > 0;
+    const char *why = resumed ? changed_world(run, json_array_get(run->records, 0), binary) : NULL;
+    if (why) {
+        ok = put_aside(run, path, why, err);
+        trace_close(run->trace);
+        run->trace = NULL;
+        json_decref(run->records);
+        run->records = json_array();
+        resumed = false;
+        ok = ok && trace_open(path, &run->trace, NULL, err);
     }
-    if (ok && !run->records) run->records = json_array();
-    resumed = json_array_size(run->records) > 0;
     run->torn_bytes = resumed ? status.torn_bytes : 0;
-    if (resumed) {
-        const json_t *last = json_array_get(run->records, json_array_size(run->records) - 1);
-        run->complete =
-            !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
-    }
-    ok = ok && trace_open(path, &run->trace, NULL, err);
+    run->complete = resumed && ended_well(run->records);
     if (ok && !run->complete) ok = loop_record(run, "run", run_body(run, binary, resumed), NULL, err);
     spak_free(path);
+    return ok;
+}
+
+/* Before anything is opened: a typing error must not touch a trace. */
+static bool check_spec(loop_run *run, spak_error *err) {
+    json_t *options = NULL;
+    int max_trials = 0;
+    if (!*run->name || strspn(run->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(run->name))
+        return spak_fail(err, "experiment name '%s': use a-z, 0-9 and '_' only", run->name);
+    bool ok =
+        !dsl_block(run->system, "engineering_loop", NULL, 0) || loop_system_options(run, &options, &max_trials, err);
+    json_decref(options);
     return ok;
 }
 
@@ -162,14 +188,14 @@ bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
     if (!run) return spak_fail_oom(err);
     run->eval = spec->eval;
     run->seed = spec->seed;
-    bool ok = set_path(&run->name, err, "%s%s", spec->name, "") &&
-              set_path(&run->profile, err, "%s%s", spec->profile, "") &&
-              set_path(&run->system_path, err, "%s%s", spec->system_path, "") &&
-              set_path(&run->out_dir, err, "%s%s", spec->out_dir, "") &&
-              set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
-              set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
-              dsl_load_system(spec->system_path, &run->system, err) && load_manifest(run, err) &&
-              dev_describe(&run->hw, err) && collect_inputs(run, spec, err) && open_trace(run, err);
+    bool ok =
+        set_path(&run->name, err, "%s%s", spec->name, "") && set_path(&run->profile, err, "%s%s", spec->profile, "") &&
+        set_path(&run->system_path, err, "%s%s", spec->system_path, "") &&
+        set_path(&run->out_dir, err, "%s%s", spec->out_dir, "") &&
+        set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
+        set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
+        dsl_load_system(spec->system_path, &run->system, err) && check_spec(run, err) && load_manifest(run, err) &&
+        dev_describe(&run->hw, err) && collect_inputs(run, spec, err) && open_trace(run, err);
     if (!ok) {
         loop_close(run);
         return false;
@@ -215,6 +241,7 @@ void loop_close(loop_run *run) {
     spak_free(run->out_dir);
     spak_free(run->guide_path);
     spak_free(run->ticket_path);
+    spak_free(run->note);
     spak_free(run);
 }
 

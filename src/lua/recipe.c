@@ -38,8 +38,9 @@ static bool load(recipe *r, spak_error *err) {
     if (!member(r, "name", &r->name, err) || !member(r, "system", &r->system, err) ||
         !member(r, "report", &r->report, err))
         return false;
-    if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name) || !*r->name)
-        return spak_fail(err, "%s: name '%s' may hold only a-z, 0-9 and '_'", r->options->recipe, r->name);
+    bool function = lua_getfield(L, -1, "experiment") == LUA_TFUNCTION;
+    lua_pop(L, 1);
+    if (!function) return spak_fail(err, "%s: the recipe's table has no function `experiment`", r->options->recipe);
     lua_getfield(L, -1, "seed");
     r->seed = lua_tointeger(L, -1);
     lua_pop(L, 1);
@@ -74,6 +75,7 @@ static bool experiment(recipe *r, spak_error *err) {
     lua_State *L = lua_box_state(r->box);
     if (!open_run(r, &run, err)) return false;
     bool ok = true;
+    if (run->note) fprintf(stderr, "%s\n", run->note);
     if (run->torn_bytes)
         fprintf(stderr, "%s: %zu bytes of a torn last line were cut off\n", trace_path(run->trace), run->torn_bytes);
     if (run->complete) {

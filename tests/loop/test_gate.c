@@ -121,6 +121,14 @@ static void test_forged_ticket(void) {
     spak_write_file(forger.run.guide_path, guide.data, guide.len, &err);
     ok(!loop_ticket_check(&forger.run, &err) && strstr(err.message, "never issued it"),
        "a ticket with the right hashes, but from another trace, is refused");
+    /* Its record in the trace, too, but none of the invariants it speaks for. */
+    const json_t *issued = json_array_get(honest.run.records, json_array_size(honest.run.records) - 1);
+    json_t *body = json_copy((json_t *)issued);
+    const char *const own[] = {"seq", "kind", "prev"};
+    for (int i = 0; i < 3; i++) json_object_del(body, own[i]);
+    if (!loop_record(&forger.run, "ticket", body, NULL, &err)) toy_fatal(&err);
+    ok(!loop_ticket_check(&forger.run, &err) && strstr(err.message, "does not show that the ticket's invariants hold"),
+       "a ticket without its invariants in the trace is refused");
     spak_str_free(&ticket);
     spak_str_free(&guide);
     toy_close(&honest);

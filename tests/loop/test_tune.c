@@ -72,32 +72,35 @@ static void test_budget(void) {
 static void test_predictions(void) {
     toy t;
     spak_error err = {0};
-    double ratio = 0;
+    dev_spread ratio = {0};
     size_t pairs = 0;
     open_gated(&t, toy_system_text);
     ok(loop_hypothesise(&t.run, &err), "hypotheses: %s", err.message);
     is_int(toy_count(&t, "hypothesis", NULL, NULL), 4, "each prediction in scope is written down before the trials");
     if (!loop_tune_system(&t.run, &err)) toy_fatal(&err);
-    ok(loop_predicted_ratio(&t.run, "ratio(gflops, size == 4, size == 1)", "here:1:1", &ratio, &pairs, NULL, &err),
+    ok(loop_predicted_ratio(&t.run, NULL, "ratio(gflops, size == 4, size == 1)", "here:1:1", &ratio, &pairs, NULL,
+                            &err),
        "a ratio is computed: %s", err.message);
-    is_near(ratio, 4.0, 1e-12, "over trials that agree in all else");
+    is_near(ratio.median, 4.0, 1e-12, "over trials that agree in all else");
     ok(pairs >= 1, "from at least one pair");
-    ok(loop_predicted_ratio(&t.run, "ratio(gflops, shape == \"wide\" and size == 4, size == 4 and shape == \"6x16\")",
+    ok(loop_predicted_ratio(&t.run, NULL,
+                            "ratio(gflops, shape == \"wide\" and size == 4, size == 4 and shape == \"6x16\")",
                             "here:1:1", &ratio, &pairs, NULL, &err),
        "commas and conditions in quotes: %s", err.message);
-    is_near(ratio, 1.5, 1e-12, "compound conditions");
+    is_near(ratio.median, 1.5, 1e-12, "compound conditions");
     static const char *const malformed[] = {"ratio(gflops, size == 1)", "gflops > 3", "ratio(a, b, c, d)",
                                             "ratio(gflops, size == 1, size == 2",
                                             "ratio(gflops, size == 1, size == 2) > 1"};
     for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
-        ok(!loop_predicted_ratio(&t.run, malformed[i], "here:1:1", &ratio, &pairs, NULL, &err) &&
+        ok(!loop_predicted_ratio(&t.run, NULL, malformed[i], "here:1:1", &ratio, &pairs, NULL, &err) &&
                strstr(err.message, "here:1:1"),
            "malformed prediction refused: %s", malformed[i]);
-    ok(!loop_predicted_ratio(&t.run, "ratio(gflops, size, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
+    ok(!loop_predicted_ratio(&t.run, NULL, "ratio(gflops, size, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
            strstr(err.message, "neither true nor false"),
        "a condition that is no condition is refused");
 
-    ok(!loop_predicted_ratio(&t.run, "ratio(gflopz, size == 1, size == 2)", "here:1:1", &ratio, &pairs, NULL, &err) &&
+    ok(!loop_predicted_ratio(&t.run, NULL, "ratio(gflopz, size == 1, size == 2)", "here:1:1", &ratio, &pairs, NULL,
+                             &err) &&
            strstr(err.message, "no metric 'gflopz'"),
        "a metric that trials do not have is refused, not untested");
 

@@ -81,7 +81,7 @@ static bool toy_trial(const json_t *config, const json_t *problem, const json_t 
 }
 
 static const dev_invariant toy_invariants[] = {{"adds_up", "it adds up", toy_check}};
-static const dev_op toy_op = {"toy", "toy.dsl", toy_invariants, 1, toy_trial};
+static const dev_op toy_op = {"toy", "toy.dsl", toy_invariants, 1, toy_trial, NULL};
 
 typedef struct toy {
     char dir[64];
