@@ -64,7 +64,7 @@ claim M1 {
     published_ratio: `published_final_tflops / published_peer_tflops`
 
     evaluation cpu {
-        scope: "CPU, one thread, against OpenBLAS"
+        scope: "CPU, one thread, against OpenBLAS, largest size"
         experiment: matmul
         needs: [ratio_tuned]
         holds: `v.ratio_tuned >= published_ratio and v.steps_falling == 0`
@@ -72,7 +72,8 @@ claim M1 {
         show: "%.3f of OpenBLAS"
     }
     evaluation cpu_threads {
-        scope: "CPU, last step with threads, against OpenBLAS with as many"
+        // The run leaves ratio_threads out when neither side gained from the second thread: no second core was free.
+        scope: "CPU, last step with two threads, against OpenBLAS on two, largest size"
         experiment: matmul
         needs: [ratio_threads]
         holds: `v.ratio_threads >= published_ratio`

@@ -12,11 +12,21 @@ local IDEAS = {
   threads = "two threads, beside the peer on two",
 }
 
+-- What a record says of itself must follow from its samples.
+local function must_agree(record, what, stated, computed)
+  if math.abs(stated / computed - 1) > 1e-6 then
+    error(("record %d: its %s is %g, but its samples give %g"):format(record.seq, what, stated, computed), 0)
+  end
+end
+
 -- The speed of one trial beside the peer: median and quartiles over its pairs of samples.
 local function speed(record)
   local pairs_of_samples = stats.quotients(record.peer_time_ms, record.time_ms)
+  local p, ratio = record.problem, stats.median(pairs_of_samples)
+  must_agree(record, "ratio", record.ratio, ratio)
+  must_agree(record, "gflops", record.gflops, 2e-6 * p.m * p.n * p.k / stats.median(record.time_ms))
   return {
-    ratio = stats.median(pairs_of_samples),
+    ratio = ratio,
     q1 = stats.quantile(pairs_of_samples, 0.25),
     q3 = stats.quantile(pairs_of_samples, 0.75),
     gflops = record.gflops,
@@ -179,6 +189,29 @@ local function report_climb(report, ladder, sizes)
   for outcome, number in pairs(count) do report:value("steps_" .. outcome, number, { refs = refs, format = "%d" }) end
 end
 
+local function report_spread(report, name, s, size)
+  local refs = { report:ref(s.record) }
+  report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.3f" })
+  report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.3f" })
+  report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.3f" })
+  report:value("size_" .. name, size, { refs = refs, format = "%d" })
+end
+
+-- The last rungs at the largest size. Where neither side gained from a second thread there was no second core to be had,
+-- and the ratio of two such runs says nothing: it is then left out.
+local function report_last(report, ladder, size)
+  local default, tuned, threads = ladder.register_tile[size], ladder.tuned[size], ladder.threads[size]
+  if default then report_spread(report, "default", default, size) end
+  if tuned then report_spread(report, "tuned", tuned, size) end
+  if not (default and threads) then return end
+  local refs = { report:ref(default.record), report:ref(threads.record) }
+  local ours = threads.gflops / default.gflops
+  local theirs = threads.record.peer_gflops / default.record.peer_gflops
+  report:value("speedup_threads", ours, { refs = refs, format = "%.2f" })
+  report:value("speedup_threads_peer", theirs, { refs = refs, format = "%.2f" })
+  if math.max(ours, theirs) >= 1.2 then report_spread(report, "threads", threads, size) end
+end
+
 local function report_ratios(report, ladder, sizes)
   for _, rung in ipairs(RUNGS) do
     for _, size in ipairs(sizes) do
@@ -190,17 +223,7 @@ local function report_ratios(report, ladder, sizes)
       end
     end
   end
-  local largest = sizes[#sizes]
-  for name, rung in pairs { tuned = "tuned", threads = "threads" } do
-    local s = ladder[rung][largest]
-    if s then
-      local refs = { report:ref(s.record) }
-      report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.3f" })
-      report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.3f" })
-      report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.3f" })
-      report:value("size_" .. name, largest, { refs = refs, format = "%d" })
-    end
-  end
+  report_last(report, ladder, sizes[#sizes])
 end
 
 return function(report)

@@ -47,12 +47,12 @@ static void default_blocks(matmul_config *config) {
            l2 = caches->l2_bytes ? caches->l2_bytes : 256 << 10;
     size_t l3 = caches->l3_bytes ? caches->l3_bytes / 2 : l2;
     if (!config->tile) {
-        /* blocked and packed: rows of a few hundred floats, a block of B of a
-         * quarter of L2. */
-        if (!config->nc) config->nc = 512;
+        /* blocked and packed: rows of a thousand floats, a block of B of half
+         * of L2. */
+        if (!config->nc) config->nc = 1024;
         if (!config->kc)
             config->kc =
-                clamp(l2 / 4 / (config->nc * sizeof(float)) / 4 * 4, 16, 256);
+                clamp(l2 / 2 / (config->nc * sizeof(float)) / 4 * 4, 16, 256);
         if (!config->mc)
             config->mc = clamp(l2 / 4 / (config->kc * sizeof(float)), 1, 256);
         return;

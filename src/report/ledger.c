@@ -321,6 +321,28 @@ static bool judge(const ledger_state *s, const json_t *evaluation, const json_t 
     return good ? true : spak_fail(err, "`%s` is neither true nor false", code);
 }
 
+/* Appends what did not hold: each part of the condition between its outermost `and`s that is false by itself. A part
+ * that cannot stand alone is passed over. */
+static void list_failed(const ledger_state *s, const json_t *evaluation, const json_t *env, spak_str *out) {
+    const char *begin = dsl_code(dsl_value(evaluation, "holds"));
+    int depth = 0;
+    for (const char *c = begin;; c++) {
+        depth += *c == '(' || *c == '[' || *c == '{';
+        depth -= *c == ')' || *c == ']' || *c == '}';
+        bool cut = !depth && spak_starts_with(c, " and ");
+        if (*c && !cut) continue;
+        char *part = spak_strndup(begin, (size_t)(c - begin));
+        json_t *result = NULL;
+        spak_error ignored = {0};
+        if (part && evaluate(s, evaluation, part, env, &result, &ignored) && json_is_false(result))
+            spak_str_printf(out, "%s`%s`", out->len ? ", " : "does not hold: ", part);
+        json_decref(result);
+        spak_free(part);
+        if (!*c) return;
+        begin = c + strlen(" and ");
+    }
+}
+
 static void say(json_t *row, const char *verdict, const char *reason) {
     set_text(row, "verdict", verdict);
     set_text(row, "reason", reason);
@@ -411,7 +433,10 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
             say(row, NOT_EVALUATED, cause.message);
         } else if (judge(s, evaluation, values, env, &holds, &cause) &&
                    measure(s, evaluation, values, env, row, &cause)) {
-            say(row, holds ? REPRODUCED : DIFFERS, "");
+            spak_str failed = {0};
+            if (!holds) list_failed(s, evaluation, env, &failed);
+            say(row, holds ? REPRODUCED : DIFFERS, spak_str_text(&failed));
+            spak_str_free(&failed);
         } else {
             say(row, NOT_EVALUATED, cause.message);
             good = note_error(s, evaluation, id, cause.message, err);

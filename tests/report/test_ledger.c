@@ -40,7 +40,7 @@ static void test_verdicts(void) {
     ok(make_values("here", 0.9, &err), "evidence made here %s", err.message);
     reads("REPRODUCED", "here", "", "it holds");
     make_values("here", 0.5, &err);
-    reads("DIFFERS", "here", "", "it does not hold");
+    reads("DIFFERS", "here", "does not hold: `v.ratio >= published_value`", "it does not hold, and the row says what");
 
     make_trace("step", "old-machine", 3, "complete");
     make_values("old-machine", 0.8, &err);
