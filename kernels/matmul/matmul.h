@@ -7,7 +7,8 @@
  * an instruction set config.c     the tuning axes: parsing, the machine's
  * defaults, what is refused invariants.c the executable invariants: bound,
  * writes, bits      guard.c  reads      subjects.c  what they run on trial.c
- * one measurement             op.c  the operator's table */
+ * one measurement, verify.c what checks it             op.c  the operator's
+ * table */
 #ifndef SPAK_MATMUL_H
 #define SPAK_MATMUL_H
 

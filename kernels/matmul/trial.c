@@ -6,13 +6,19 @@
  * hits both alike; the ratio is the median of the pairs' ratios. Before each
  * sample all caches are flushed (option "flush", on unless set to false), so
  * that neither side inherits the other's leftovers. A sample repeats the
- * product until it lasts min_sample_ms, as often on both sides; only its first
- * product meets cold caches.
+ * product, as often on both sides, and only its first product meets cold
+ * caches. The number is what the faster side needs to last min_sample_ms, but
+ * no more than keeps the slower one under LONGEST_SAMPLE times that: beyond
+ * such a ratio the faster side's samples are the shorter ones.
  *
- * The check: up to CHECK_ALL multiply-adds every element is compared with the
- * oracle; beyond that the first and the last row and column and a few random
- * ones are, which every panel edge and every slice of k passes through. */
+ * What is timed is checked (verify.c): the first product thoroughly, then the
+ * calibrating one and the last of each sample cheaply, the peer's first one
+ * cheaply. C is filled with NaN before each product, of both sides alike and
+ * while the clock stands, so that a product that was left out, or done in part,
+ * cannot pass for the one before it. The price is a reading of the clock, some
+ * 20 to 50 ns, in the time of each product. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,13 +27,16 @@
 #include "base/rng.h"
 #include "device/blas.h"
 #include "matmul/matmul.h"
+#include "matmul/verify.h"
 
 enum {
     WAKE = 192,
-    CHECK_ALL = 1 << 25,
-    CHECK_LINES = 4,
     MAX_SAMPLES = 10000,
-    MAX_REPEATS = 1 << 20
+    MAX_REPEATS = 1 << 20,
+    LONGEST_SAMPLE = 20, /* times min_sample_ms, poisoning included */
+    DRAW_PEER = 0,       /* numbers of the cheap checks */
+    DRAW_CALIBRATION = 1,
+    DRAW_SAMPLES = 2
 };
 
 typedef struct trial {
@@ -38,12 +47,16 @@ typedef struct trial {
     double min_sample_ms;
     matmul_config config;
     matmul_plan *plan;
-    const dev_blas *peer;
-    matmul_args ours, theirs; /* the same inputs; C apart */
-    matmul_args wake;         /* a small product, to wake threads with */
+    const matmul_subject *subject, *peer_subject; /* NULL but in tests */
+    const dev_blas *peer;                         /* NULL: not compared */
+    const char *peer_reason;                      /* why not */
+    dev_blas planted;                             /* describes peer_subject */
+    matmul_verifier *verifier;                    /* NULL: nothing is checked */
+    char reason[160];                             /* why the trial failed */
+    matmul_args ours, theirs;                     /* the same inputs; C apart */
+    matmul_args wake; /* a small product, to wake threads with */
     float *memory;
     double *time_ms, *peer_time_ms, *scratch; /* samples values each */
-    double error_over_bound, peer_error_over_bound;
 } trial;
 
 /* --- reading the call --- */
@@ -123,117 +136,118 @@ static bool prepare(trial *t, spak_error *err) {
                             WAKE};
     spak_philox_fill_uniform(start, a, -1, 1, t->seed, 0);
     spak_philox_fill_uniform(start + round16(a), b, -1, 1, t->seed, 1);
-    /* Both outputs are touched, so that no page fault is timed, and hold no
-     * plausible value. */
-    memset(t->ours.c, 0xFF, (round16(c) + c) * sizeof(float));
+    if (t->with_check &&
+        !matmul_verifier_new(&t->ours, t->seed, &t->verifier, err))
+        return false;
     return matmul_plan_new(&t->config, t->threads, &t->plan, err);
 }
 
-/* --- checking --- */
-
-static void worst_of(double *worst, float found, double want, double bound,
-                     double factor) {
-    double error = fabs((double)found - want), limit = factor * bound;
-    double ratio = error == 0 ? 0 : limit > 0 ? error / limit : INFINITY;
-    if (!(ratio <= *worst))
-        *worst = isfinite(ratio)
-                     ? ratio
-                     : INFINITY; /* a NaN counts as infinitely wrong */
-}
-
-/* The largest |error| / bound over one row (or column) of the output. */
-static void check_line(const matmul_args *x, bool row, size_t at, double *want,
-                       double *bound, double *worst) {
-    double factor = matmul_error_factor(x->k);
-    if (row) {
-        matmul_oracle_row(x, at, want, bound);
-        for (size_t j = 0; j < x->n; j++)
-            worst_of(worst, x->c[at * x->ldc + j], want[j], bound[j], factor);
-    } else {
-        matmul_oracle_column(x, at, want, bound);
-        for (size_t i = 0; i < x->m; i++)
-            worst_of(worst, x->c[i * x->ldc + at], want[i], bound[i], factor);
-    }
-}
-
-static size_t line_to_check(uint64_t seed, bool row, size_t i, size_t lines,
-                            size_t count) {
-    if (i == 0) return 0;
-    if (i + 1 == lines) return count - 1;
-    return (size_t)(spak_philox_uniform(seed, row ? 2 : 3, i) * (float)count) %
-           count;
-}
-
-static bool check(const trial *t, const matmul_args *x, double *worst,
-                  spak_error *err) {
-    *worst = 0;
-    if (x->m == 0 || x->n == 0) return true;
-    size_t longest = x->m > x->n ? x->m : x->n;
-    double *want = spak_malloc(2 * longest * sizeof *want);
-    if (!want) return spak_fail_oom(err);
-    if ((double)x->m * (double)x->n * (double)x->k <= CHECK_ALL) {
-        for (size_t i = 0; i < x->m; i++)
-            check_line(x, true, i, want, want + longest, worst);
-    } else {
-        for (int row = 0; row < 2; row++)
-            for (size_t i = 0; i < CHECK_LINES; i++)
-                check_line(x, row,
-                           line_to_check(t->seed, row, i, CHECK_LINES,
-                                         row ? x->m : x->n),
-                           want, want + longest, worst);
-    }
-    spak_free(want);
-    return true;
-}
-
-/* --- timing --- */
+/* --- products --- */
 
 typedef void run_fn(trial *t, const matmul_args *x);
 
 static void run_ours(trial *t, const matmul_args *x) {
-    matmul_run(t->plan, x ? x : &t->ours);
+    if (t->subject)
+        t->subject->run(t->subject->ctx, x, t->threads);
+    else
+        matmul_run(t->plan, x);
 }
 
 static void run_theirs(trial *t, const matmul_args *x) {
-    if (!x) x = &t->theirs;
-    if (x->m && x->n && x->k)
+    if (t->peer_subject)
+        t->peer_subject->run(t->peer_subject->ctx, x, t->threads);
+    else
         dev_blas_sgemm(x->m, x->n, x->k, x->a, x->lda, x->trans_a, x->b, x->ldb,
                        x->trans_b, x->c, x->ldc, t->threads);
 }
 
-static double time_once(trial *t, run_fn *run, int repeats) {
-    uint64_t begin = spak_now_ns();
-    for (int i = 0; i < repeats; i++) run(t, NULL);
-    return (double)(spak_now_ns() - begin) * 1e-6 / repeats;
+typedef struct side {
+    run_fn *run;
+    const matmul_args *x;
+} side;
+
+static side our_side(const trial *t) { return (side){run_ours, &t->ours}; }
+static side their_side(const trial *t) {
+    return (side){run_theirs, &t->theirs};
 }
+
+/* NaN all over C. The first time it also touches C's pages, so that no page
+ * fault is timed. */
+static void poison(side s) {
+    memset(s.x->c, 0xFF, s.x->m * s.x->ldc * sizeof(float));
+}
+
+static double product_ms(trial *t, side s) {
+    uint64_t begin = spak_now_ns();
+    s.run(t, s.x);
+    return (double)(spak_now_ns() - begin) * 1e-6;
+}
+
+/* --- timing --- */
 
 /* With several threads, the side that is not timed must have gone to sleep (see
  * device/blas.c), and the one that is must have woken up: a small product on
  * memory of its own does that. */
-static double sample(trial *t, run_fn *run) {
+static double sample(trial *t, side s) {
+    poison(s); /* before the flush, which is to meet C too */
     if (t->flush) dev_flush_caches();
     if (t->threads > 1) {
         nanosleep(&(struct timespec){0, 2000000}, NULL);
-        run(t, &t->wake);
+        s.run(t, &t->wake);
     }
-    return time_once(t, run, t->repeats);
+    double sum = 0;
+    for (int i = 0; i < t->repeats; i++) {
+        if (i > 0) poison(s);
+        sum += product_ms(t, s);
+    }
+    return sum / t->repeats;
 }
 
-static void measure(trial *t) {
-    double once = time_once(t, run_ours, 1);
-    if (t->peer) {
-        double other = time_once(t, run_theirs, 1);
-        if (other < once) once = other;
-    }
-    double repeats = once > 0 ? ceil(t->min_sample_ms / once) : MAX_REPEATS;
-    t->repeats = repeats < 1             ? 1
-                 : repeats > MAX_REPEATS ? MAX_REPEATS
-                                         : (int)repeats;
+/* Is our last product right? If not, the reason names it. */
+static bool sound(trial *t, uint64_t draw, const char *what, int number) {
+    if (!t->verifier) return true;
+    double worst =
+        matmul_verify_quickly(t->verifier, t->ours.c, t->ours.ldc, draw);
+    if (worst <= 1) return true;
+    snprintf(t->reason, sizeof t->reason,
+             "%s %d of %d: the last product is wrong (error / bound %.3g); the "
+             "first one was right",
+             what, number, t->samples, worst);
+    return false;
+}
+
+/* Time of a product; raises *wall_ms to what it takes with its poisoning. */
+static double calibrate(trial *t, side s, double *wall_ms) {
+    uint64_t begin = spak_now_ns();
+    poison(s);
+    double once = product_ms(t, s);
+    double wall = (double)(spak_now_ns() - begin) * 1e-6;
+    if (wall > *wall_ms) *wall_ms = wall;
+    return once;
+}
+
+static bool choose_repeats(trial *t) {
+    double wall = 0, once = calibrate(t, our_side(t), &wall);
+    if (!sound(t, DRAW_CALIBRATION, "calibration, before sample", 1))
+        return false;
+    if (t->peer) once = fmin(once, calibrate(t, their_side(t), &wall));
+    double repeats = fmin(ceil(t->min_sample_ms / fmax(once, 1e-6)),
+                          LONGEST_SAMPLE * t->min_sample_ms / fmax(wall, 1e-6));
+    t->repeats = (int)fmin(fmax(repeats, 1), MAX_REPEATS);
+    return true;
+}
+
+static bool measure(trial *t) {
+    if (!choose_repeats(t)) return false;
     for (int i = 0; i < t->samples; i++) {
-        if (t->peer && i % 2) t->peer_time_ms[i] = sample(t, run_theirs);
-        t->time_ms[i] = sample(t, run_ours);
-        if (t->peer && i % 2 == 0) t->peer_time_ms[i] = sample(t, run_theirs);
+        if (t->peer && i % 2) t->peer_time_ms[i] = sample(t, their_side(t));
+        t->time_ms[i] = sample(t, our_side(t));
+        if (!sound(t, DRAW_SAMPLES + (uint64_t)i, "sample", i + 1))
+            return false;
+        if (t->peer && i % 2 == 0)
+            t->peer_time_ms[i] = sample(t, their_side(t));
     }
+    return true;
 }
 
 /* --- the result --- */
@@ -258,6 +272,9 @@ static void put_speeds(trial *t, json_t *result) {
         json_object_set_new(result, "gflops", json_real(gflop / ms * 1e3));
     if (!t->peer) {
         json_object_set_new(result, "peer", json_null());
+        if (t->peer_reason)
+            json_object_set_new(result, "peer_reason",
+                                json_string(t->peer_reason));
         return;
     }
     json_object_set_new(result, "peer", json_string(t->peer->description));
@@ -281,35 +298,67 @@ static void put_speeds(trial *t, json_t *result) {
                               "ratio_q1", ratio.q1, "ratio_q3", ratio.q3));
 }
 
-static bool run_trial(trial *t, json_t *result, spak_error *err) {
-    if (!prepare(t, err)) return false;
-    t->peer = t->with_peer ? dev_blas_peer() : NULL;
-    run_ours(t, NULL);
-    if (t->peer) run_theirs(t, NULL);
-    if (t->with_check) {
-        if (!check(t, &t->ours, &t->error_over_bound, err)) return false;
-        bool correct = t->error_over_bound <= 1;
-        json_object_set_new(result, "correct", json_boolean(correct));
-        if (isfinite(t->error_over_bound))
-            json_object_set_new(result, "error_over_bound",
-                                json_real(t->error_over_bound));
-        if (!correct) {
-            json_object_set_new(result, "status", json_string("failed"));
-            json_object_set_new(result, "reason",
-                                json_string("the output differs from the "
-                                            "oracle by more than the bound"));
-            return true;
+static void put_failure(json_t *result, const char *reason) {
+    json_object_set_new(result, "correct", json_false());
+    json_object_set_new(result, "status", json_string("failed"));
+    json_object_set_new(result, "reason", json_string(reason));
+}
+
+static bool first_is_right(trial *t, json_t *result) {
+    poison(our_side(t));
+    run_ours(t, &t->ours);
+    if (!t->verifier) return true;
+    double worst = matmul_verify(t->verifier, t->ours.c, t->ours.ldc);
+    if (isfinite(worst))
+        json_object_set_new(result, "error_over_bound", json_real(worst));
+    return worst <= 1;
+}
+
+/* Finds the peer and lets it compute once. A peer that is wrong is no peer. */
+static void meet_peer(trial *t) {
+    if (!t->with_peer) return;
+    t->planted = (dev_blas){"planted", "planted", NULL, "planted"};
+    t->peer = t->peer_subject ? &t->planted : dev_blas_peer();
+    if (!t->peer) {
+        t->peer_reason = "there is none on this machine";
+    } else if (!t->m || !t->n || !t->k) {
+        t->peer_reason = "the product is empty";
+        t->peer = NULL;
+    } else {
+        poison(their_side(t));
+        run_theirs(t, &t->theirs);
+        if (t->verifier &&
+            !(matmul_verify_quickly(t->verifier, t->theirs.c, t->theirs.ldc,
+                                    DRAW_PEER) <= 1)) {
+            t->peer_reason = "its product is wrong by more than the bound";
+            t->peer = NULL;
         }
     }
-    measure(t);
+}
+
+static bool run_trial(trial *t, json_t *result, spak_error *err) {
+    if (!prepare(t, err)) return false;
+    if (!first_is_right(t, result)) {
+        put_failure(
+            result,
+            "the output differs from the oracle by more than the bound");
+        return true;
+    }
+    meet_peer(t);
+    if (!measure(t)) {
+        put_failure(result, t->reason);
+        return true;
+    }
+    if (t->verifier) json_object_set_new(result, "correct", json_true());
     json_object_set_new(result, "status", json_string("ok"));
     put_speeds(t, result);
     return true;
 }
 
-bool matmul_trial(const json_t *config, const json_t *problem,
-                  const json_t *options, json_t **out, spak_error *err) {
-    trial t = {0};
+bool matmul_trial_with(const matmul_subject *ours, const matmul_subject *peer,
+                       const json_t *config, const json_t *problem,
+                       const json_t *options, json_t **out, spak_error *err) {
+    trial t = {.subject = ours, .peer_subject = peer};
     spak_error why = {""};
     *out = NULL;
     if (!read_call(&t, config, problem, options, err)) return false;
@@ -326,6 +375,7 @@ bool matmul_trial(const json_t *config, const json_t *problem,
         done = run_trial(&t, result, err);
     }
     matmul_plan_free(t.plan);
+    matmul_verifier_free(t.verifier);
     spak_free(t.memory);
     spak_free(t.time_ms);
     if (done)
@@ -333,4 +383,9 @@ bool matmul_trial(const json_t *config, const json_t *problem,
     else
         json_decref(result);
     return done;
+}
+
+bool matmul_trial(const json_t *config, const json_t *problem,
+                  const json_t *options, json_t **result, spak_error *err) {
+    return matmul_trial_with(NULL, NULL, config, problem, options, result, err);
 }

@@ -32,7 +32,8 @@ typedef struct dev_op {
      *   *result  {"status": "ok" | "refused" | "failed", "reason": "..." (not ok), "config": {...with defaults filled},
      *             "time_ms": [every sample], "peer": "OpenBLAS 0.3.21 ...", "peer_time_ms": [every sample],
      *             "gflops": from the median, "peer_gflops", "ratio": median of the pairwise peer time over our time,
-     *             "correct": bool, "error_over_bound": max over elements of |error| / bound}
+     *             "correct": bool, "error_over_bound": max over elements of |error| / bound,
+     *             "peer_reason": why "peer" is null (unless it was not asked for)}
      * A configuration the machine or the constraints refuse has status "refused", a wrong result "failed": both are
      * results, and the function returns true. It returns false only for a malformed call or lack of memory. */
     bool (*trial)(const json_t *config, const json_t *problem, const json_t *options, json_t **result, spak_error *err);
