@@ -124,7 +124,9 @@ reproduce: $(BIN) ## run every experiment (resumes), then tables, figures, verdi
 figures: $(BIN) ## tables and figures from the archived traces alone, in OUT/archived; runs no experiment
 	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --report-only --out $(OUT)/archived || exit 1; done
 
-book: $(BIN) ## the chapters and the paper as HTML, from what OUT holds
+book: $(BIN) ## the chapters and the paper as HTML, from the traces in OUT and the archived ones
+	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --report-only --out $(OUT) || exit 1; done
+	$(Q)$(BIN) claims --out $(OUT) >/dev/null
 	$(Q)$(BIN) weave --out $(OUT) $(PROSE)
 
 claim: $(BIN) ## one claim: its experiments, then the verdict with its evidence: make claim C=M1
@@ -135,7 +137,7 @@ claim: $(BIN) ## one claim: its experiments, then the verdict with its evidence:
 status: $(BIN) ## what OUT holds, what is stale, what is still to run
 	$(Q)$(BIN) status --out $(OUT)
 
-bench: $(BIN) ## this machine's MatMul ladder beside OpenBLAS
+bench: $(BIN) ## the top of the MatMul ladder beside OpenBLAS, one thread and two
 	$(Q)$(BIN) bench matmul
 
 readme: $(BIN) ## write the claims table into README.md
