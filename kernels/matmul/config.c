@@ -147,11 +147,27 @@ static bool keep_constraints(const matmul_config *config, spak_error *why) {
     return true;
 }
 
+/* A misspelt axis would measure the default under a wrong name. */
+static bool axes_known(const json_t *json, spak_error *why) {
+    static const char *const axes[] = {"variant", "isa", "tile",    "kc",
+                                       "mc",      "nc",  "prefetch"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value) {
+        size_t i = 0;
+        while (i < sizeof axes / sizeof *axes && strcmp(axes[i], key) != 0) i++;
+        if (i == sizeof axes / sizeof *axes)
+            return spak_fail(why, "there is no axis '%s'", key);
+    }
+    return true;
+}
+
 bool matmul_config_read(const json_t *json, int threads, matmul_config *config,
                         spak_error *why) {
     const char *name;
     memset(config, 0, sizeof *config);
-    if (!read_name(json, "variant", &name, why)) return false;
+    if (!axes_known(json, why) || !read_name(json, "variant", &name, why))
+        return false;
     config->variant = threads > 1 ? MATMUL_THREADS : MATMUL_REGISTER_TILE;
     if (name && !matmul_variant_parse(name, &config->variant))
         return spak_fail(why, "axis variant: there is no variant '%s'", name);

@@ -61,31 +61,87 @@ typedef struct trial {
 
 /* --- reading the call --- */
 
-static bool read_dimension(const json_t *problem, const char *key,
-                           size_t *value, spak_error *err) {
-    const json_t *given = json_object_get(problem, key);
-    if (!json_is_integer(given) || json_integer_value(given) < 0 ||
-        json_integer_value(given) > 1 << 20)
-        return spak_fail(
-            err, "matmul: problem.%s: expected a whole number from 0 to %d",
-            key, 1 << 20);
-    *value = (size_t)json_integer_value(given);
+/* A misspelt member would be ignored, and the trace would then say that it had
+ * been obeyed: so every member must be known, and of the right type. */
+typedef struct member {
+    const char *name;
+    json_type type;     /* JSON_TRUE stands for both booleans */
+    double least, most; /* of a number */
+    bool needed;
+} member;
+
+static bool check_member(const member *m, const char *where,
+                         const json_t *value, spak_error *err) {
+    if (!value)
+        return !m->needed ||
+               spak_fail(err, "matmul: %s.%s is missing", where, m->name);
+    if (m->type == JSON_TRUE)
+        return json_is_boolean(value) ||
+               spak_fail(err, "matmul: %s.%s: expected true or false", where,
+                         m->name);
+    double x = json_number_value(value);
+    bool fits = json_is_number(value) && x >= m->least && x <= m->most;
+    if (m->type == JSON_INTEGER) fits = fits && x == floor(x);
+    return fits ||
+           spak_fail(err, "matmul: %s.%s: expected a %s from %.0f to %.0f",
+                     where, m->name,
+                     m->type == JSON_INTEGER ? "whole number" : "number",
+                     m->least, m->most);
+}
+
+static bool check_members(const json_t *object, const char *where,
+                          const member *members, size_t count,
+                          spak_error *err) {
+    const char *key;
+    json_t *value;
+    if (object && !json_is_object(object))
+        return spak_fail(err, "matmul: %s must be an object", where);
+    json_object_foreach((json_t *)object, key, value) {
+        size_t i = 0;
+        while (i < count && strcmp(members[i].name, key) != 0) i++;
+        if (i == count)
+            return spak_fail(err, "matmul: %s.%s: there is no such member",
+                             where, key);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!check_member(&members[i], where,
+                          json_object_get(object, members[i].name), err))
+            return false;
     return true;
 }
 
+static const member problem_members[] = {
+    {"m", JSON_INTEGER, 0, 1 << 20, true},
+    {"n", JSON_INTEGER, 0, 1 << 20, true},
+    {"k", JSON_INTEGER, 0, 1 << 20, true},
+    {"threads", JSON_INTEGER, 0, 1 << 20, false},
+    {"trans_a", JSON_TRUE, 0, 0, false},
+    {"trans_b", JSON_TRUE, 0, 0, false},
+    {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
+};
+static const member option_members[] = {
+    {"samples", JSON_INTEGER, 1, MAX_SAMPLES, false},
+    {"min_sample_ms", JSON_REAL, 0, 60000, false},
+    {"peer", JSON_TRUE, 0, 0, false},
+    {"check", JSON_TRUE, 0, 0, false},
+    {"flush", JSON_TRUE, 0, 0, false},
+};
+
 static bool read_call(trial *t, const json_t *config, const json_t *problem,
                       const json_t *options, spak_error *err) {
+    enum {
+        PROBLEM = sizeof problem_members / sizeof *problem_members,
+        OPTIONS = sizeof option_members / sizeof *option_members
+    };
     if (config && !json_is_object(config))
         return spak_fail(err, "matmul: the configuration must be an object");
-    if (!json_is_object(problem))
-        return spak_fail(
-            err, "matmul: the problem must be an object with m, n and k");
-    if (options && !json_is_object(options))
-        return spak_fail(err, "matmul: the options must be an object");
-    if (!read_dimension(problem, "m", &t->m, err) ||
-        !read_dimension(problem, "n", &t->n, err) ||
-        !read_dimension(problem, "k", &t->k, err))
+    if (!problem) return spak_fail(err, "matmul: problem must be an object");
+    if (!check_members(problem, "problem", problem_members, PROBLEM, err) ||
+        !check_members(options, "options", option_members, OPTIONS, err))
         return false;
+    t->m = (size_t)spak_json_int(problem, "m", 0);
+    t->n = (size_t)spak_json_int(problem, "n", 0);
+    t->k = (size_t)spak_json_int(problem, "k", 0);
     t->threads = (int)spak_json_int(problem, "threads", 1);
     t->trans_a = spak_json_bool(problem, "trans_a", false);
     t->trans_b = spak_json_bool(problem, "trans_b", false);
@@ -95,10 +151,6 @@ static bool read_call(trial *t, const json_t *config, const json_t *problem,
     t->with_peer = spak_json_bool(options, "peer", true);
     t->with_check = spak_json_bool(options, "check", true);
     t->flush = spak_json_bool(options, "flush", true);
-    if (t->samples < 1 || t->samples > MAX_SAMPLES)
-        return spak_fail(err,
-                         "matmul: options.samples: expected 1 to %d, found %d",
-                         MAX_SAMPLES, t->samples);
     return true;
 }
 

@@ -84,6 +84,14 @@ int main(void) {
     test_malformed("{\"m\": \"big\", \"n\": 4, \"k\": 4}", quick, "problem.m");
     test_malformed("[]", quick, "problem");
     test_malformed(small, "{\"samples\": 0}", "samples");
+    test_malformed(small, "{\"samples\": 4294967297}", "samples");
+    test_malformed(small, "{\"samples\": 1.5}", "samples");
+    test_malformed(small, "{\"sampels\": 3}", "no such member");
+    test_malformed(small, "{\"check\": 5}", "check: expected true or false");
+    test_malformed("{\"m\": 4, \"n\": 4, \"k\": 4, \"threads\": 4294967297}", quick, "threads");
+    test_malformed("{\"m\": 4, \"n\": 4, \"k\": 4, \"trans_a\": 1}", quick, "trans_a");
+    test_malformed("{\"m\": 4, \"n\": 4, \"k\": 4, \"seed\": \"x\"}", quick, "seed");
+    test_refused("{\"varient\": \"naive\"}", small, "no axis 'varient'");
 
     /* The same call twice gives the same inputs, hence the same error. */
     json_t *one, *two;
