@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "trace/trace_private.h"
 
-#define RESTORE "restore this file from its archive (a trace is never repaired)"
+#define RESTORE "restore this file from its archive, or move it away and measure again (a trace is never repaired)"
 
 static const char *const kinds[] = {"run",     "plan",     "invariant", "ticket",  "hypothesis", "measure",
                                     "correct", "converge", "evaluate",  "insight", "end"};
