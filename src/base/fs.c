@@ -94,7 +94,7 @@ void spak_sync_parent(const char *path) {
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err) {
     if (!spak_make_parent_dirs(path, err)) return false;
     spak_str beside = {0};
-    spak_str_printf(&beside, "%s.tmp-%ld", path, (long)getpid());
+    spak_str_printf(&beside, "%s" SPAK_TEMPORARY "%ld", path, (long)getpid());
     if (!spak_str_ok(&beside, err)) {
         spak_str_free(&beside);
         return false;
@@ -170,14 +170,23 @@ void spak_names_free(char **names, size_t count) {
     spak_free(names);
 }
 
+/* The process that a temporary file's name belongs to; 0 when it is no such name. */
+static pid_t writer_of(const char *name) {
+    static const char *const endings[] = {"", ".svg", ".png", ".pdf", ".dat"};
+    const char *mark = NULL;
+    for (const char *next = name; (next = strstr(next, SPAK_TEMPORARY)); next++) mark = next;
+    if (!mark || mark == name) return 0;
+    mark += strlen(SPAK_TEMPORARY);
+    size_t digits = strspn(mark, "0123456789");
+    if (digits == 0 || digits > 10) return 0;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (!strcmp(mark + digits, endings[i])) return (pid_t)strtol(mark, NULL, 10);
+    return 0;
+}
+
 static int sweep(const char *path, const struct stat *st, int type, struct FTW *where) {
-    (void)st, (void)where;
-    const char *mark = strstr(path, ".tmp-");
-    if (type != FTW_F || !mark) return 0;
-    for (const char *next; (next = strstr(mark + 1, ".tmp-"));) mark = next;
-    char *end = NULL;
-    long pid = strtol(mark + strlen(".tmp-"), &end, 10);
-    if (pid > 0 && (!*end || *end == '.') && kill((pid_t)pid, 0) != 0 && errno == ESRCH) unlink(path);
+    pid_t pid = type == FTW_F && S_ISREG(st->st_mode) && st->st_uid == geteuid() ? writer_of(path + where->base) : 0;
+    if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) unlink(path);
     return 0;
 }
 

@@ -8,8 +8,8 @@
 /* Reads the whole file (at most 1 GiB) into out, after what is there. */
 bool spak_read_file(const char *path, spak_str *out, spak_error *err);
 
-/* Writes beside (path.tmp-PID), syncs, renames: a reader, or a restart after kill -9, sees the old content or the new,
- * never half. Folders on the way are made. */
+/* Writes beside (path.spak-tmp-PID), syncs, renames: a reader, or a restart after kill -9, sees the old content or the
+ * new, never half. Folders on the way are made. */
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err);
 
 /* Like spak_write_file, but leaves the file (and its time stamp) alone when it holds just these bytes already. */
@@ -27,8 +27,11 @@ void spak_sync_parent(const char *path);
 bool spak_list_dir(const char *path, char ***names, size_t *count, spak_error *err);
 void spak_names_free(char **names, size_t count);
 
-/* Removes the `*.tmp-PID` and `*.tmp-PID.*` files below a folder that processes which no longer run have left behind.
- */
+/* What stands between a file's name and the process number while it is written: a mark that no user's file has. */
+#define SPAK_TEMPORARY ".spak-tmp-"
+
+/* Removes the `*.spak-tmp-PID` files below a folder, and those of figures (`*.spak-tmp-PID.svg`, png, pdf, dat), that
+ * processes which no longer run have left behind. Other people's files stay. */
 void spak_sweep_temporaries(const char *folder);
 
 #endif

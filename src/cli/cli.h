@@ -23,4 +23,11 @@ int cli_error(const spak_error *err);
 /* Prints the usage text to standard error and returns CLI_USAGE. */
 int cli_usage(const char *usage);
 
+/* True when argv[*i] is this option and a text that is not empty follows; then *value is that text and *i its place. */
+bool cli_value(int argc, char **argv, int *i, const char *option, const char **value);
+
+/* The last thing a process does: closes standard output. Output that never arrived is a failure, not a success with
+ * nothing to show; it is reported, and a status of CLI_OK becomes CLI_FAILED. */
+int cli_finish(int status);
+
 #endif

@@ -176,12 +176,10 @@ static int bench_isa(const bench *b, dev_isa isa) {
 }
 
 static int in_child(const bench *b, dev_isa isa) {
-    fflush(NULL);
+    if (fflush(stdout) != 0) return CLI_FAILED; /* main reports it */
     pid_t pid = fork();
     if (pid == 0) {
-        int status = bench_isa(b, isa);
-        fflush(NULL);
-        _exit(status);
+        _exit(cli_finish(bench_isa(b, isa)));
     }
     int status = 0;
     if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status)) return WEXITSTATUS(status);

@@ -182,20 +182,19 @@ static int readme(const options *o) {
 int cli_claims(int argc, char **argv) {
     options o = {.out = "out"};
     for (int i = 1; i < argc; i++) {
-        bool more = i + 1 < argc;
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout), CLI_OK;
         if (!strcmp(argv[i], "--summary"))
             o.summary = true;
         else if (!strcmp(argv[i], "--check"))
             o.check = true;
-        else if (!strcmp(argv[i], "--out") && more)
-            o.out = argv[++i];
-        else if (!strcmp(argv[i], "--claim") && more)
-            o.claim = argv[++i];
-        else if (!strcmp(argv[i], "--experiments") && more)
-            o.needed_for = argv[++i];
-        else if (!strcmp(argv[i], "--readme") && more)
-            o.readme = argv[++i];
+        else if (cli_value(argc, argv, &i, "--out", &o.out))
+            continue;
+        else if (cli_value(argc, argv, &i, "--claim", &o.claim))
+            continue;
+        else if (cli_value(argc, argv, &i, "--experiments", &o.needed_for))
+            continue;
+        else if (cli_value(argc, argv, &i, "--readme", &o.readme))
+            continue;
         else
             return cli_usage(usage);
     }

@@ -95,7 +95,8 @@ static int print_json(const dsl_doc *doc, bool canonical) {
         ok = spak_json_canonical(meaning, &out, &err);
         if (ok) printf("%s\n", spak_str_text(&out));
     } else if (ok) {
-        if (json_dumpf(meaning, stdout, JSON_INDENT(2) | JSON_SORT_KEYS)) ok = spak_fail_oom(&err);
+        bool written = json_dumpf(meaning, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) == 0;
+        if (!written && !ferror(stdout)) ok = spak_fail_oom(&err); /* main reports output that was lost */
         putchar('\n');
     }
     json_decref(meaning);

@@ -28,16 +28,16 @@ static bool parse(int argc, char **argv, arguments *args) {
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help"))
             args->help = true;
-        else if (!strcmp(argv[i], "--name") && i + 1 < argc)
-            args->spec.name = argv[++i];
-        else if (!strcmp(argv[i], "--profile") && i + 1 < argc)
-            args->spec.profile = argv[++i];
-        else if (!strcmp(argv[i], "--out") && i + 1 < argc)
-            args->spec.out_dir = argv[++i];
-        else if (!strcmp(argv[i], "--to") && i + 1 < argc)
-            args->to = argv[++i];
-        else if (!strcmp(argv[i], "--trace") && i + 1 < argc && !strcmp(argv[0], "crystallise"))
-            args->trace = argv[++i];
+        else if (cli_value(argc, argv, &i, "--name", &args->spec.name))
+            continue;
+        else if (cli_value(argc, argv, &i, "--profile", &args->spec.profile))
+            continue;
+        else if (cli_value(argc, argv, &i, "--out", &args->spec.out_dir))
+            continue;
+        else if (cli_value(argc, argv, &i, "--to", &args->to))
+            continue;
+        else if (!strcmp(argv[0], "crystallise") && cli_value(argc, argv, &i, "--trace", &args->trace))
+            continue;
         else if (argv[i][0] == '-' || args->spec.system_path)
             return false;
         else

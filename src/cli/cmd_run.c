@@ -20,10 +20,10 @@ int cli_run(int argc, char **argv) {
             options.report_only = true;
         else if (!strcmp(argv[i], "--experiment-only"))
             options.experiment_only = true;
-        else if (!strcmp(argv[i], "--profile") && i + 1 < argc)
-            options.profile = argv[++i];
-        else if (!strcmp(argv[i], "--out") && i + 1 < argc)
-            options.out_dir = argv[++i];
+        else if (cli_value(argc, argv, &i, "--profile", &options.profile))
+            continue;
+        else if (cli_value(argc, argv, &i, "--out", &options.out_dir))
+            continue;
         else if (argv[i][0] == '-' || options.recipe)
             return cli_usage(usage);
         else

@@ -15,8 +15,8 @@ int cli_status(int argc, char **argv) {
     rep_place place = {.root = ".", .out = "out"};
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help")) return fputs(usage, stdout), CLI_OK;
-        if (!strcmp(argv[i], "--out") && i + 1 < argc)
-            place.out = argv[++i];
+        if (cli_value(argc, argv, &i, "--out", &place.out))
+            continue;
         else
             return cli_usage(usage);
     }

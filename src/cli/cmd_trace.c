@@ -116,13 +116,6 @@ static int help(const char *usage) {
     return CLI_OK;
 }
 
-/* Output that never arrived is a failure, not a success with nothing to show. */
-static int finish(int status) {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return status;
-    fprintf(stderr, "spak: error: cannot write to standard output: %s\n", strerror(errno));
-    return CLI_FAILED;
-}
-
 /* --- show --- */
 
 /* Length of text cut to at most `most` bytes without cutting a UTF-8 character. */
@@ -185,7 +178,7 @@ static int show(int argc, char **argv) {
     spak_str_free(&line);
     json_decref(records);
     warn_torn(o.rest[0], &status);
-    return finish(ok ? CLI_OK : cli_error(&err));
+    return ok ? CLI_OK : cli_error(&err);
 }
 
 /* --- verify --- */
@@ -211,7 +204,7 @@ static int verify(int argc, char **argv) {
         if (status.torn_bytes) printf(", torn last line of %zu bytes", status.torn_bytes);
         printf("\n");
     }
-    return finish(result);
+    return result;
 }
 
 /* --- collect --- */
@@ -291,7 +284,7 @@ static int lock(int argc, char **argv) {
     if (!o.check && !trace_lock_write(o.rest[0], &err)) return cli_error(&err);
     if (!trace_lock_check(o.rest[0], &traces, &err)) return cli_error(&err);
     printf("%s: %zu traces, %s\n", o.rest[0], traces, o.check ? "all as pinned" : "pinned");
-    return finish(CLI_OK);
+    return CLI_OK;
 }
 
 int cli_trace(int argc, char **argv) {

@@ -60,8 +60,8 @@ int cli_weave(int argc, char **argv) {
             partial = true;
         else if (!strcmp(argv[i], "--check-numbers"))
             numbers_only = true;
-        else if (!strcmp(argv[i], "--out") && i + 1 < argc)
-            out = argv[++i];
+        else if (cli_value(argc, argv, &i, "--out", &out))
+            continue;
         else if (argv[i][0] == '-')
             return cli_usage(usage);
         else

@@ -1,4 +1,6 @@
 /* spak: dispatches to one command a file. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +36,27 @@ int cli_usage(const char *usage) {
     return CLI_USAGE;
 }
 
+bool cli_value(int argc, char **argv, int *i, const char *option, const char **value) {
+    if (strcmp(argv[*i], option) != 0 || *i + 1 >= argc || !*argv[*i + 1]) return false;
+    *value = argv[++*i];
+    return true;
+}
+
+int cli_finish(int status) {
+    bool lost = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout) == 0 && !lost) return status;
+    fprintf(stderr, "spak: error: cannot write to standard output: %s\n", errno ? strerror(errno) : "output was lost");
+    return status ? status : CLI_FAILED;
+}
+
+/* A descriptor of the three that was closed would go to the next file that is opened, and messages would land in that
+ * file. It is filled, in the mode that makes its use fail, so that lost output is still noticed. */
+static void fill_descriptors(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 static int help(FILE *to) {
     fputs("usage: spak COMMAND [ARGUMENT...]\n\n", to);
     for (int i = 0; i < COMMANDS; i++) fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].help);
@@ -41,12 +64,17 @@ static int help(FILE *to) {
     return to == stdout ? CLI_OK : CLI_USAGE;
 }
 
-int main(int argc, char **argv) {
-    spak_json_init();
+static int dispatch(int argc, char **argv) {
     if (argc < 2) return help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     for (int i = 0; i < COMMANDS; i++)
         if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
     fprintf(stderr, "spak: no command '%s'\n\n", argv[1]);
     return help(stderr);
+}
+
+int main(int argc, char **argv) {
+    fill_descriptors();
+    spak_json_init();
+    return cli_finish(dispatch(argc, argv));
 }

@@ -320,7 +320,7 @@ static bool draw(const plot *p, bool *drawn, spak_error *err) {
         spak_str_clear(&file);
         spak_str_clear(&temporary);
         spak_str_printf(&file, "%s.%s", base.data, kinds[k]);
-        spak_str_printf(&temporary, "%s.tmp-%ld.%s", base.data, (long)getpid(), kinds[k]);
+        spak_str_printf(&temporary, "%s" SPAK_TEMPORARY "%ld.%s", base.data, (long)getpid(), kinds[k]);
         good = spak_str_ok(&file, err) && spak_str_ok(&temporary, err) &&
                draw_to(p, kinds[k], data_path.data, file.data, temporary.data, vars.data, err);
     }

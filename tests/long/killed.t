@@ -56,6 +56,6 @@ reproduce "$scratch/cut"
 check $? 'started again, it ends well'
 is "$(broken "$scratch/cut")" '' 'its traces verify'
 is "$(verdicts "$scratch/cut")" "$(verdicts "$scratch/whole")" 'with the same verdicts'
-left=$(find "$scratch/cut" -name '*.tmp-*')
+left=$(find "$scratch/cut" -name '*.spak-tmp-*')
 is "$left" '' 'and leaves no half-written file'
 done_testing
