@@ -378,7 +378,36 @@ static double noise_of(const loop_run *run) {
     return noise;
 }
 
-/* system Name_v1 { -> system Name_v2 {, in the text. */
+/* --- what the next version says of itself --- */
+
+/* The line before `line`, or NULL at the text's start. */
+static const char *line_before(const char *text, const char *line) {
+    if (line == text) return NULL;
+    const char *c = line - 1;
+    while (c > text && c[-1] != '\n') c--;
+    return c;
+}
+
+/* Copies text up to `until`, with the front matter's `version: N` counted up and without lines that only mark a region
+ * for the book: those stand in the version that was written by hand. */
+static void copy_lines(spak_str *out, const char *text, const char *until) {
+    bool front = spak_starts_with(text, "---");
+    for (const char *line = text; line < until;) {
+        const char *end = memchr(line, '\n', (size_t)(until - line));
+        end = end ? end + 1 : until;
+        const char *word = line + strspn(line, " \t");
+        bool marker = spak_starts_with(word, "//> ") || spak_starts_with(word, "//< ");
+        if (front && line > text && spak_starts_with(line, "---")) front = false;
+        if (front && spak_starts_with(line, "version: "))
+            spak_str_printf(out, "version: %ld\n", strtol(line + strlen("version: "), NULL, 10) + 1);
+        else if (!marker)
+            spak_str_append(out, line, (size_t)(end - line));
+        line = end;
+    }
+}
+
+/* `system Name_v1 {` becomes `system Name_v2 {`; the comment in front of it, which says where the system comes from,
+ * gives way to one for the new version. */
 static bool next_name(growing *g, spak_error *err) {
     const char *name = spak_json_str(g->run->system, "name", "");
     const char *version = strrchr(name, 'v');
@@ -391,9 +420,13 @@ static bool next_name(growing *g, spak_error *err) {
     spak_str_printf(&header, "system %s", name);
     const char *text = spak_str_text(&g->text), *at = header.data ? strstr(text, header.data) : NULL;
     if (!at) return spak_fail(err, "%s: cannot find `system %s`", g->run->system_path, name);
-    spak_str_append(&next, text, (size_t)(at - text));
+    const char *comment = at;
+    for (const char *line; (line = line_before(text, comment)) && spak_starts_with(line, "//");) comment = line;
+    copy_lines(&next, text, comment);
+    spak_str_printf(&next, "// Written by `spak crystallise` from %s and trace:%s/%s; not to be edited.\n", name,
+                    g->run->name, spak_json_str(g->run->hw, "id", "unknown"));
     spak_str_printf(&next, "system %.*sv%ld", (int)(version - name), name, number + 1);
-    spak_str_puts(&next, at + header.len);
+    copy_lines(&next, at + header.len, text + g->text.len);
     spak_str_free(&header);
     spak_str_free(&g->text);
     g->text = next;
