@@ -9,7 +9,7 @@
 bool spak_read_file(const char *path, spak_str *out, spak_error *err);
 
 /* Writes beside (path.spak-tmp-PID), syncs, renames: a reader, or a restart after kill -9, sees the old content or the
- * new, never half. Folders on the way are made. */
+ * new, never half. Folders on the way are made. A symbolic link is followed, and an old file keeps its permissions. */
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err);
 
 /* Like spak_write_file, but leaves the file (and its time stamp) alone when it holds just these bytes already. */

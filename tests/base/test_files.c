@@ -67,6 +67,24 @@ static void test_write(void) {
     content_is("new/deep/a.txt", "old", "nothing happened");
 }
 
+static void test_write_over(void) {
+    spak_error err = {0};
+    struct stat st;
+    ok(spak_write_file("kept.sh", "old", 3, &err) && chmod("kept.sh", 0750) == 0, "a file with permissions of its own");
+    ok(spak_write_file("kept.sh", "new", 3, &err) && stat("kept.sh", &st) == 0, "is replaced");
+    is_int(st.st_mode & 07777, 0750, "and keeps them");
+    ok(mkdir("links", 0777) == 0 && symlink("../kept.sh", "links/to") == 0, "a link to it");
+    ok(spak_write_file("links/to", "through", 7, &err) && lstat("links/to", &st) == 0 && S_ISLNK(st.st_mode),
+       "stays a link: %s", err.message);
+    content_is("kept.sh", "through", "and its target is written");
+    is_int(files_in("links"), 1, "with nothing beside the link");
+    ok(symlink("nowhere", "links/lost") == 0 && !spak_write_file("links/lost", "x", 1, &err) &&
+           strstr(err.message, "links/lost"),
+       "a link that leads nowhere: %s", err.message);
+    ok(mkfifo("fifo", 0666) == 0 && !spak_write_file("fifo", "x", 1, &err) && strstr(err.message, "regular file"),
+       "a pipe is not replaced: %s", err.message);
+}
+
 static void test_if_changed(void) {
     spak_error err = {0};
     struct stat one, two;
@@ -200,6 +218,7 @@ int main(void) {
     char folder[] = "/tmp/spak-files-XXXXXX", command[64];
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     test_write();
+    test_write_over();
     test_if_changed();
     test_folders();
     test_read();
