@@ -20,9 +20,35 @@ bool spak_exists(const char *path) {
     return stat(path, &st) == 0;
 }
 
+/* Standard input and what a shell's <(...) gives are pipes that were named on purpose. */
+static bool may_be_pipe(const char *path) {
+    return !strcmp(path, "/dev/stdin") || spak_starts_with(path, "/dev/fd/") ||
+           spak_starts_with(path, "/proc/self/fd/");
+}
+
+int spak_open_read(const char *path, spak_error *err) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* waits for no writer of a pipe */
+    if (fd < 0) {
+        spak_fail_errno(err, "%s: cannot open", path);
+        return -1;
+    }
+    bool ok = fstat(fd, &st) == 0 || spak_fail_errno(err, "%s: cannot examine this file", path);
+    if (ok && !S_ISREG(st.st_mode) && !may_be_pipe(path))
+        ok = spak_fail(err, "%s: expected a regular file, found a %s", path,
+                       S_ISDIR(st.st_mode)    ? "folder"
+                       : S_ISFIFO(st.st_mode) ? "pipe"
+                                              : "device");
+    if (ok && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
+        ok = spak_fail_errno(err, "%s: cannot be read in the usual way", path);
+    if (ok) return fd;
+    close(fd);
+    return -1;
+}
+
 bool spak_read_file(const char *path, spak_str *out, spak_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return spak_fail_errno(err, "%s: cannot open", path);
+    int fd = spak_open_read(path, err);
+    if (fd < 0) return false;
     char buffer[1 << 16];
     ssize_t got;
     while ((got = read(fd, buffer, sizeof buffer)) != 0) {

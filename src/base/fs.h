@@ -5,6 +5,10 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* Opens a regular file for reading; -1 for what is none (a named pipe would wait for a writer for ever, a device may
+ * have no end), but /dev/stdin and /dev/fd/N may be pipes. */
+int spak_open_read(const char *path, spak_error *err);
+
 /* Reads the whole file (at most 1 GiB) into out, after what is there. */
 bool spak_read_file(const char *path, spak_str *out, spak_error *err);
 

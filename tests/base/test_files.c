@@ -145,6 +145,20 @@ static void test_read(void) {
     ok(!spak_read_file("absent", &text, &err) && strstr(err.message, "absent: cannot open: No such"), "%s",
        err.message);
     ok(!spak_read_file(".", &text, &err), "a folder: %s", err.message);
+    char hex[SPAK_SHA256_HEX + 1];
+    alarm(20); /* a reader that waits for a writer would hang here */
+    ok(spak_exists("fifo") && !spak_read_file("fifo", &text, &err) && strstr(err.message, "found a pipe"), "%s",
+       err.message);
+    ok(!spak_sha256_file("fifo", hex, &err) && strstr(err.message, "found a pipe"), "nor is it hashed");
+    ok(!spak_read_file("/dev/zero", &text, &err) && strstr(err.message, "found a device"), "%s", err.message);
+    int ends[2];
+    char name[32];
+    ok(pipe(ends) == 0 && write(ends[1], "piped", 5) == 5 && close(ends[1]) == 0, "an open pipe");
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    spak_str_clear(&text);
+    ok(spak_read_file(name, &text, &err) && strcmp(text.data, "piped") == 0, "that was named on purpose is read");
+    close(ends[0]);
+    alarm(0);
     spak_str_free(&text);
     int fd = open("huge", O_WRONLY | O_CREAT, 0666);
     ok(ftruncate(fd, (off_t)1 << 31) == 0, "2 GiB of nothing");

@@ -49,4 +49,13 @@ empty claims --out ''
 empty claims --claim ''
 empty status --out ''
 empty weave --out '' README.md
+mkfifo "$scratch/pipe"
+for command in 'trace verify' 'trace show' 'dsl check' 'weave --check-numbers' 'crystallise --to x'; do
+    runs 1 timeout 20 "$SPAK" $command "$scratch/pipe" && says 'expected a regular file, found a pipe'
+    check $? "$command does not wait for the writer of a pipe"
+done
+cat $good | "$SPAK" dsl check /dev/stdin >"$scratch/log" 2>&1
+check $? '/dev/stdin may be a pipe'
+cat "$scratch/in/traces/tiny.jsonl" | "$SPAK" trace verify /dev/stdin >"$scratch/log" 2>&1
+check $? 'for traces too'
 done_testing
