@@ -35,6 +35,8 @@ static void put_peer(spak_str *out) {
     const dev_blas *blas = dev_blas_peer();
     if (blas)
         spak_str_printf(out, "%-10s %s\n", "peer", blas->description);
+    else if (dev_blas_missing())
+        spak_str_printf(out, "%-10s none, for SPAK_OPENBLAS cannot be loaded: %s\n", "peer", dev_blas_missing());
     else
         spak_str_printf(out, "%-10s none, so ratios will be missing; install libopenblas0-pthread\n", "peer");
 }

@@ -58,4 +58,8 @@ cat $good | "$SPAK" dsl check /dev/stdin >"$scratch/log" 2>&1
 check $? '/dev/stdin may be a pipe'
 cat "$scratch/in/traces/tiny.jsonl" | "$SPAK" trace verify /dev/stdin >"$scratch/log" 2>&1
 check $? 'for traces too'
+SPAK_ISA=sse9 runs 1 "$SPAK" status && says "SPAK_ISA: expected portable, avx2 or avx512, found 'sse9'"
+check $? 'status refuses an unknown SPAK_ISA'
+SPAK_OPENBLAS=$scratch/none.so runs 0 "$SPAK" status && says "peer .*SPAK_OPENBLAS.*$scratch/none.so: cannot open"
+check $? 'status names the peer that cannot be loaded'
 done_testing
