@@ -20,9 +20,35 @@ bool spak_exists(const char *path) {
     return stat(path, &st) == 0;
 }
 
+/* Standard input and what a shell's <(...) gives are pipes that were named on purpose. */
+static bool may_be_pipe(const char *path) {
+    return !strcmp(path, "/dev/stdin") || spak_starts_with(path, "/dev/fd/") ||
+           spak_starts_with(path, "/proc/self/fd/");
+}
+
+int spak_open_read(const char *path, spak_error *err) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* waits for no writer of a pipe */
+    if (fd < 0) {
+        spak_fail_errno(err, "%s: cannot open", path);
+        return -1;
+    }
+    bool ok = fstat(fd, &st) == 0 || spak_fail_errno(err, "%s: cannot examine this file", path);
+    if (ok && !S_ISREG(st.st_mode) && !may_be_pipe(path))
+        ok = spak_fail(err, "%s: expected a regular file, found a %s", path,
+                       S_ISDIR(st.st_mode)    ? "folder"
+                       : S_ISFIFO(st.st_mode) ? "pipe"
+                                              : "device");
+    if (ok && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) != 0)
+        ok = spak_fail_errno(err, "%s: cannot be read in the usual way", path);
+    if (ok) return fd;
+    close(fd);
+    return -1;
+}
+
 bool spak_read_file(const char *path, spak_str *out, spak_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return spak_fail_errno(err, "%s: cannot open", path);
+    int fd = spak_open_read(path, err);
+    if (fd < 0) return false;
     char buffer[1 << 16];
     ssize_t got;
     while ((got = read(fd, buffer, sizeof buffer)) != 0) {
@@ -91,32 +117,41 @@ void spak_sync_parent(const char *path) {
     spak_free(copy);
 }
 
+/* Writes, syncs and renames; target is no symbolic link. mode < 0: whatever the umask leaves. */
+static bool write_beside(const char *target, const char *beside, const void *data, size_t len, long mode,
+                         spak_error *err) {
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return spak_fail_errno(err, "%s: cannot create", beside);
+    bool ok = (mode < 0 || fchmod(fd, (mode_t)mode) == 0) && write_all(fd, data, len) && fsync(fd) == 0;
+    int saved = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        saved = errno;
+    }
+    errno = saved;
+    if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", target);
+    if (ok && rename(beside, target) != 0) ok = spak_fail_errno(err, "%s: cannot rename into place", target);
+    if (!ok) unlink(beside);
+    if (ok) spak_sync_parent(target);
+    return ok;
+}
+
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err) {
     if (!spak_make_parent_dirs(path, err)) return false;
+    struct stat st;
+    char *followed = NULL; /* what a symbolic link leads to: that is replaced, and the link stays */
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && !(followed = realpath(path, NULL)))
+        return spak_fail_errno(err, "%s: cannot follow this symbolic link", path);
+    const char *target = followed ? followed : path;
+    long mode = stat(target, &st) == 0 ? (long)(st.st_mode & 0777) : -1;
     spak_str beside = {0};
-    spak_str_printf(&beside, "%s" SPAK_TEMPORARY "%ld", path, (long)getpid());
-    if (!spak_str_ok(&beside, err)) {
-        spak_str_free(&beside);
-        return false;
-    }
-    bool ok = true;
-    int fd = open(beside.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        ok = spak_fail_errno(err, "%s: cannot create", beside.data);
-    } else {
-        ok = write_all(fd, data, len) && fsync(fd) == 0;
-        int saved = errno;
-        if (close(fd) != 0 && ok) {
-            ok = false;
-            saved = errno;
-        }
-        errno = saved;
-        if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", path);
-        if (ok && rename(beside.data, path) != 0) ok = spak_fail_errno(err, "%s: cannot rename into place", path);
-        if (!ok) unlink(beside.data);
-        if (ok) spak_sync_parent(path);
-    }
+    spak_str_printf(&beside, "%s" SPAK_TEMPORARY "%ld", target, (long)getpid());
+    bool ok = spak_str_ok(&beside, err);
+    if (ok && mode >= 0 && !S_ISREG(st.st_mode))
+        ok = spak_fail(err, "%s: expected a regular file, found a folder, device or pipe; name another file", path);
+    ok = ok && write_beside(target, beside.data, data, len, mode, err);
     spak_str_free(&beside);
+    free(followed);
     return ok;
 }
 

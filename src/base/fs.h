@@ -5,11 +5,15 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* Opens a regular file for reading; -1 for what is none (a named pipe would wait for a writer for ever, a device may
+ * have no end), but /dev/stdin and /dev/fd/N may be pipes. */
+int spak_open_read(const char *path, spak_error *err);
+
 /* Reads the whole file (at most 1 GiB) into out, after what is there. */
 bool spak_read_file(const char *path, spak_str *out, spak_error *err);
 
 /* Writes beside (path.spak-tmp-PID), syncs, renames: a reader, or a restart after kill -9, sees the old content or the
- * new, never half. Folders on the way are made. */
+ * new, never half. Folders on the way are made. A symbolic link is followed, and an old file keeps its permissions. */
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err);
 
 /* Like spak_write_file, but leaves the file (and its time stamp) alone when it holds just these bytes already. */

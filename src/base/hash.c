@@ -3,6 +3,9 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
 
 static void to_hex(const unsigned char digest[32], char hex[SPAK_SHA256_HEX + 1]) {
     for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
@@ -16,8 +19,12 @@ bool spak_sha256(const void *data, size_t len, char hex[SPAK_SHA256_HEX + 1], sp
 }
 
 bool spak_sha256_file(const char *path, char hex[SPAK_SHA256_HEX + 1], spak_error *err) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return spak_fail_errno(err, "%s: cannot open it to hash it", path);
+    int fd = spak_open_read(path, err);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "rb");
+    if (!file) {
+        if (fd >= 0) close(fd);
+        return fd < 0 ? false : spak_fail_oom(err);
+    }
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
     unsigned char buffer[1 << 16], digest[EVP_MAX_MD_SIZE];

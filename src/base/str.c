@@ -72,3 +72,24 @@ bool spak_ends_with(const char *text, const char *suffix) {
 }
 
 bool spak_starts_with(const char *text, const char *prefix) { return strncmp(text, prefix, strlen(prefix)) == 0; }
+
+size_t spak_first_bad_utf8(const char *text, size_t len) {
+    const unsigned char *s = (const unsigned char *)text;
+    for (size_t i = 0; i < len;) {
+        uint64_t eight;
+        if (len - i >= 8 && (memcpy(&eight, s + i, 8), !(eight & 0x8080808080808080u))) {
+            i += 8;
+            continue;
+        }
+        unsigned char c = s[i];
+        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 9;
+        if (more > 3 || len - i <= more) return i;
+        for (size_t k = 1; k <= more; k++)
+            if ((s[i + k] & 0xc0) != 0x80) return i;
+        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) || (c == 0xf0 && s[i + 1] < 0x90) ||
+            (c == 0xf4 && s[i + 1] > 0x8f))
+            return i;
+        i += more + 1;
+    }
+    return len;
+}

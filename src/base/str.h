@@ -31,4 +31,7 @@ const char *spak_str_text(const spak_str *str);
 bool spak_ends_with(const char *text, const char *suffix);
 bool spak_starts_with(const char *text, const char *prefix);
 
+/* Where the first byte stands that is no part of valid UTF-8, or len. */
+size_t spak_first_bad_utf8(const char *text, size_t len);
+
 #endif

@@ -25,6 +25,7 @@ static const char usage[] =
     "  --json     one JSON record a row; --marker puts the trace marker in front of it\n";
 
 enum { LIST_MAX = 32 };
+enum { NOTHING_MEASURED = 3 }; /* how a child ends whose every row was refused */
 
 typedef struct list {
     long value[LIST_MAX];
@@ -68,12 +69,21 @@ static bool parse_isas(const char *text, bench *b) {
     return false;
 }
 
+static bool parse_config(bench *b, const char *text) {
+    spak_error err = {0};
+    json_decref(b->config); /* the last one counts */
+    b->config = NULL;
+    bool good = spak_json_parse("--config", text, strlen(text), &b->config, &err) &&
+                (json_is_object(b->config) || spak_fail(&err, "--config: expected a JSON object"));
+    if (!good) cli_error(&err);
+    return good;
+}
+
 static bool parse_option(bench *b, const char *name, const char *value) {
-    spak_error err;
     if (!strcmp(name, "--sizes")) return parse_numbers(value, &b->sizes);
     if (!strcmp(name, "--threads")) return parse_numbers(value, &b->threads);
     if (!strcmp(name, "--isa")) return parse_isas(value, b);
-    if (!strcmp(name, "--config")) return spak_json_parse("--config", value, strlen(value), &b->config, &err);
+    if (!strcmp(name, "--config")) return parse_config(b, value);
     list samples;
     if (strcmp(name, "--samples") != 0 || !parse_numbers(value, &samples) || samples.count != 1) return false;
     b->samples = (int)samples.value[0];
@@ -140,7 +150,7 @@ static bool print_record(const bench *b, json_t *problem, json_t *result, spak_e
 
 /* --- running --- */
 
-static bool bench_row(const bench *b, dev_isa isa, long size, long threads, spak_error *err) {
+static bool bench_row(const bench *b, dev_isa isa, long size, long threads, bool *measured, spak_error *err) {
     json_t *config = b->config ? json_deep_copy(b->config) : json_object();
     json_t *problem = json_pack("{s:I,s:I,s:I,s:I,s:i}", "m", (json_int_t)size, "n", (json_int_t)size, "k",
                                 (json_int_t)size, "threads", (json_int_t)threads, "seed", 1);
@@ -152,6 +162,7 @@ static bool bench_row(const bench *b, dev_isa isa, long size, long threads, spak
         done = print_record(b, problem, result, err);
     else if (done)
         print_row(isa, size, threads, result);
+    if (done && !strcmp(spak_json_str(result, "status", ""), "ok")) *measured = true;
     fflush(stdout);
     json_decref(config);
     json_decref(problem);
@@ -168,11 +179,12 @@ static void restrict_peer(dev_isa isa) {
 
 static int bench_isa(const bench *b, dev_isa isa) {
     spak_error err;
+    bool measured = false;
     if (isa != dev_cpu_isa() || getenv("SPAK_ISA")) restrict_peer(isa);
     for (int s = 0; s < b->sizes.count; s++)
         for (int t = 0; t < b->threads.count; t++)
-            if (!bench_row(b, isa, b->sizes.value[s], b->threads.value[t], &err)) return cli_error(&err);
-    return CLI_OK;
+            if (!bench_row(b, isa, b->sizes.value[s], b->threads.value[t], &measured, &err)) return cli_error(&err);
+    return measured ? CLI_OK : NOTHING_MEASURED;
 }
 
 static int in_child(const bench *b, dev_isa isa) {
@@ -194,14 +206,28 @@ int cli_bench(int argc, char **argv) {
         fputs(usage, stdout);
         return CLI_OK;
     }
-    if (!parse(argc, argv, &b)) return cli_usage(usage);
+    spak_error err = {0};
+    if (!parse(argc, argv, &b)) {
+        json_decref(b.config);
+        return cli_usage(usage);
+    }
+    if (!dev_isa_check(&err)) {
+        json_decref(b.config);
+        return cli_error(&err);
+    }
     if (!b.json)
         printf("%6s %7s  %-8s %8s %-13s  %8s %-14s  %s\n", "size", "threads", "isa", "GFLOP/s", "(q1-q3)", "peer", "",
                "ratio (q1-q3)");
     int status = CLI_OK;
+    bool measured = false;
     for (int i = 0; i < b.isas; i++) {
         int one = in_child(&b, b.isa[i]);
-        if (one != CLI_OK) status = one;
+        if (one == CLI_OK) measured = true;
+        if (one != CLI_OK && one != NOTHING_MEASURED) status = one;
+    }
+    if (!measured && status == CLI_OK) {
+        spak_fail(&err, "nothing was measured: every row was refused");
+        status = cli_error(&err);
     }
     json_decref(b.config);
     return status;

@@ -10,7 +10,7 @@
 static const char USAGE[] =
     "usage: spak dsl check FILE...                 diagnostics with line, column and caret; fails on errors\n"
     "       spak dsl fmt [-w | --check] FILE...    the canonical layout on standard output\n"
-    "           -w       rewrites the files in place\n"
+    "           -w       rewrites the files in place, those without errors\n"
     "           --check  prints the names of files that would change, and fails if there are any\n"
     "       spak dsl json [--canonical] FILE...    the meaning, one JSON text a file\n"
     "\n"
@@ -74,7 +74,8 @@ static int format(const char *path, const dsl_doc *doc, const spak_str *text, fm
         if (!same) printf("%s\n", path);
         status = same ? CLI_OK : CLI_FAILED;
     } else if (mode == FMT_WRITE && strcmp(path, "-")) {
-        if (!same && !spak_write_file(path, spak_str_text(&out), out.len, &err)) status = cli_error(&err);
+        if (!same && !dsl_error_count(doc) && !spak_write_file(path, spak_str_text(&out), out.len, &err))
+            status = cli_error(&err);
     } else {
         fwrite(spak_str_text(&out), 1, out.len, stdout);
     }

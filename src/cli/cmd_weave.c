@@ -31,6 +31,17 @@ static int check_numbers(char *const files[], size_t count, rep_problems *proble
     return problems->count ? CLI_FAILED : CLI_OK;
 }
 
+/* A file that cannot be read is left to the weaver, which says so. */
+static bool check_texts(char *const files[], size_t count, spak_error *err) {
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++) {
+        spak_str text = {0};
+        if (spak_read_file(files[i], &text, NULL)) good = rep_text_check(files[i], spak_str_text(&text), text.len, err);
+        spak_str_free(&text);
+    }
+    return good;
+}
+
 static int weave(const char *out, char *const files[], size_t count, bool partial, bool numbers_only) {
     rep_place place = {".", out};
     rep_weave_options options = {partial};
@@ -40,7 +51,7 @@ static int weave(const char *out, char *const files[], size_t count, bool partia
     int status = CLI_OK;
     if (numbers_only)
         status = check_numbers(files, count, &problems, &escapes, &err);
-    else if (!rep_weave(&place, files, count, &options, &problems, &escapes, &err))
+    else if (!check_texts(files, count, &err) || !rep_weave(&place, files, count, &options, &problems, &escapes, &err))
         status = CLI_FAILED;
     fputs(spak_str_text(&problems.text), stderr);
     if (status != CLI_OK && !numbers_only) cli_error(&err);

@@ -25,7 +25,7 @@ static struct {
     bool found;
     sgemm_fn *sgemm;
     void (*set_num_threads)(int);
-    char text[512], core[64], asked[64], path[256];
+    char text[512], why[512], core[64], asked[64], path[256];
     dev_blas public;
 } peer;
 
@@ -65,10 +65,16 @@ static dev_isa isa_of_core(const char *core) {
 static bool open_library(const char *path, void **library) {
     char *(*config)(void) = NULL, *(*core)(void) = NULL;
     *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!*library) return false;
+    if (!*library) {
+        const char *why = dlerror();
+        snprintf(peer.why, sizeof peer.why, "%s", why ? why : "cannot be loaded");
+        return false;
+    }
     if (!symbol(*library, "cblas_sgemm", &peer.sgemm) ||
         !symbol(*library, "openblas_set_num_threads", &peer.set_num_threads)) {
         dlclose(*library);
+        snprintf(peer.why, sizeof peer.why, "%s: is no OpenBLAS (no cblas_sgemm, or no openblas_set_num_threads)",
+                 path);
         return false;
     }
     const char *asked = getenv("OPENBLAS_CORETYPE");
@@ -114,6 +120,11 @@ const dev_blas *dev_blas_peer(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, load_once);
     return peer.found ? &peer.public : NULL;
+}
+
+const char *dev_blas_missing(void) {
+    const char *only = getenv("SPAK_OPENBLAS");
+    return dev_blas_peer() || !only || !*peer.why ? NULL : peer.why;
 }
 
 void dev_blas_sgemm(size_t m, size_t n, size_t k, const float *a, size_t lda, bool trans_a, const float *b, size_t ldb,

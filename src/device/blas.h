@@ -19,6 +19,9 @@ typedef struct dev_blas {
  * call. */
 const dev_blas *dev_blas_peer(void);
 
+/* Why the file that SPAK_OPENBLAS names was not loaded; NULL when it was, or none was named. */
+const char *dev_blas_missing(void);
+
 /* C (m x n) = op(A) op(B) in float, row-major, with leading dimensions in elements, on `threads` threads. The peer must
  * be there. */
 void dev_blas_sgemm(size_t m, size_t n, size_t k, const float *a, size_t lda, bool trans_a, const float *b, size_t ldb,

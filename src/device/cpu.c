@@ -63,6 +63,13 @@ dev_isa dev_cpu_isa(void) {
     return best;
 }
 
+bool dev_isa_check(spak_error *err) {
+    dev_isa asked;
+    const char *lower = getenv("SPAK_ISA");
+    if (!lower || !*lower || dev_isa_parse(lower, &asked)) return true;
+    return spak_fail(err, "SPAK_ISA: expected portable, avx2 or avx512, found '%s'", lower);
+}
+
 bool dev_cpu_has(dev_isa isa) { return isa <= dev_cpu_isa(); }
 
 /* --- cores --- */
@@ -293,6 +300,8 @@ static void describe_core(json_t *hw, const identity *id) {
 }
 
 bool dev_describe(json_t **out, spak_error *err) {
+    *out = NULL;
+    if (!dev_isa_check(err)) return false;
     json_t *hw = json_object();
     if (!hw) return spak_fail_oom(err);
     identity id;

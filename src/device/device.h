@@ -12,6 +12,7 @@ typedef enum dev_isa { DEV_ISA_PORTABLE, DEV_ISA_AVX2, DEV_ISA_AVX512, DEV_ISA_C
 
 /* The best one this processor has; the environment variable SPAK_ISA=portable|avx2|avx512 may lower it. */
 dev_isa dev_cpu_isa(void);
+bool dev_isa_check(spak_error *err); /* fails when SPAK_ISA holds anything else; dev_cpu_isa passes over that */
 bool dev_cpu_has(dev_isa isa);
 const char *dev_isa_name(dev_isa isa); /* "portable", "avx2", "avx512" */
 bool dev_isa_parse(const char *name, dev_isa *isa);

@@ -40,27 +40,6 @@ uint32_t dsl_node_new(dsl_doc *doc, dsl_node_kind kind, uint32_t first) {
     return doc->node_count++;
 }
 
-/* The first byte that is not part of valid UTF-8, or len. */
-static size_t first_bad_utf8(const unsigned char *s, size_t len) {
-    for (size_t i = 0; i < len;) {
-        uint64_t eight;
-        if (len - i >= 8 && (memcpy(&eight, s + i, 8), !(eight & 0x8080808080808080u))) {
-            i += 8;
-            continue;
-        }
-        unsigned char c = s[i];
-        size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : (c & 0xf0) == 0xe0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 9;
-        if (more > 3 || len - i <= more) return i;
-        for (size_t k = 1; k <= more; k++)
-            if ((s[i + k] & 0xc0) != 0x80) return i;
-        if ((c == 0xe0 && s[i + 1] < 0xa0) || (c == 0xed && s[i + 1] > 0x9f) || (c == 0xf0 && s[i + 1] < 0x90) ||
-            (c == 0xf4 && s[i + 1] > 0x8f))
-            return i;
-        i += more + 1;
-    }
-    return len;
-}
-
 /* The text between the --- lines. */
 static void read_front_matter(dsl_doc *doc) {
     const dsl_token *token = &doc->tokens[doc->front];
@@ -104,7 +83,7 @@ static bool read_doc(dsl_doc *doc) {
     dsl_token_push(doc, (dsl_token){0});
     dsl_node_new(doc, N_NONE, 0);
     if (doc->oom) return false;
-    size_t bad = first_bad_utf8((const unsigned char *)doc->text, doc->len);
+    size_t bad = spak_first_bad_utf8(doc->text, doc->len);
     if (bad < doc->len)
         dsl_report(doc, DSL_ERROR, bad, bad + 1,
                    "byte 0x%02x is not UTF-8; save the file as UTF-8 (only the first such byte is reported)",

@@ -63,8 +63,19 @@ static void classify(rep_lines *lines) {
     }
 }
 
+bool rep_text_check(const char *file, const char *text, size_t len, spak_error *err) {
+    const char *zero = memchr(text, '\0', len);
+    size_t bad = spak_first_bad_utf8(text, len), line = 1;
+    if (zero && (size_t)(zero - text) < bad) bad = (size_t)(zero - text);
+    if (bad == len) return true;
+    for (size_t i = 0; i < bad; i++) line += text[i] == '\n';
+    return spak_fail(err, "%s:%zu: expected UTF-8 text, found the byte 0x%02x; remove it or convert the file", file,
+                     line, (unsigned)(unsigned char)text[bad]);
+}
+
 bool rep_lines_split(const char *text, size_t len, rep_lines *lines, spak_error *err) {
     memset(lines, 0, sizeof *lines);
+    if (!rep_text_check("chapter", text ? text : "", text ? len : 0, err)) return false;
     lines->buffer = spak_strndup(text ? text : "", len);
     if (!lines->buffer) return spak_fail_oom(err);
     size_t count = 1;

@@ -260,7 +260,7 @@ void rep_numbers(const char *file, const rep_lines *lines, rep_problems *problem
 bool rep_check_numbers(const char *file, const char *text, size_t len, rep_problems *problems, size_t *escapes,
                        spak_error *err) {
     rep_lines lines;
-    if (!rep_lines_split(text, len, &lines, err)) return false;
+    if (!rep_text_check(file, text, len, err) || !rep_lines_split(text, len, &lines, err)) return false;
     rep_numbers(file, &lines, problems, escapes);
     rep_lines_free(&lines);
     return spak_str_ok(&problems->text, err);

@@ -249,6 +249,12 @@ static void complaints(const char *said, spak_str *out) {
     }
 }
 
+/* gnuplot does not say that a disk is full and leaves half a drawing. Whether one can write there is tried out. */
+static bool can_write(const char *temporary, spak_error *err) {
+    static const char zeros[1 << 16];
+    return spak_write_file(temporary, zeros, sizeof zeros, err);
+}
+
 static bool draw_to(const plot *p, const char *kind, const char *data_path, const char *final, const char *temporary,
                     const char *vars, spak_error *err) {
     spak_str command = {0}, style = {0}, script = {0}, out = {0}, said = {0}, bad = {0};
@@ -262,15 +268,17 @@ static bool draw_to(const plot *p, const char *kind, const char *data_path, cons
     int status = 0;
     if (good) {
         char *argv[] = {"gnuplot", "-e", command.data, style.data, script.data, NULL};
-        good = rep_spawn(argv, &found, &status, &out, &said, err);
+        good = rep_spawn(argv, 60, &found, &status, &out, &said, err);
     }
     if (good && !found) good = spak_fail(err, "gnuplot is not installed; type: apt-get install gnuplot-nox");
     complaints(spak_str_text(&said), &bad);
+    spak_str_clear(&out);
+    bool proper = good && spak_exists(temporary) && spak_read_file(temporary, &out, NULL) && looks_drawn(kind, &out);
+    if (good && (status || !proper)) good = can_write(temporary, err);
     if (good && (status || bad.len))
         good = spak_fail(err, "%s: gnuplot %s (exit status %d): %s", script.data, status ? "failed" : "warned", status,
                          spak_str_text(&bad));
-    spak_str_clear(&out);
-    if (good && (!spak_exists(temporary) || !spak_read_file(temporary, &out, NULL) || !looks_drawn(kind, &out)))
+    if (good && !proper)
         good = spak_fail(err, "%s: gnuplot wrote no proper %s; does the script plot to the output it was given?",
                          script.data, kind);
     if (good && rename(temporary, final)) good = spak_fail_errno(err, "rename to %s", final);

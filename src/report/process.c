@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "report/internal.h"
@@ -23,12 +25,20 @@ static bool start(char *const argv[], const int out[2], const int errors[2], pid
     return bad ? spak_fail_oom(err) : true;
 }
 
-/* Reads both pipes to their ends. */
-static bool drain(int out_fd, spak_str *out, int err_fd, spak_str *errors, spak_error *err) {
+static long long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads both pipes to their ends, or until the deadline. */
+static bool drain(int out_fd, spak_str *out, int err_fd, spak_str *errors, long long deadline_ms, spak_error *err) {
     struct pollfd polled[2] = {{out_fd, POLLIN, 0}, {err_fd, POLLIN, 0}};
     spak_str *to[2] = {out, errors};
     for (int open_pipes = 2; open_pipes > 0;) {
-        if (poll(polled, 2, -1) < 0) {
+        long long left = deadline_ms - now_ms();
+        if (left <= 0) return true;
+        if (poll(polled, 2, (int)left) < 0) {
             if (errno == EINTR) continue;
             return spak_fail_errno(err, "poll");
         }
@@ -48,7 +58,22 @@ static bool drain(int out_fd, spak_str *out, int err_fd, spak_str *errors, spak_
     return true;
 }
 
-bool rep_spawn(char *const argv[], bool *found, int *status, spak_str *out, spak_str *errors, spak_error *err) {
+/* Waits for the program's end and kills it at the deadline; false when it had to be killed. */
+static bool reap(pid_t pid, long long deadline_ms, int *raw) {
+    const struct timespec nap = {.tv_nsec = 1000000};
+    for (;;) {
+        pid_t got = waitpid(pid, raw, WNOHANG);
+        if (got == pid || (got < 0 && errno != EINTR)) return true;
+        if (now_ms() >= deadline_ms) break;
+        nanosleep(&nap, NULL);
+    }
+    kill(pid, SIGKILL);
+    while (waitpid(pid, raw, 0) < 0 && errno == EINTR) continue;
+    return false;
+}
+
+bool rep_spawn(char *const argv[], int limit_s, bool *found, int *status, spak_str *out, spak_str *errors,
+               spak_error *err) {
     int out_pipe[2], err_pipe[2];
     *found = true;
     *status = 0;
@@ -66,9 +91,11 @@ bool rep_spawn(char *const argv[], bool *found, int *status, spak_str *out, spak
     if (good && code == ENOENT) *found = false;
     if (good && code && code != ENOENT) good = spak_fail(err, "cannot start %s: %s", argv[0], strerror(code));
     if (good && *found) {
-        good = drain(out_pipe[0], out, err_pipe[0], errors, err);
+        long long deadline_ms = now_ms() + 1000LL * limit_s;
         int raw = 0;
-        while (waitpid(pid, &raw, 0) < 0 && errno == EINTR) continue;
+        good = drain(out_pipe[0], out, err_pipe[0], errors, deadline_ms, err);
+        if (!reap(pid, deadline_ms, &raw) && good)
+            good = spak_fail(err, "%s did not end within %d s and was stopped", argv[0], limit_s);
         *status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
     }
     close(out_pipe[0]);

@@ -118,6 +118,9 @@ typedef struct rep_weave_options {
 bool rep_weave(const rep_place *place, char *const files[], size_t count, const rep_weave_options *options,
                rep_problems *problems, size_t *escapes, spak_error *err);
 
+/* Fails, with file and line, at a zero byte (which would cut the text there) and at what is not UTF-8. */
+bool rep_text_check(const char *file, const char *text, size_t len, spak_error *err);
+
 /* The check on numbers typed by hand, for one Markdown text (README.md too: what stands between `<!-- NAME:begin -->`
  * and `<!-- NAME:end -->` was generated and is left out). */
 bool rep_check_numbers(const char *file, const char *text, size_t len, rep_problems *problems, size_t *escapes,

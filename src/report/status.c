@@ -21,7 +21,7 @@ static bool put_tool(spak_str *out, const char *label, char *program, const char
     bool found = false;
     int status = 0;
     spak_str text = {0}, errors = {0};
-    bool ok = rep_spawn(argv, &found, &status, &text, &errors, err);
+    bool ok = rep_spawn(argv, 20, &found, &status, &text, &errors, err);
     if (ok && found)
         spak_str_printf(out, "%-10s %.*s\n", label, (int)strcspn(spak_str_text(&text), "\n"), spak_str_text(&text));
     else if (ok)
@@ -35,6 +35,8 @@ static void put_peer(spak_str *out) {
     const dev_blas *blas = dev_blas_peer();
     if (blas)
         spak_str_printf(out, "%-10s %s\n", "peer", blas->description);
+    else if (dev_blas_missing())
+        spak_str_printf(out, "%-10s none, for SPAK_OPENBLAS cannot be loaded: %s\n", "peer", dev_blas_missing());
     else
         spak_str_printf(out, "%-10s none, so ratios will be missing; install libopenblas0-pthread\n", "peer");
 }

@@ -1,11 +1,11 @@
 /* The bytes of a trace: a plain file, or, when the name ends in .gz, what its gzip members unpack to. zlib's own gzread
  * is not used because it takes a cut-off file for a shorter one and allocates past base/alloc.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "trace/trace_private.h"
 
 struct trace_source {
@@ -34,9 +34,10 @@ bool trace_source_open(const char *path, int fd, trace_source **out, spak_error 
     if (!source) return spak_fail_oom(err);
     source->path = path;
     source->own_fd = fd < 0;
-    source->fd = source->own_fd ? open(path, O_RDONLY | O_CLOEXEC) : fd;
-    bool ok = source->fd >= 0 && (source->own_fd || lseek(fd, 0, SEEK_SET) == 0);
-    if (!ok) spak_fail_errno(err, "%s: cannot open this trace", path);
+    source->fd = source->own_fd ? spak_open_read(path, err) : fd;
+    bool ok = source->fd >= 0;
+    if (ok && !source->own_fd && lseek(fd, 0, SEEK_SET) != 0)
+        ok = spak_fail_errno(err, "%s: cannot go to the start of this trace", path);
     if (ok && spak_ends_with(path, ".gz")) {
         source->stream.zalloc = zlib_alloc;
         source->stream.zfree = zlib_free;

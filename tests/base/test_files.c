@@ -67,6 +67,24 @@ static void test_write(void) {
     content_is("new/deep/a.txt", "old", "nothing happened");
 }
 
+static void test_write_over(void) {
+    spak_error err = {0};
+    struct stat st;
+    ok(spak_write_file("kept.sh", "old", 3, &err) && chmod("kept.sh", 0750) == 0, "a file with permissions of its own");
+    ok(spak_write_file("kept.sh", "new", 3, &err) && stat("kept.sh", &st) == 0, "is replaced");
+    is_int(st.st_mode & 07777, 0750, "and keeps them");
+    ok(mkdir("links", 0777) == 0 && symlink("../kept.sh", "links/to") == 0, "a link to it");
+    ok(spak_write_file("links/to", "through", 7, &err) && lstat("links/to", &st) == 0 && S_ISLNK(st.st_mode),
+       "stays a link: %s", err.message);
+    content_is("kept.sh", "through", "and its target is written");
+    is_int(files_in("links"), 1, "with nothing beside the link");
+    ok(symlink("nowhere", "links/lost") == 0 && !spak_write_file("links/lost", "x", 1, &err) &&
+           strstr(err.message, "links/lost"),
+       "a link that leads nowhere: %s", err.message);
+    ok(mkfifo("fifo", 0666) == 0 && !spak_write_file("fifo", "x", 1, &err) && strstr(err.message, "regular file"),
+       "a pipe is not replaced: %s", err.message);
+}
+
 static void test_if_changed(void) {
     spak_error err = {0};
     struct stat one, two;
@@ -127,6 +145,20 @@ static void test_read(void) {
     ok(!spak_read_file("absent", &text, &err) && strstr(err.message, "absent: cannot open: No such"), "%s",
        err.message);
     ok(!spak_read_file(".", &text, &err), "a folder: %s", err.message);
+    char hex[SPAK_SHA256_HEX + 1];
+    alarm(20); /* a reader that waits for a writer would hang here */
+    ok(spak_exists("fifo") && !spak_read_file("fifo", &text, &err) && strstr(err.message, "found a pipe"), "%s",
+       err.message);
+    ok(!spak_sha256_file("fifo", hex, &err) && strstr(err.message, "found a pipe"), "nor is it hashed");
+    ok(!spak_read_file("/dev/zero", &text, &err) && strstr(err.message, "found a device"), "%s", err.message);
+    int ends[2];
+    char name[32];
+    ok(pipe(ends) == 0 && write(ends[1], "piped", 5) == 5 && close(ends[1]) == 0, "an open pipe");
+    snprintf(name, sizeof name, "/dev/fd/%d", ends[0]);
+    spak_str_clear(&text);
+    ok(spak_read_file(name, &text, &err) && strcmp(text.data, "piped") == 0, "that was named on purpose is read");
+    close(ends[0]);
+    alarm(0);
     spak_str_free(&text);
     int fd = open("huge", O_WRONLY | O_CREAT, 0666);
     ok(ftruncate(fd, (off_t)1 << 31) == 0, "2 GiB of nothing");
@@ -200,6 +232,7 @@ int main(void) {
     char folder[] = "/tmp/spak-files-XXXXXX", command[64];
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     test_write();
+    test_write_over();
     test_if_changed();
     test_folders();
     test_read();

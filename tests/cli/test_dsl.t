@@ -49,6 +49,9 @@ same "$DIR/a.dsl" $FIXTURES/one_line.fmt "rewrites the file"
 [ "$(ls "$DIR" | sort | tr '\n' ' ')" = "a.dsl err out " ]
 result $? "and leaves nothing beside it"
 runs "fmt --check of the canonical layout" 0 fmt --check "$DIR/a.dsl"
+cp $FIXTURES/damaged_prose.dsl "$DIR/bad.dsl"
+runs "fmt -w of a damaged file fails" 1 fmt -w "$DIR/bad.dsl"
+same "$DIR/bad.dsl" $FIXTURES/damaged_prose.dsl "and leaves it alone"
 printf 'a: 1\n' | "$SPAK" dsl fmt - >"$DIR/out" 2>"$DIR/err"
 result $? "fmt - reads standard input"
 [ "$(cat "$DIR/out")" = "a: 1" ]

@@ -49,4 +49,17 @@ empty claims --out ''
 empty claims --claim ''
 empty status --out ''
 empty weave --out '' README.md
+mkfifo "$scratch/pipe"
+for command in 'trace verify' 'trace show' 'dsl check' 'weave --check-numbers' 'crystallise --to x'; do
+    runs 1 timeout 20 "$SPAK" $command "$scratch/pipe" && says 'expected a regular file, found a pipe'
+    check $? "$command does not wait for the writer of a pipe"
+done
+cat $good | "$SPAK" dsl check /dev/stdin >"$scratch/log" 2>&1
+check $? '/dev/stdin may be a pipe'
+cat "$scratch/in/traces/tiny.jsonl" | "$SPAK" trace verify /dev/stdin >"$scratch/log" 2>&1
+check $? 'for traces too'
+SPAK_ISA=sse9 runs 1 "$SPAK" status && says "SPAK_ISA: expected portable, avx2 or avx512, found 'sse9'"
+check $? 'status refuses an unknown SPAK_ISA'
+SPAK_OPENBLAS=$scratch/none.so runs 0 "$SPAK" status && says "peer .*SPAK_OPENBLAS.*$scratch/none.so: cannot open"
+check $? 'status names the peer that cannot be loaded'
 done_testing

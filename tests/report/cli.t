@@ -57,6 +57,15 @@ grep -q 'dsl/claims.dsl:[0-9]*: claim N1: ' "$dir/2"; check $? "is named with fi
 cp "$here/dsl/claims.dsl" dsl/
 "$SPAK" claims --out o >/dev/null
 
+printf 'One\ntwo\0 three\n' >zero.md
+status 1 "a zero byte in a chapter" "$SPAK" weave --out o --partial zero.md
+grep -q 'zero.md:2: .*0x00' "$dir/2"; check $? "is named with its line"
+status 1 "a zero byte in a text" "$SPAK" weave --check-numbers zero.md
+grep -q 'zero.md:2: .*0x00' "$dir/2"; check $? "is named with its line"
+printf 'One\ntwo\n\377 three\n' >odd.md
+status 1 "a chapter that is not UTF-8" "$SPAK" weave --out o --partial odd.md
+grep -q 'odd.md:3: .*0xff' "$dir/2"; check $? "is named with its line"
+
 printf -- '---\ntitle: "One"\n---\n\nA page, and {{verdict G1}}\n' >chapters/one.md
 status 0 "weave" "$SPAK" weave --out o chapters/one.md
 grep -q 'badge inconsistent' o/book/one.html; check $? "the page is there"

@@ -1,7 +1,12 @@
 /* Figures: a good one is drawn once; every fault in data, script and output is caught before a reader could see it. */
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+
 #include "../tap.h"
 
 #include "help.h"
+#include "report/internal.h"
 
 static json_t *ladder(void) {
     static const struct {
@@ -124,6 +129,37 @@ static void no_gnuplot(void) {
     free(path);
 }
 
+/* The limit stands for a disk that fills up; gnuplot itself says nothing about one. */
+static void full_disk(void) {
+    json_t *spec = ladder();
+    json_object_set_new(json_object_get(spec, "vars"), "subtitle", json_string("another"));
+    struct rlimit before, small;
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before;
+    small.rlim_cur = 4000;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    refused(spec, "is the disk full?", "a full disk, which is named");
+    setrlimit(RLIMIT_FSIZE, &before);
+}
+
+static void stopped(char *const argv[], const char *what) {
+    spak_str said = {0}, errors = {0};
+    spak_error err = {0};
+    bool found = false;
+    int status = 0;
+    time_t begun = time(NULL);
+    bool good = rep_spawn(argv, 1, &found, &status, &said, &errors, &err);
+    ok(!good && strstr(err.message, "within 1 s") && time(NULL) - begun < 10, "%s is stopped: %s", what, err.message);
+    spak_str_free(&said);
+    spak_str_free(&errors);
+}
+
+static void time_limit(void) {
+    stopped((char *[]){"sleep", "30", NULL}, "a program that does not end");
+    stopped((char *[]){"sh", "-c", "exec >&- 2>&-; exec sleep 30", NULL}, "one that closed its output");
+}
+
 int main(void) {
     make_place("plot");
     make_trace("matmul", "here", 3, "complete");
@@ -152,6 +188,8 @@ int main(void) {
     bad_scripts();
     copy_figures();
     no_gnuplot();
+    full_disk();
+    time_limit();
     char *after = get(in(out, "figures/matmul_ladder.svg"));
     ok(!strcmp(before, after), "after all these failures the old drawing stands");
     free(before);
