@@ -461,7 +461,9 @@ bool loop_crystallise(loop_run *run, const char *path, spak_error *err) {
     ok = ok && dsl_parse(path, g.text.data, g.text.len, &doc, err) && dsl_format(doc, &pretty, err) &&
          spak_write_if_changed(path, pretty.data, pretty.len, err) && spak_sha256(pretty.data, pretty.len, hex, err);
     if (ok && !run->complete) {
-        json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f}", "item", "system", "name", path, "sha256", hex,
+        const char *slash = strrchr(path, '/'),
+                   *file = slash ? slash + 1 : path; /* folders are this machine's affair */
+        json_t *body = json_pack("{s:s, s:s, s:s, s:i, s:i, s:f}", "item", "system", "name", file, "sha256", hex,
                                  "facts", g.facts, "rules", g.rules, "noise", g.noise);
         if (body && loop_find(run, "insight", body))
             json_decref(body);
