@@ -307,87 +307,79 @@ system MatMul_System_v3 {
             status: valid
         }
         fact best_one_thread_on_intel_xeon_emeraldrapids_2c {
-            description: "the best configuration that the search met, of 39 trials"
-            config: `isa == "avx512" and kc == 192 and mc == 336 and nc == 5440 and prefetch == 8 and tile == "14x32" and variant == "register_tile"`
+            description: "the best configuration that the search met, of 20 trials"
+            config: `isa == "avx512" and kc == 384 and mc == 336 and nc == 5440 and prefetch == 8 and tile == "12x32" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
-            merit: 1.01
+            merit: 1.04
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact tile_8x48_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact tile_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile == "8x48", tile == "14x32")`
-            measured: 0.951
-            range: [0.951, 0.951]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0474
+            values_tried: 3
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#76, trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
-        fact kc_128_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact kc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, kc == 128, kc == 192)`
-            measured: 0.98
-            range: [0.98, 0.98]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0474
+            values_tried: 5
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#30, trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact mc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.02
+            noise: 0.0474
             values_tried: 6
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact nc_512_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact nc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, nc == 512, nc == 5440)`
-            measured: 0.963
-            range: [0.963, 0.963]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0474
+            values_tried: 5
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#50, trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
-        fact prefetch_0_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact prefetch_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, prefetch == 0, prefetch == 8)`
-            measured: 0.91
-            range: [0.91, 0.91]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0474
+            values_tried: 4
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#58, trace:matmul/intel-xeon-emeraldrapids-2c#32]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact outcome_of_streaming_beats_dot_products_on_intel_xeon_emeraldrapids_2c {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "loop_order", variant == "naive")`
             predicted: [2, 20]
-            measured: 14.7
+            measured: 14.6
             pairs: 3
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#79, trace:matmul/intel-xeon-emeraldrapids-2c#95, trace:matmul/intel-xeon-emeraldrapids-2c#93, trace:matmul/intel-xeon-emeraldrapids-2c#109, trace:matmul/intel-xeon-emeraldrapids-2c#107]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#67, trace:matmul/intel-xeon-emeraldrapids-2c#65, trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#79, trace:matmul/intel-xeon-emeraldrapids-2c#95, trace:matmul/intel-xeon-emeraldrapids-2c#93]
             support: 1
             contradictions: 0
             status: valid
@@ -397,10 +389,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "blocked", variant == "loop_order")`
             predicted: [1.05, 4]
-            measured: 1
+            measured: 1.01
             pairs: 4
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#97, trace:matmul/intel-xeon-emeraldrapids-2c#95, trace:matmul/intel-xeon-emeraldrapids-2c#111, trace:matmul/intel-xeon-emeraldrapids-2c#109]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#69, trace:matmul/intel-xeon-emeraldrapids-2c#67, trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#97, trace:matmul/intel-xeon-emeraldrapids-2c#95]
             support: 1
             contradictions: 0
             status: valid
@@ -410,10 +402,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "packed", variant == "blocked")`
             predicted: [1.05, 3]
-            measured: 0.952
+            measured: 0.968
             pairs: 5
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#99, trace:matmul/intel-xeon-emeraldrapids-2c#97, trace:matmul/intel-xeon-emeraldrapids-2c#113, trace:matmul/intel-xeon-emeraldrapids-2c#111]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#71, trace:matmul/intel-xeon-emeraldrapids-2c#69, trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#99, trace:matmul/intel-xeon-emeraldrapids-2c#97]
             support: 1
             contradictions: 0
             status: valid
@@ -422,10 +414,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "register_tile", variant == "packed")`
             predicted: [2, 12]
-            measured: 6.36
+            measured: 6.37
             pairs: 5
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#101, trace:matmul/intel-xeon-emeraldrapids-2c#99, trace:matmul/intel-xeon-emeraldrapids-2c#115, trace:matmul/intel-xeon-emeraldrapids-2c#113]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#73, trace:matmul/intel-xeon-emeraldrapids-2c#71, trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#101, trace:matmul/intel-xeon-emeraldrapids-2c#99]
             support: 1
             contradictions: 0
             status: valid
@@ -434,10 +426,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
             predicted: [1.6, 2.05]
-            measured: 1.77
+            measured: 1.6
             pairs: 5
             scope { id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#91, trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#105, trace:matmul/intel-xeon-emeraldrapids-2c#101, trace:matmul/intel-xeon-emeraldrapids-2c#119, trace:matmul/intel-xeon-emeraldrapids-2c#115]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#77, trace:matmul/intel-xeon-emeraldrapids-2c#73, trace:matmul/intel-xeon-emeraldrapids-2c#91, trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#105, trace:matmul/intel-xeon-emeraldrapids-2c#101]
             support: 1
             contradictions: 0
             status: valid

@@ -11,7 +11,7 @@ check $? 'in order'
 
 gone=
 for file in README.md CONTRIBUTING.md data/README.md; do
-    for path in $(grep -o '](\([^)#]*\)' "$file" | sed 's/^](//' | grep -v '^https\?:'); do
+    for path in $(grep -o '](\([^)# "]*\)' "$file" | sed 's/^](//' | grep -v '^https\?:'); do
         [ -e "$(dirname "$file")/$path" ] || gone="$gone $file:$path"
     done
 done
