@@ -1,29 +1,102 @@
-# The MatMul ladder: each step's speed as a ratio to the peer's, over the matrix size.
-# Columns: step, size, ratio, q1, q3 (quartiles of the ratio). Variables: peer (its name), subtitle (machine, threads).
-set title sprintf('MatMul, each step against %s', peer) . (exists('subtitle') ? "\n{/*0.8 " . subtitle . '}' : '')
-set xlabel 'matrix size N (N × N times N × N)'
-set ylabel sprintf('speed, ratio to %s', peer)
-set logscale x 2
-set logscale y 10
-set format y '%g'
-set xtics format '%.0f'
+# The MatMul ladder: each step's speed as a ratio to the peer's, over the matrix size, in two panels. (a) The whole
+# ladder on one thread, on a log axis. (b) Its top beside the peer, on a linear axis, with the step on threads, which is
+# measured beside a peer on as many. Columns: step, size, ratio, q1, q3 (quartiles of the ratio). Variables: peer (its
+# name); machine and measured (two lines of text: on what, and how); threads_title (the step on threads in the legend).
 
-# x ticks at the sizes that were measured, and a little room on both sides
-stats data using (column(col_size)) nooutput name 'x'
-set xrange [x_min / 1.15 : x_max * 1.15]
-# and a little room below the slowest and above the peer
-stats data using (column(col_q1)) nooutput name 'low'
-stats data using (column(col_q3)) nooutput name 'high'
-set yrange [low_min / 1.7 : (high_max > 1 ? high_max : 1) * 1.5]
-set ytics add ('0.5' 0.5, '0.2' 0.2)
+# Portrait and in large type, so that it can still be read at the width of a phone.
+if (kind eq 'svg') {
+    points = 21
+    set terminal svg size 640,960 dynamic enhanced font 'Helvetica,Arial,sans-serif,21' linewidth 1.5 background '#ffffff'
+}
+if (kind eq 'png') {
+    points = 32
+    set terminal pngcairo size 1280,1920 enhanced font 'sans,32' linewidth 3 pointscale 1.9 background '#ffffff'
+}
+if (kind eq 'pdf') {
+    points = 14
+    set terminal pdfcairo size 6in,8.6in enhanced font 'sans,14' linewidth 1.4 background '#ffffff'
+}
+set output out
+sized(share) = sprintf(',%.1f', share * points)
+key_font = sized(0.9)
+title_font = sized(0.95)
 
-label(i) = word(series_names, i)
-pretty(text) = join_words(text)
 # 'loop_order' reads 'loop order'
 join_words(text) = (at = strstrt(text, '_')) ? join_words(text[1:at-1] . ' ' . text[at+1:*]) : text
+label(i) = word(series_names, i)
+pretty(i) = label(i) eq 'threads' ? threads_title : join_words(label(i))
+on_one(step) = step ne 'threads'
+at_top(step) = step eq 'register_tile' || step eq 'tuned' || step eq 'threads'
+has_top = 0
+do for [i=1:series] { has_top = has_top || at_top(label(i)) }
 
+# A column's smallest and largest number in a panel; a step that is not in it counts as the peer's line, which is.
+in_a(c) = on_one(strcol(col_step)) ? column(c) : 1
+in_b(c) = at_top(strcol(col_step)) ? column(c) : 1
+stats data using (column(col_size)) nooutput name 'x'
+stats data using (in_a(col_q1)) nooutput name 'a_low'
+stats data using (in_a(col_q3)) nooutput name 'a_high'
+stats data using (in_b(col_q1)) nooutput name 'b_low'
+stats data using (in_b(col_q3)) nooutput name 'b_high'
+stats data using (in_b(col_ratio)) nooutput name 'top'
+
+set multiplot
+set label 1 sprintf('MatMul, each step against %s', peer) at screen 0.5,0.973 center noenhanced font sized(1.1) front
+set label 2 machine at screen 0.5,0.938 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+set label 3 measured at screen 0.5,0.908 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+
+set logscale x 2
+set xrange [x_min / 1.15 : x_max * 1.15]
+set xtics 1,2 format '%.0f'
+set xlabel 'matrix size N (N × N times N × N)' offset 0,0.4
+set ylabel sprintf('ratio to %s', peer) offset -0.6,0
+set lmargin at screen 0.19
+set rmargin at screen 0.965
+set key vertical maxrows 4 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
+set title offset 0,-0.5 font title_font
+
+# (a) from the decade below the slowest, a label at every decade and at its half and fifth
+set tmargin at screen 0.85
+set bmargin at screen has_top ? 0.62 : 0.25
+set key at screen 0.55,has_top ? 0.545 : 0.18 center top
+set title '(a) the whole ladder, on one thread'
+bottom = floor(log10(a_low_min))
+set logscale y 10
+set yrange [10**bottom : a_high_max * 1.25]
+set format y '%g'
+set ytics 10
+do for [d=bottom:0] { set ytics add (sprintf('%g', 2 * 10.0**d) 2 * 10.0**d, sprintf('%g', 5 * 10.0**d) 5 * 10.0**d) }
 plot 1 with lines linestyle 20 title peer, \
-     for [i=1:series] data index (i-1) using (column(col_size)):(column(col_ratio)):(column(col_q1)):(column(col_q3)) \
-         with yerrorbars linestyle i notitle, \
-     for [i=1:series] data index (i-1) using (column(col_size)):(column(col_ratio)) \
-         with linespoints linestyle i title pretty(label(i))
+     for [i=1:series] data index (i-1) using (column(col_size)):(on_one(label(i)) ? column(col_ratio) : NaN) \
+         :(column(col_q1)):(column(col_q3)) with yerrorbars linestyle i notitle, \
+     for [i=1:series] data index (i-1) using (column(col_size)):(on_one(label(i)) ? column(col_ratio) : NaN) \
+         with linespoints linestyle i title (on_one(label(i)) ? pretty(i) : '')
+unset label
+
+# (b) every median, and the quartiles as far as `room` from the medians; a longer bar runs out of the frame
+room = 0.15
+if (has_top) {
+    set tmargin at screen 0.405
+    set bmargin at screen 0.19
+    set key at screen 0.55,0.115 center top
+    set title '(b) its top, beside the peer (linear axis)'
+    unset logscale y
+    unset ytics
+    set format y '%.2f'
+    low = b_low_min > top_min - room ? b_low_min : top_min - room
+    high = b_high_max < top_max + room ? b_high_max : top_max + room
+    pad = 0.08 * (high - low) + 0.005
+    set yrange [low - pad : high + pad]
+    tick = high - low > 0.2 ? 0.1 : high - low > 0.1 ? 0.05 : 0.02
+    set ytics tick nomirror out scale 0.6
+    # side by side where the sizes would hide each other's bars
+    beside(i) = 1.03 ** (label(i) eq 'register_tile' ? -1 : label(i) eq 'threads' ? 1 : 0)
+    plot 1 with lines linestyle 20 title peer, \
+         for [i=1:series] data index (i-1) using (column(col_size) * beside(i)) \
+             :(at_top(label(i)) ? column(col_ratio) : NaN):(column(col_q1)):(column(col_q3)) \
+             with yerrorbars linestyle i notitle, \
+         for [i=1:series] data index (i-1) using (column(col_size) * beside(i)) \
+             :(at_top(label(i)) ? column(col_ratio) : NaN) \
+             with linespoints linestyle i title (at_top(label(i)) ? pretty(i) : '')
+}
+unset multiplot

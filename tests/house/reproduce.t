@@ -2,6 +2,7 @@
 # reproduce.sh: its words, its exit statuses, and what it says to a user who may not install anything. Nothing is
 # installed here: the tools of a bare machine are played by small scripts on a PATH of their own.
 . tests/tap.sh
+unset WERROR
 
 for shell in sh dash bash; do
     command -v $shell >/dev/null || continue
