@@ -5,8 +5,8 @@
 
 # Portrait and in large type, so that it can still be read at the width of a phone.
 if (kind eq 'svg') {
-    points = 21
-    set terminal svg size 640,960 dynamic enhanced font 'Helvetica,Arial,sans-serif,21' linewidth 1.5 background '#ffffff'
+    points = 16.5
+    set terminal svg size 640,960 dynamic enhanced font 'Helvetica,Arial,sans-serif,16.5' linewidth 1.5 background '#ffffff'
 }
 if (kind eq 'png') {
     points = 32
