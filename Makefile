@@ -117,7 +117,7 @@ test-long: $(BIN) $(LONG) ## the tests that take minutes
 .PHONY: reproduce figures book claim status bench readme
 reproduce: $(BIN) ## run every experiment (resumes), then tables, figures, verdicts, chapters and the paper
 	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --profile $(PROFILE) --out $(OUT) || exit 1; done
-	$(Q)$(BIN) claims --out $(OUT)
+	$(Q)$(BIN) claims --out $(OUT) >/dev/null
 	$(Q)$(BIN) weave --out $(OUT) $(PROSE)
 	$(Q)$(BIN) claims --out $(OUT) --summary
 
