@@ -41,6 +41,32 @@ local function read_ladder(report)
   return ladder, sizes, peer
 end
 
+-- How a number of threads is written in a sentence.
+local function in_words(number)
+  return ({ "one", "two", "three", "four", "five", "six", "seven", "eight" })[number] or ("%d"):format(number)
+end
+
+-- The figure's words, all from the trace: on what machine, how it was measured, and on how many threads the last step.
+local function ladder_words(report, ladder, peer)
+  local hw, fewest, most, threads = report.hw, math.huge, 0, 1
+  for rung, of_rung in pairs(ladder) do
+    for _, s in pairs(of_rung) do
+      fewest, most = math.min(fewest, s.record.options.samples), math.max(most, s.record.options.samples)
+      if rung == "threads" then threads = s.record.problem.threads end
+    end
+  end
+  local samples = fewest == most and ("%d"):format(most) or ("%d to %d"):format(fewest, most)
+  local machine = { hw.model or hw.id }
+  if hw.microarchitecture then machine[#machine + 1] = hw.microarchitecture end
+  if hw.isa then machine[#machine + 1] = hw.isa end
+  return {
+    peer = peer:match("^%a+") or "peer",
+    machine = table.concat(machine, ", "),
+    measured = ("profile %s, %s samples a point (median, quartiles)"):format(report.profile, samples),
+    threads_title = ("threads (%s threads, peer on %s)"):format(in_words(threads), in_words(threads)),
+  }
+end
+
 local function draw_ladder(report, ladder, sizes, peer)
   local rows, refs = {}, {}
   for _, rung in ipairs(RUNGS) do
@@ -59,7 +85,7 @@ local function draw_ladder(report, ladder, sizes, peer)
       { name = "q1", type = "number" }, { name = "q3", type = "number" },
     },
     rows = rows, series = "step", x = "size", positive = { "ratio", "q1", "q3" }, refs = refs,
-    vars = { peer = peer:match("^%a+") or "peer", subtitle = report.hw.model or report.hw.id },
+    vars = ladder_words(report, ladder, peer),
   }
 end
 
@@ -161,16 +187,18 @@ local NOISE = 0.02 -- relative; no difference below it is taken for one
 -- How the ladder on one thread climbs: each step beside the step below it, at the largest size that both were run at.
 -- A step rises (falls) when its quartiles lie clear above (below) those of the step below, by more than the noise.
 local function report_climb(report, ladder, sizes)
-  local count, refs = { rising = 0, falling = 0, level = 0 }, {}
+  local count, refs, seen = { rising = 0, falling = 0, level = 0 }, {}, {}
   for i = 2, #RUNGS do
-    for s = #sizes, 1, -1 do
-      local below, above = ladder[RUNGS[i - 1]][sizes[s]], ladder[RUNGS[i]][sizes[s]]
+    for at = #sizes, 1, -1 do
+      local below, above = ladder[RUNGS[i - 1]][sizes[at]], ladder[RUNGS[i]][sizes[at]]
       if below and above and RUNGS[i] ~= "threads" then
         local rises, falls = above.q1 > below.q3 * (1 + NOISE), above.q3 < below.q1 * (1 - NOISE)
         local outcome = rises and "rising" or falls and "falling" or "level"
         count[outcome] = count[outcome] + 1
-        refs[#refs + 1] = report:ref(below.record)
-        refs[#refs + 1] = report:ref(above.record)
+        for _, s in ipairs { below, above } do -- a step between two others is compared twice, and cited once
+          local ref = report:ref(s.record)
+          if not seen[ref] then seen[ref] = true; refs[#refs + 1] = ref end
+        end
         break
       end
     end

@@ -24,7 +24,8 @@ static json_t *ladder(void) {
         "\"columns\":[{\"name\":\"step\",\"type\":\"text\"},{\"name\":\"size\",\"type\":\"number\"},"
         "{\"name\":\"ratio\",\"type\":\"number\"},{\"name\":\"q1\",\"type\":\"number\"},"
         "{\"name\":\"q3\",\"type\":\"number\"}],\"refs\":[\"trace:matmul/here#1\"],"
-        "\"vars\":{\"peer\":\"OpenBLAS\",\"subtitle\":\"AMD EPYC, one thread (it's a test)\"}}");
+        "\"vars\":{\"peer\":\"OpenBLAS\",\"machine\":\"AMD EPYC (it's a test)\",\"measured\":\"no profile\","
+        "\"threads_title\":\"threads (a test)\"}}");
     json_object_set_new(spec, "rows", rows);
     return spec;
 }
