@@ -5,16 +5,16 @@
 
 # Portrait and in large type, so that it can still be read at the width of a phone.
 if (kind eq 'svg') {
-    points = 21
+    points = 21; rows = 0.85; dot = 0.5 # this terminal draws wide rows and large points
     set terminal svg size 640,1010 dynamic enhanced font 'Helvetica,Arial,sans-serif,21' linewidth 1.5 background '#ffffff'
 }
 if (kind eq 'png') {
-    points = 32
+    points = 32; rows = 1.15; dot = 0.75
     set terminal pngcairo size 1280,2020 enhanced font 'sans,32' linewidth 3 pointscale 1.9 background '#ffffff'
 }
 if (kind eq 'pdf') {
-    points = 13
-    set terminal pdfcairo size 6in,8in enhanced font 'sans,13' linewidth 1.4 background '#ffffff'
+    points = 18; rows = 1.15; dot = 0.75
+    set terminal pdfcairo size 6in,8in enhanced font 'sans,18' linewidth 1.4 background '#ffffff'
 }
 set output out
 large  = sprintf(',%.1f', 1.1 * points)
@@ -51,7 +51,7 @@ set xtics x_min,2 format '%.0f' # the sizes double
 set ylabel sprintf('speed, ratio to %s', peer) offset 0.8,0 font small
 set lmargin at screen 0.165
 set rmargin at screen 0.965
-set key horizontal Left reverse samplen 1.7 spacing 1.15 width 0 font medium maxrows 4
+set key horizontal Left reverse samplen 1.7 spacing rows width 0 font medium maxrows 4
 set title offset 0,-0.5 font medium
 
 # (a) from the decade below the slowest, a label at every decade and at its half and fifth
@@ -68,9 +68,9 @@ set ytics 10
 do for [d=bottom:0] { set ytics add (sprintf('%g', 2 * 10.0**d) 2 * 10.0**d, sprintf('%g', 5 * 10.0**d) 5 * 10.0**d) }
 plot 1 with lines linestyle 20 title peer, \
      for [i=1:series] data index (i-1) using (column(col_size)):(on_one(label(i)) ? column(col_ratio) : NaN) \
-         :(column(col_q1)):(column(col_q3)) with yerrorbars linestyle i notitle, \
+         :(column(col_q1)):(column(col_q3)) with yerrorbars linestyle i pointsize dot notitle, \
      for [i=1:series] data index (i-1) using (column(col_size)):(on_one(label(i)) ? column(col_ratio) : NaN) \
-         with linespoints linestyle i title (on_one(label(i)) ? pretty(i) : '')
+         with linespoints linestyle i pointsize dot title (on_one(label(i)) ? pretty(i) : '')
 unset label
 
 # (b) every median, and the quartiles as far as `room` from the medians; a longer bar runs out of the frame
@@ -80,8 +80,8 @@ if (has_top) {
     high = b_high_max < median_max + room ? b_high_max : median_max + room
     set tmargin at screen 0.395
     set bmargin at screen 0.175
-    set key at screen 0.56, screen 0.095 center top vertical
-    set xlabel 'matrix size N (N × N times N × N)' offset 0,0.3
+    set key at screen 0.56, screen 0.088 center top vertical
+    set xlabel 'matrix size N (N × N times N × N)' offset 0,(kind eq 'svg' ? 0.8 : 0.3)
     set title '(b) its top, on a linear axis' . (low > b_low_min || high < b_high_max ? ' (long bars cut)' : '')
     unset logscale y
     unset ytics
@@ -94,9 +94,9 @@ if (has_top) {
     plot 1 with lines linestyle 20 notitle, \
          for [i=1:series] data index (i-1) using (column(col_size) * beside(i)) \
              :(at_top(label(i)) ? column(col_ratio) : NaN):(column(col_q1)):(column(col_q3)) \
-             with yerrorbars linestyle i notitle, \
+             with yerrorbars linestyle i pointsize dot notitle, \
          for [i=1:series] data index (i-1) using (column(col_size) * beside(i)) \
              :(at_top(label(i)) ? column(col_ratio) : NaN) \
-             with linespoints linestyle i title (at_top(label(i)) ? pretty(i) : '')
+             with linespoints linestyle i pointsize dot title (at_top(label(i)) ? pretty(i) : '')
 }
 unset multiplot

@@ -114,8 +114,7 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
         good = rep_format_number(format, json_number_value(json_object_get(value, "value")), &text, &err);
     else
         spak_str_puts(&text, spak_json_str(value, "text", ""));
-    if (good)
-        good = rep_cite(&w->book->traces, spak_str_text(&text), refs, cite_for(w), out, &err);
+    if (good) good = rep_cite(&w->book->traces, spak_str_text(&text), refs, cite_for(w), out, &err);
     if (!good) problem(w, "value", name, err.message);
     spak_str_free(&text);
 }

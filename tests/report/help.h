@@ -121,11 +121,11 @@ __attribute__((unused)) static char *with(const char *text, const char *from, co
 
 /* OUT/values/step.json (or an archived machine's): ratio, from record 1, and steps, from records 1 to 3. */
 __attribute__((unused)) static bool make_values(const char *machine, double ratio, spak_error *err) {
-    json_t *spec = json_pack("{s:s,s:s,s:{s:{s:f,s:s,s:[o]},s:{s:i,s:s,s:[o,o,o]}}}", "name", "step", "machine",
-                             machine, "values", "ratio", "value", ratio, "format", "%.3f", "refs",
-                             json_sprintf("trace:step/%s#1", machine), "steps", "value", 1200, "format", "%d", "refs",
-                             json_sprintf("trace:step/%s#1", machine), json_sprintf("trace:step/%s#2", machine),
-                             json_sprintf("trace:step/%s#3", machine));
+    json_t *spec =
+        json_pack("{s:s,s:s,s:{s:{s:f,s:s,s:[o]},s:{s:i,s:s,s:[o,o,o]}}}", "name", "step", "machine", machine, "values",
+                  "ratio", "value", ratio, "format", "%.3f", "refs", json_sprintf("trace:step/%s#1", machine), "steps",
+                  "value", 1200, "format", "%d", "refs", json_sprintf("trace:step/%s#1", machine),
+                  json_sprintf("trace:step/%s#2", machine), json_sprintf("trace:step/%s#3", machine));
     bool good = rep_values_write(&place, spec, err);
     json_decref(spec);
     return good;
