@@ -163,7 +163,7 @@ static bool write_latex(const rep_book *book, const rep_chapter *chapter, spak_e
     bool good = spak_str_ok(&source, err) && spak_str_ok(&target, err) &&
                 spak_write_if_changed(source.data, spak_str_text(&chapter->latex), chapter->latex.len, err);
     if (good) {
-        /* \spaktrace{NUMBER}{RECORD} prints the number; redefine it to see where each one comes from. */
+        /* \spaktrace{NUMBER}{RECORDS} prints the number; redefine it to see where each one comes from. */
         char *argv[] = {"pandoc",
                         "-f",
                         "markdown",

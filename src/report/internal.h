@@ -119,6 +119,20 @@ void rep_claims_markdown(const json_t *ledger, rep_table_for target, spak_str *o
  * reason. */
 void rep_claims_page(const json_t *ledger, spak_str *out);
 
+/* --- cite.c: a number and the records it came from --- */
+
+typedef enum rep_cite_for {
+    REP_CITE_HTML,  /* Markdown for a page */
+    REP_CITE_FRONT, /* the same in front matter, where an attribute in quotes would end a text */
+    REP_CITE_LATEX, /* \spaktrace{TEXT}{REF, REF, ...} */
+    REP_CITE_PLAIN  /* the text alone */
+} rep_cite_for;
+
+/* The text as a link to the first of refs, followed by a link to each of the others; links to a stale trace are marked.
+ * Fails when a reference leads nowhere. */
+bool rep_cite(rep_traces *traces, const char *text, const json_t *refs, rep_cite_for target, spak_str *out,
+              spak_error *err);
+
 /* --- html.c, tracepage.c: pages --- */
 
 /* A whole page: src/report/web/page.html with $title$, $class$, $nav$ and $body$ filled in, written to path. */

@@ -4,7 +4,7 @@
  *   {{figure matmul_ladder "caption"}}       OUT/figures/NAME.svg                 alone on its line
  *   {{table matmul_ladder}}                  OUT/tables/NAME.md                   alone on its line
  *   {{claims}}                               the whole claims table               alone on its line
- *   {{value matmul.ratio %.2f}}              a number, linked to its record; matmul@MACHINE.ratio: an archived one
+ *   {{value matmul.ratio %.2f}}              a number, linked to its records; matmul@MACHINE.ratio: an archived one
  *   {{verdict M1}}, {{verdict M1.cpu}}       a badge
  *   {{claim L4.published_value %.1f}}        a field of a claim, such as what the source published
  *
@@ -13,7 +13,7 @@
  * many as the region is high, so that a wide screen shows prose and code next to each other.
  *
  * A chapter is woven once for HTML and, in the folder `paper`, once more for LaTeX; the two differ in how a number
- * links to its record, in a figure's format and in tables, so `latex` is a flag all the way down. */
+ * links to its records, in a figure's format and in tables, so `latex` is a flag all the way down. */
 #include <ctype.h>
 #include <string.h>
 
@@ -36,28 +36,6 @@ static void problem(const weaving *w, const char *what, const char *name, const 
 }
 
 /* --- inline directives --- */
-
-static void put_link(const weaving *w, spak_str *out, const char *text, const char *ref_text, bool stale) {
-    rep_ref ref;
-    bool front = w->chapter->lines.at[w->line - 1].kind == REP_FRONT;
-    if (!rep_ref_parse(ref_text, &ref, NULL)) return;
-    if (w->latex && front) {
-        spak_str_puts(out, text);
-    } else if (w->latex) {
-        spak_str_puts(out, "`\\spaktrace{");
-        rep_latex(out, text);
-        spak_str_puts(out, "}{");
-        rep_latex(out, ref_text);
-        spak_str_puts(out, "}`{=latex}");
-    } else {
-        spak_str_putc(out, '[');
-        rep_markdown(out, text);
-        spak_str_puts(out, "](");
-        rep_ref_href(ref.name, ref.machine, ref.seq, out);
-        if (!front) spak_str_printf(out, " \"%s%s\"", ref_text, stale ? " (stale)" : "");
-        spak_str_printf(out, "){.value%s}", stale ? " .stale" : "");
-    }
-}
 
 /* The values file for NAME or NAME@MACHINE; without a machine the first, which is `here` when there is one. */
 static const json_t *values_of(const rep_book *book, const char *name, const char *machine) {
@@ -82,6 +60,27 @@ static bool types_number(const char *format) {
         if (!*c) break;
     }
     return false;
+}
+
+/* Every record that a value was made from is there, and the experiment's trace is what it was then. */
+static bool refs_current(rep_book *book, const json_t *refs, const char *name, const char *head, spak_error *err) {
+    size_t i;
+    json_t *ref;
+    json_array_foreach(refs, i, ref) {
+        rep_trace *trace = NULL;
+        if (!rep_ref_check(&book->traces, json_is_string(ref) ? json_string_value(ref) : "?", &trace, NULL, err))
+            return false;
+        if (head && !strcmp(trace->name, name) && strcmp(trace->status.head, head) != 0)
+            return spak_fail(err, "the trace has changed since; run the experiment's report again");
+    }
+    return json_array_size(refs) > 0 || spak_fail(err, "it has no reference");
+}
+
+/* Front matter ends up in a title or an abstract, which holds no LaTeX of ours and no attributes in quotes. */
+static rep_cite_for cite_for(const weaving *w) {
+    bool front = w->chapter->lines.at[w->line - 1].kind == REP_FRONT;
+    if (w->latex) return front ? REP_CITE_PLAIN : REP_CITE_LATEX;
+    return front ? REP_CITE_FRONT : REP_CITE_HTML;
 }
 
 static void put_value(const weaving *w, const char *name, const char *format, spak_str *out) {
@@ -109,21 +108,14 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
     }
     spak_error err = {0};
     spak_str text = {0};
-    rep_trace *trace = NULL;
-    const char *ref = json_string_value(json_array_get(json_object_get(value, "refs"), 0));
-    bool good = ref && rep_ref_check(&w->book->traces, ref, &trace, NULL, &err);
-    if (good && strcmp(trace->status.head, spak_json_str(file, "head", trace->status.head)) != 0 &&
-        !strcmp(trace->name, who)) {
-        good = spak_fail(&err, "the trace has changed since; run the experiment's report again");
-    }
+    const json_t *refs = json_object_get(value, "refs");
+    bool good = refs_current(w->book, refs, who, spak_json_str(file, "head", NULL), &err);
     if (good && format)
         good = rep_format_number(format, json_number_value(json_object_get(value, "value")), &text, &err);
     else
         spak_str_puts(&text, spak_json_str(value, "text", ""));
-    if (good)
-        put_link(w, out, spak_str_text(&text), ref, json_array_size(trace->stale) > 0);
-    else
-        problem(w, "value", name, err.message[0] ? err.message : "it has no reference");
+    if (good) good = rep_cite(&w->book->traces, spak_str_text(&text), refs, cite_for(w), out, &err);
+    if (!good) problem(w, "value", name, err.message);
     spak_str_free(&text);
 }
 

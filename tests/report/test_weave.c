@@ -142,6 +142,10 @@ static void test_pages(void) {
     char *page = get(in(out, "book/01-step.html"));
     ok(strstr(page, "<div class=\"pair\">") && strstr(page, "<div class=\"prose\">"), "prose beside code");
     ok(strstr(page, "href=\"trace-step.html#r1\""), "a value leads to its record");
+    ok(strstr(page, "href=\"trace-step.html#r1\" class=\"value\" title=\"trace:step/here#1\">1200</a>") &&
+           strstr(page, "href=\"trace-step.html#r2\" class=\"ref\"") && strstr(page, "aria-label=\"record 3\"") &&
+           strstr(page, "href=\"trace-step.html#r3\" class=\"ref\""),
+       "and one made from several to each of them");
     ok(strstr(page, "<math"), "formulae are MathML");
     ok(strstr(page, "class=\"sourceCode c\""), "code is highlighted");
     ok(strstr(page, "<figcaption"), "the figure has its caption");
@@ -162,6 +166,7 @@ static void test_pages(void) {
     free(page);
     page = get(in(out, "paper/paper.tex"));
     ok(strstr(page, "\\documentclass") && strstr(page, "\\spaktrace{0.900}{trace:step/here\\#1}") &&
+           strstr(page, "\\spaktrace{1200}{trace:step/here\\#1, trace:step/here\\#2, trace:step/here\\#3}") &&
            strstr(page, "\\includegraphics") && strstr(page, "\\begin{tabular}{lr}"),
        "the paper as LaTeX");
     free(page);
