@@ -1,50 +1,32 @@
 /* One measurement: a configuration on a problem, checked against the oracle and
- * timed against OpenBLAS.
- *
- * The samples of both sides alternate, and from pair to pair they take turns at
- * going first, so that a clock that drifts, or a neighbour that comes and goes,
- * hits both alike; the ratio is the median of the pairs' ratios. Before each
- * sample all caches are flushed (option "flush", on unless set to false), so
- * that neither side inherits the other's leftovers. A sample repeats the
- * product, as often on both sides, and only its first product meets cold
- * caches. The number is what the faster side needs to last min_sample_ms, but
- * no more than keeps the slower one under LONGEST_SAMPLE times that: beyond
- * such a ratio the faster side's samples are the shorter ones.
+ * timed against OpenBLAS as device/trial.h says.
  *
  * What is timed is checked (verify.c): the first product thoroughly, then the
  * calibrating one and the last of each sample cheaply, the peer's first one
- * cheaply. C is filled with NaN before each product, of both sides alike and
- * while the clock stands, so that a product that was left out, or done in part,
- * cannot pass for the one before it. The price is a reading of the clock, some
- * 20 to 50 ns, in the time of each product. */
+ * cheaply. C is filled with NaN before each product, of both sides alike. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/rng.h"
 #include "device/blas.h"
+#include "device/trial.h"
 #include "matmul/matmul.h"
 #include "matmul/verify.h"
 
 enum {
     WAKE = 192,
-    MAX_SAMPLES = 10000,
-    MAX_REPEATS = 1 << 20,
-    LONGEST_SAMPLE = 20, /* times min_sample_ms, poisoning included */
-    DRAW_PEER = 0,       /* numbers of the cheap checks */
-    DRAW_CALIBRATION = 1,
-    DRAW_SAMPLES = 2
+    DRAW_PEER = 0, /* numbers of the cheap checks */
+    DRAW_SAMPLES = 1
 };
 
 typedef struct trial {
     size_t m, n, k;
-    int threads, samples, repeats;
-    bool trans_a, trans_b, with_peer, with_check, flush;
+    int threads;
+    bool trans_a, trans_b;
     uint64_t seed;
-    double min_sample_ms;
+    dev_trial_options options;
     matmul_config config;
     matmul_plan *plan;
     const matmul_subject *subject, *peer_subject; /* NULL but in tests */
@@ -52,65 +34,14 @@ typedef struct trial {
     const char *peer_reason;                      /* why not */
     dev_blas planted;                             /* describes peer_subject */
     matmul_verifier *verifier;                    /* NULL: nothing is checked */
-    char reason[160];                             /* why the trial failed */
     matmul_args ours, theirs;                     /* the same inputs; C apart */
     matmul_args wake; /* a small product, to wake threads with */
     float *memory;
-    double *time_ms, *peer_time_ms, *scratch; /* samples values each */
 } trial;
 
 /* --- reading the call --- */
 
-/* A misspelt member would be ignored, and the trace would then say that it had
- * been obeyed: so every member must be known, and of the right type. */
-typedef struct member {
-    const char *name;
-    json_type type;     /* JSON_TRUE stands for both booleans */
-    double least, most; /* of a number */
-    bool needed;
-} member;
-
-static bool check_member(const member *m, const char *where,
-                         const json_t *value, spak_error *err) {
-    if (!value)
-        return !m->needed ||
-               spak_fail(err, "matmul: %s.%s is missing", where, m->name);
-    if (m->type == JSON_TRUE)
-        return json_is_boolean(value) ||
-               spak_fail(err, "matmul: %s.%s: expected true or false", where,
-                         m->name);
-    double x = json_number_value(value);
-    bool fits = json_is_number(value) && x >= m->least && x <= m->most;
-    if (m->type == JSON_INTEGER) fits = fits && x == floor(x);
-    return fits ||
-           spak_fail(err, "matmul: %s.%s: expected a %s from %.0f to %.0f",
-                     where, m->name,
-                     m->type == JSON_INTEGER ? "whole number" : "number",
-                     m->least, m->most);
-}
-
-static bool check_members(const json_t *object, const char *where,
-                          const member *members, size_t count,
-                          spak_error *err) {
-    const char *key;
-    json_t *value;
-    if (object && !json_is_object(object))
-        return spak_fail(err, "matmul: %s must be an object", where);
-    json_object_foreach((json_t *)object, key, value) {
-        size_t i = 0;
-        while (i < count && strcmp(members[i].name, key) != 0) i++;
-        if (i == count)
-            return spak_fail(err, "matmul: %s.%s: there is no such member",
-                             where, key);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (!check_member(&members[i], where,
-                          json_object_get(object, members[i].name), err))
-            return false;
-    return true;
-}
-
-static const member problem_members[] = {
+static const dev_member problem_members[] = {
     {"m", JSON_INTEGER, 0, 1 << 20, true},
     {"n", JSON_INTEGER, 0, 1 << 20, true},
     {"k", JSON_INTEGER, 0, 1 << 20, true},
@@ -119,25 +50,15 @@ static const member problem_members[] = {
     {"trans_b", JSON_TRUE, 0, 0, false},
     {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
 };
-static const member option_members[] = {
-    {"samples", JSON_INTEGER, 1, MAX_SAMPLES, false},
-    {"min_sample_ms", JSON_REAL, 0, 60000, false},
-    {"peer", JSON_TRUE, 0, 0, false},
-    {"check", JSON_TRUE, 0, 0, false},
-    {"flush", JSON_TRUE, 0, 0, false},
-};
-
 static bool read_call(trial *t, const json_t *config, const json_t *problem,
                       const json_t *options, spak_error *err) {
-    enum {
-        PROBLEM = sizeof problem_members / sizeof *problem_members,
-        OPTIONS = sizeof option_members / sizeof *option_members
-    };
+    enum { PROBLEM = sizeof problem_members / sizeof *problem_members };
     if (config && !json_is_object(config))
         return spak_fail(err, "matmul: the configuration must be an object");
     if (!problem) return spak_fail(err, "matmul: problem must be an object");
-    if (!check_members(problem, "problem", problem_members, PROBLEM, err) ||
-        !check_members(options, "options", option_members, OPTIONS, err))
+    if (!dev_members_check("matmul", "problem", problem, problem_members,
+                           PROBLEM, err) ||
+        !dev_trial_options_read("matmul", options, &t->options, err))
         return false;
     t->m = (size_t)spak_json_int(problem, "m", 0);
     t->n = (size_t)spak_json_int(problem, "n", 0);
@@ -146,11 +67,6 @@ static bool read_call(trial *t, const json_t *config, const json_t *problem,
     t->trans_a = spak_json_bool(problem, "trans_a", false);
     t->trans_b = spak_json_bool(problem, "trans_b", false);
     t->seed = (uint64_t)spak_json_int(problem, "seed", 1);
-    t->samples = (int)spak_json_int(options, "samples", 15);
-    t->min_sample_ms = spak_json_num(options, "min_sample_ms", 2);
-    t->with_peer = spak_json_bool(options, "peer", true);
-    t->with_check = spak_json_bool(options, "check", true);
-    t->flush = spak_json_bool(options, "flush", true);
     return true;
 }
 
@@ -163,10 +79,7 @@ static bool prepare(trial *t, spak_error *err) {
     size_t wake = t->threads > 1 ? WAKE * WAKE : 0,
            floats = round16(a) + round16(b) + 2 * round16(c) + 3 * wake + 16;
     t->memory = spak_malloc(floats * sizeof(float));
-    t->time_ms = spak_calloc((size_t)t->samples, 3 * sizeof(double));
-    if (!t->memory || !t->time_ms) return spak_fail_oom(err);
-    t->peer_time_ms = t->time_ms + t->samples;
-    t->scratch = t->peer_time_ms + t->samples;
+    if (!t->memory) return spak_fail_oom(err);
     float *start = (float *)(((uintptr_t)t->memory + 63) & ~(uintptr_t)63);
     t->ours = (matmul_args){t->m,
                             t->n,
@@ -188,15 +101,13 @@ static bool prepare(trial *t, spak_error *err) {
                             WAKE};
     spak_philox_fill_uniform(start, a, -1, 1, t->seed, 0);
     spak_philox_fill_uniform(start + round16(a), b, -1, 1, t->seed, 1);
-    if (t->with_check &&
+    if (t->options.check &&
         !matmul_verifier_new(&t->ours, t->seed, &t->verifier, err))
         return false;
     return matmul_plan_new(&t->config, t->threads, &t->plan, err);
 }
 
 /* --- products --- */
-
-typedef void run_fn(trial *t, const matmul_args *x);
 
 static void run_ours(trial *t, const matmul_args *x) {
     if (t->subject)
@@ -213,115 +124,40 @@ static void run_theirs(trial *t, const matmul_args *x) {
                        x->trans_b, x->c, x->ldc, t->threads);
 }
 
-typedef struct side {
-    run_fn *run;
-    const matmul_args *x;
-} side;
-
-static side our_side(const trial *t) { return (side){run_ours, &t->ours}; }
-static side their_side(const trial *t) {
-    return (side){run_theirs, &t->theirs};
-}
-
 /* NaN all over C. The first time it also touches C's pages, so that no page
  * fault is timed. */
-static void poison(side s) {
-    memset(s.x->c, 0xFF, s.x->m * s.x->ldc * sizeof(float));
+static void poison(const matmul_args *x) {
+    memset(x->c, 0xFF, x->m * x->ldc * sizeof(float));
 }
 
-static double product_ms(trial *t, side s) {
-    uint64_t begin = spak_now_ns();
-    s.run(t, s.x);
-    return (double)(spak_now_ns() - begin) * 1e-6;
+static void prepare_our_side(void *ctx) { poison(&((trial *)ctx)->ours); }
+static void prepare_their_side(void *ctx) { poison(&((trial *)ctx)->theirs); }
+static void run_our_side(void *ctx) { run_ours(ctx, &((trial *)ctx)->ours); }
+static void run_their_side(void *ctx) {
+    run_theirs(ctx, &((trial *)ctx)->theirs);
+}
+static void wake_our_side(void *ctx) { run_ours(ctx, &((trial *)ctx)->wake); }
+static void wake_their_side(void *ctx) {
+    run_theirs(ctx, &((trial *)ctx)->wake);
 }
 
-/* --- timing --- */
-
-/* With several threads, the side that is not timed must have gone to sleep (see
- * device/blas.c), and the one that is must have woken up: a small product on
- * memory of its own does that. */
-static double sample(trial *t, side s) {
-    poison(s); /* before the flush, which is to meet C too */
-    if (t->flush) dev_flush_caches();
-    if (t->threads > 1) {
-        nanosleep(&(struct timespec){0, 2000000}, NULL);
-        s.run(t, &t->wake);
-    }
-    double sum = 0;
-    for (int i = 0; i < t->repeats; i++) {
-        if (i > 0) poison(s);
-        sum += product_ms(t, s);
-    }
-    return sum / t->repeats;
-}
-
-/* Is our last product right? If not, the reason names it. */
-static bool sound(trial *t, uint64_t draw, const char *what, int number) {
+/* Is our last product right? If not, why names it. */
+static bool sound(void *ctx, int sample, spak_error *why) {
+    trial *t = ctx;
     if (!t->verifier) return true;
-    double worst =
-        matmul_verify_quickly(t->verifier, t->ours.c, t->ours.ldc, draw);
-    if (worst <= 1) return true;
-    snprintf(t->reason, sizeof t->reason,
-             "%s %d of %d: the last product is wrong (error / bound %.3g); the "
-             "first one was right",
-             what, number, t->samples, worst);
-    return false;
-}
-
-/* Time of a product; raises *wall_ms to what it takes with its poisoning. */
-static double calibrate(trial *t, side s, double *wall_ms) {
-    uint64_t begin = spak_now_ns();
-    poison(s);
-    double once = product_ms(t, s);
-    double wall = (double)(spak_now_ns() - begin) * 1e-6;
-    if (wall > *wall_ms) *wall_ms = wall;
-    return once;
-}
-
-static bool choose_repeats(trial *t) {
-    double wall = 0, once = calibrate(t, our_side(t), &wall);
-    if (!sound(t, DRAW_CALIBRATION, "calibration, before sample", 1))
-        return false;
-    if (t->peer) once = fmin(once, calibrate(t, their_side(t), &wall));
-    double repeats = fmin(ceil(t->min_sample_ms / fmax(once, 1e-6)),
-                          LONGEST_SAMPLE * t->min_sample_ms / fmax(wall, 1e-6));
-    t->repeats = (int)fmin(fmax(repeats, 1), MAX_REPEATS);
-    return true;
-}
-
-static bool measure(trial *t) {
-    if (!choose_repeats(t)) return false;
-    for (int i = 0; i < t->samples; i++) {
-        if (t->peer && i % 2) t->peer_time_ms[i] = sample(t, their_side(t));
-        t->time_ms[i] = sample(t, our_side(t));
-        if (!sound(t, DRAW_SAMPLES + (uint64_t)i, "sample", i + 1))
-            return false;
-        if (t->peer && i % 2 == 0)
-            t->peer_time_ms[i] = sample(t, their_side(t));
-    }
-    return true;
+    double worst = matmul_verify_quickly(t->verifier, t->ours.c, t->ours.ldc,
+                                         DRAW_SAMPLES + (uint64_t)sample);
+    return worst <= 1 ||
+           spak_fail(why,
+                     "%s %d of %d: the last product is wrong (error / bound "
+                     "%.3g); the first one was right",
+                     sample ? "sample" : "calibration, before sample",
+                     sample ? sample : 1, t->options.samples, worst);
 }
 
 /* --- the result --- */
 
-static json_t *times(const double *ms, int n) {
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) json_array_append_new(list, json_real(ms[i]));
-    return list;
-}
-
-static double median_of(trial *t, const double *values) {
-    memcpy(t->scratch, values, (size_t)t->samples * sizeof *values);
-    return dev_spread_of(t->scratch, (size_t)t->samples).median;
-}
-
-static void put_speeds(trial *t, json_t *result) {
-    double gflop = 2e-9 * (double)t->m * (double)t->n * (double)t->k;
-    json_object_set_new(result, "time_ms", times(t->time_ms, t->samples));
-    json_object_set_new(result, "repeats", json_integer(t->repeats));
-    double ms = median_of(t, t->time_ms);
-    if (ms > 0)
-        json_object_set_new(result, "gflops", json_real(gflop / ms * 1e3));
+static void put_peer(const trial *t, json_t *result) {
     if (!t->peer) {
         json_object_set_new(result, "peer", json_null());
         if (t->peer_reason)
@@ -335,29 +171,10 @@ static void put_speeds(trial *t, json_t *result) {
     if (t->peer->asked_core)
         json_object_set_new(result, "peer_core_asked",
                             json_string(t->peer->asked_core));
-    json_object_set_new(result, "peer_time_ms",
-                        times(t->peer_time_ms, t->samples));
-    double peer_ms = median_of(t, t->peer_time_ms);
-    if (peer_ms > 0)
-        json_object_set_new(result, "peer_gflops",
-                            json_real(gflop / peer_ms * 1e3));
-    for (int i = 0; i < t->samples; i++)
-        t->scratch[i] = t->peer_time_ms[i] / t->time_ms[i];
-    dev_spread ratio = dev_spread_of(t->scratch, (size_t)t->samples);
-    if (isfinite(ratio.median) && isfinite(ratio.max))
-        json_object_update_new(
-            result, json_pack("{s:f,s:f,s:f}", "ratio", ratio.median,
-                              "ratio_q1", ratio.q1, "ratio_q3", ratio.q3));
-}
-
-static void put_failure(json_t *result, const char *reason) {
-    json_object_set_new(result, "correct", json_false());
-    json_object_set_new(result, "status", json_string("failed"));
-    json_object_set_new(result, "reason", json_string(reason));
 }
 
 static bool first_is_right(trial *t, json_t *result) {
-    poison(our_side(t));
+    poison(&t->ours);
     run_ours(t, &t->ours);
     if (!t->verifier) return true;
     double worst = matmul_verify(t->verifier, t->ours.c, t->ours.ldc);
@@ -368,7 +185,7 @@ static bool first_is_right(trial *t, json_t *result) {
 
 /* Finds the peer and lets it compute once. A peer that is wrong is no peer. */
 static void meet_peer(trial *t) {
-    if (!t->with_peer) return;
+    if (!t->options.peer) return;
     t->planted = (dev_blas){"planted", "planted", NULL, "planted"};
     t->peer = t->peer_subject ? &t->planted : dev_blas_peer();
     if (!t->peer) {
@@ -377,7 +194,7 @@ static void meet_peer(trial *t) {
         t->peer_reason = "the product is empty";
         t->peer = NULL;
     } else {
-        poison(their_side(t));
+        poison(&t->theirs);
         run_theirs(t, &t->theirs);
         if (t->verifier &&
             !(matmul_verify_quickly(t->verifier, t->theirs.c, t->theirs.ldc,
@@ -388,23 +205,39 @@ static void meet_peer(trial *t) {
     }
 }
 
+static bool time_it(trial *t, json_t *result, spak_error *err) {
+    bool team = t->threads > 1, good = false;
+    dev_side ours = {prepare_our_side, run_our_side,
+                     team ? wake_our_side : NULL, t};
+    dev_side theirs = {prepare_their_side, run_their_side,
+                       team ? wake_their_side : NULL, t};
+    dev_timing timing;
+    spak_error why = {""};
+    double flop = 2.0 * (double)t->m * (double)t->n * (double)t->k;
+    bool ok = dev_time(&ours, t->peer ? &theirs : NULL, &t->options, sound, t,
+                       &timing, &good, &why, err);
+    if (ok && good) {
+        if (t->verifier) json_object_set_new(result, "correct", json_true());
+        json_object_set_new(result, "status", json_string("ok"));
+        put_peer(t, result);
+        ok = dev_timing_put(&timing, flop, result, err);
+    } else if (ok) {
+        dev_trial_put_failure(result, why.message);
+    }
+    dev_timing_free(&timing);
+    return ok;
+}
+
 static bool run_trial(trial *t, json_t *result, spak_error *err) {
     if (!prepare(t, err)) return false;
     if (!first_is_right(t, result)) {
-        put_failure(
+        dev_trial_put_failure(
             result,
             "the output differs from the oracle by more than the bound");
         return true;
     }
     meet_peer(t);
-    if (!measure(t)) {
-        put_failure(result, t->reason);
-        return true;
-    }
-    if (t->verifier) json_object_set_new(result, "correct", json_true());
-    json_object_set_new(result, "status", json_string("ok"));
-    put_speeds(t, result);
-    return true;
+    return time_it(t, result, err);
 }
 
 bool matmul_trial_with(const matmul_subject *ours, const matmul_subject *peer,
@@ -429,7 +262,6 @@ bool matmul_trial_with(const matmul_subject *ours, const matmul_subject *peer,
     matmul_plan_free(t.plan);
     matmul_verifier_free(t.verifier);
     spak_free(t.memory);
-    spak_free(t.time_ms);
     if (done)
         *out = result;
     else

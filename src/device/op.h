@@ -10,18 +10,38 @@
 
 /* An executable invariant. check() runs a simulation on the CPU and sets *evidence to
  *   { "holds": bool, "cases": number of cases tried, "counterexample": {...} (only when it does not hold), ... }
- * options: { "seed": int, "cases": int } (both optional). It returns false only when it could not run at all. */
+ * options: { "seed": int, "cases": int, "fault": one of the operator's faults } (all optional). With a fault the
+ * subjects of the check are the operator's own code with that fault switched on, so that the gate itself can be tried.
+ * It returns false only when it could not run at all. */
 typedef struct dev_invariant {
     const char *name;      /* as the DSL names it: "tiled_sum_within_bound" */
     const char *statement; /* one sentence */
     bool (*check)(const json_t *options, json_t **evidence, spak_error *err);
 } dev_invariant;
 
+/* A mistake that the operator's code makes on request: what the gate is for. */
+typedef struct dev_fault {
+    const char *name; /* "accumulator_not_rescaled" */
+    const char *what; /* one sentence */
+} dev_fault;
+
+/* A simulation that shows something and decides nothing: run() sets *result to an object of numbers and texts for the
+ * report. options: what the recipe gives, or NULL. A member that it does not know is an error. */
+typedef struct dev_study {
+    const char *name;      /* "floor_in_16_bits" */
+    const char *statement; /* one sentence */
+    bool (*run)(const json_t *options, json_t **result, spak_error *err);
+} dev_study;
+
 typedef struct dev_op {
     const char *name;     /* "matmul" */
     const char *manifest; /* "kernels/matmul/matmul.dsl" */
     const dev_invariant *invariants;
     size_t num_invariants;
+    const dev_fault *faults; /* may be NULL */
+    size_t num_faults;
+    const dev_study *studies; /* may be NULL */
+    size_t num_studies;
 
     /* Runs one configuration on one problem, checks the output against the oracle, and times it against the peer with
      * the samples interleaved (ours, peer, ours, peer, ...).
@@ -47,5 +67,7 @@ extern const dev_op *const dev_ops[];
 
 const dev_op *dev_op_find(const char *name);
 const dev_invariant *dev_op_invariant(const dev_op *op, const char *name);
+const dev_fault *dev_op_fault(const dev_op *op, const char *name);
+const dev_study *dev_op_study(const dev_op *op, const char *name);
 
 #endif

@@ -103,6 +103,15 @@ bool loop_system_options(const loop_run *run, json_t **options, int *max_trials,
 bool loop_hypothesise(loop_run *run, spak_error *err);
 bool loop_settle(loop_run *run, spak_error *err);
 
+/* Tries the gate: for each fault of the operator, runs the guide's invariants on code that makes it, up to the first that
+ * catches it, and appends `evaluate` {"label": "mutation", "fault", "what", "caught", "by", "counterexample"}. Needs a
+ * valid ticket. */
+bool loop_mutate(loop_run *run, spak_error *err);
+
+/* One of the operator's studies: `evaluate` {"label": "study", "study", "statement", "options", "result", "seconds"}. An
+ * equal earlier record of the trace is returned instead. Needs a valid ticket. *record is borrowed. */
+bool loop_study(loop_run *run, const char *name, const json_t *options, const json_t **record, spak_error *err);
+
 /* Writes the next version of the system to path. */
 bool loop_crystallise(loop_run *run, const char *path, spak_error *err);
 

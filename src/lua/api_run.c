@@ -8,6 +8,8 @@
  *   run:best(label)                         the best configuration that a search with this label ended at, or nil
  *   run:problem(name) run:options()         the system's problem; the profile's options, and its budget of trials
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
+ *   run:mutate()                            the gate on each of the operator's planted faults
+ *   run:study(name, options)                one of the operator's studies -> its record
  *   run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
@@ -44,6 +46,7 @@ static int run_plan(lua_State *L) { return do_step(L, loop_plan); }
 static int run_gate(lua_State *L) { return do_step(L, loop_gate); }
 static int run_hypothesise(lua_State *L) { return do_step(L, loop_hypothesise); }
 static int run_settle(lua_State *L) { return do_step(L, loop_settle); }
+static int run_mutate(lua_State *L) { return do_step(L, loop_mutate); }
 
 static int run_crystallise(lua_State *L) {
     loop_run *run = self(L);
@@ -137,6 +140,17 @@ static int run_evaluate(lua_State *L) {
     return 1;
 }
 
+static int run_study(lua_State *L) {
+    loop_run *run = self(L);
+    const char *name = luaL_checkstring(L, 2);
+    json_t *options = lua_json_argument(L, 3);
+    spak_error err = {0};
+    const json_t *record = NULL;
+    bool ok = loop_study(run, name, options, &record, &err);
+    push_or_raise(L, ok, record, options, &err);
+    return 1;
+}
+
 static int run_index(lua_State *L) {
     loop_run *run = self(L);
     const char *key = luaL_checkstring(L, 2);
@@ -168,6 +182,8 @@ static const luaL_Reg methods[] = {{"plan", run_plan},
                                    {"problem", run_problem},
                                    {"options", run_options},
                                    {"evaluate", run_evaluate},
+                                   {"mutate", run_mutate},
+                                   {"study", run_study},
                                    {NULL, NULL}};
 
 void lua_push_run(lua_State *L, loop_run *run) {

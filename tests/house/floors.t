@@ -22,7 +22,7 @@ plant src/device/planted.c '"loop/loop.h"' 'device (floor 3) includes loop' 'dev
 plant src/loop/planted.c '"nn/model.h"' 'loop and nn share a floor' 'the loop knows nothing of models'
 plant src/lua/planted.c ' "cli/cli.h"' 'lua (floor 5) includes cli' 'nothing includes the command line'
 plant src/device/planted.c '"toy/toy.h"' 'device (floor 3) includes kernels' 'device may not include a kernel'
-plant kernels/toy/toy.c '"dsl/dsl.h"' 'a kernel includes base, device and kernels only, not dsl' 'a kernel may not include the DSL'
+plant kernels/toy/toy.c '"dsl/dsl.h"' 'a kernel includes base, data, device and kernels only, not dsl' 'a kernel may not include the DSL'
 plant kernels/toy/toy.cu '"loop/loop.h"' 'a kernel includes base' 'the same in CUDA'
 plant src/base/str.c '"../dsl/dsl.h"' '"../dsl/dsl.h" goes up' 'a path that goes up is no way round'
 plant src/base/str.c '"tests/tap.h"' '"tests/tap.h": nothing but a test' 'nor is a test'

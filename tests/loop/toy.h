@@ -55,10 +55,11 @@ static const char toy_system_text[] =
 static bool toy_holds = true;
 static int toy_trials;
 
+/* Of the two faults it sees one. */
 static bool toy_check(const json_t *options, json_t **evidence, spak_error *err) {
-    (void)options;
-    *evidence = json_pack("{s:b, s:i}", "holds", toy_holds, "cases", 7);
-    if (!toy_holds) json_object_set_new(*evidence, "counterexample", json_pack("{s:i}", "n", 3));
+    bool holds = toy_holds && strcmp(spak_json_str(options, "fault", ""), "adds_wrongly") != 0;
+    *evidence = json_pack("{s:b, s:i}", "holds", holds, "cases", 7);
+    if (!holds) json_object_set_new(*evidence, "counterexample", json_pack("{s:i}", "n", 3));
     return *evidence || spak_fail_oom(err);
 }
 
@@ -81,7 +82,26 @@ static bool toy_trial(const json_t *config, const json_t *problem, const json_t 
 }
 
 static const dev_invariant toy_invariants[] = {{"adds_up", "it adds up", toy_check}};
-static const dev_op toy_op = {"toy", "toy.dsl", toy_invariants, 1, toy_trial, NULL};
+static const dev_fault toy_faults[] = {{"adds_wrongly", "it adds one too many"}, {"is_slow", "it takes its time"}};
+
+static int toy_studies_run;
+
+static bool toy_study(const json_t *options, json_t **result, spak_error *err) {
+    toy_studies_run++;
+    *result = json_pack("{s:I}", "doubled", (json_int_t)(2 * spak_json_int(options, "n", 1)));
+    return *result || spak_fail_oom(err);
+}
+
+static const dev_study toy_studies[] = {{"doubling", "it doubles", toy_study}};
+static const dev_op toy_op = {.name = "toy",
+                              .manifest = "toy.dsl",
+                              .invariants = toy_invariants,
+                              .num_invariants = 1,
+                              .faults = toy_faults,
+                              .num_faults = 2,
+                              .studies = toy_studies,
+                              .num_studies = 1,
+                              .trial = toy_trial};
 
 typedef struct toy {
     char dir[64];

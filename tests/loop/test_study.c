@@ -1,0 +1,57 @@
+/* The gate tried on planted faults, and an operator's studies. */
+#include "toy.h"
+#include "../tap.h"
+
+static const json_t *mutation(const toy *t, const char *fault) {
+    json_t *like = json_pack("{s:s, s:s}", "label", "mutation", "fault", fault);
+    const json_t *record = loop_find(&t->run, "evaluate", like);
+    json_decref(like);
+    return record;
+}
+
+static void test_mutate(void) {
+    toy t;
+    spak_error err = {0};
+    toy_open(&t, toy_system_text);
+    ok(!loop_mutate(&t.run, &err) && strstr(err.message, "no ticket"), "without a ticket no fault is planted");
+    if (!loop_plan(&t.run, &err) || !loop_gate(&t.run, &err)) toy_fatal(&err);
+    ok(loop_mutate(&t.run, &err), "each fault is tried");
+    const json_t *seen = mutation(&t, "adds_wrongly"), *missed = mutation(&t, "is_slow");
+    ok(spak_json_bool(seen, "caught", false), "a fault that breaks an invariant is caught");
+    is_str(spak_json_str(seen, "by", ""), "adds_up", "... by its name");
+    is_int(spak_json_int(json_object_get(seen, "counterexample"), "n", 0), 3, "... with the counterexample");
+    ok(!spak_json_bool(missed, "caught", true), "one that breaks none is not");
+    ok(json_is_null(json_object_get(missed, "by")), "... by nothing");
+    size_t before = json_array_size(t.run.records);
+    ok(loop_mutate(&t.run, &err) && json_array_size(t.run.records) == before, "what the trace holds is not done again");
+    ok(loop_ticket_check(&t.run, &err), "the ticket still stands: a planted fault is no failure of the gate");
+    toy_close(&t);
+}
+
+static void test_study(void) {
+    toy t;
+    spak_error err = {0};
+    const json_t *record = NULL, *again = NULL;
+    json_t *options = json_pack("{s:i}", "n", 21);
+    toy_open(&t, toy_system_text);
+    ok(!loop_study(&t.run, "doubling", options, &record, &err) && strstr(err.message, "no ticket"),
+       "without a ticket nothing is studied");
+    if (!loop_plan(&t.run, &err) || !loop_gate(&t.run, &err)) toy_fatal(&err);
+    ok(!loop_study(&t.run, "halving", options, &record, &err) && strstr(err.message, "no study 'halving'"),
+       "an unknown study is an error");
+    ok(loop_study(&t.run, "doubling", options, &record, &err), "a study runs");
+    is_int(spak_json_int(json_object_get(record, "result"), "doubled", 0), 42, "... and its result is in the trace");
+    int runs = toy_studies_run;
+    ok(loop_study(&t.run, "doubling", options, &again, &err) && again == record && toy_studies_run == runs,
+       "the same study is not run twice");
+    ok(loop_study(&t.run, "doubling", NULL, &again, &err) && again != record, "with other options it is another one");
+    json_decref(options);
+    toy_close(&t);
+}
+
+int main(void) {
+    spak_json_init();
+    test_mutate();
+    test_study();
+    return done_testing();
+}
