@@ -154,6 +154,9 @@ static void test_crystallise(void) {
     ok(best && strstr(dsl_code(dsl_value(best, "config")), "size == 4"), "it states the best configuration");
     const char *evidence = dsl_text(json_array_get(dsl_value(best, "evidence"), 0), "");
     ok(spak_starts_with(evidence, "trace:toy/toy-cpu#"), "with a trace reference as evidence: %s", evidence);
+    const json_t *scope = dsl_block(best, "scope", NULL, 0);
+    is_str(dsl_text(json_array_get(dsl_value(scope, "op"), 0), ""), "toy", "it speaks of this operator");
+    is_str(dsl_text(json_array_get(dsl_value(scope, "id"), 0), ""), "toy-cpu", "on this machine");
     ok(dsl_block(knowledge, "fact", "size_1_loses_small_on_toy_cpu", 0), "a losing value is a (negative) fact");
     ok(dsl_block(knowledge, "fact", "flag_makes_no_difference_small_on_toy_cpu", 0),
        "an axis without effect is a (negative) fact");
