@@ -112,6 +112,25 @@ static void test_predictions(void) {
     toy_close(&t);
 }
 
+/* A type that is an axis is the configuration's; else it is the operator's. */
+static void test_type_as_axis(void) {
+    static const char system[] =
+        "system Typed_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
+        " engineering_loop { problem p { n: 1 } profile smoke { trials: 30 } }\n"
+        " knowledge {\n  invariant adds_up { statement: \"y\" }\n  rule no_half { apply: `dtype ~= \"f16\"` }\n }\n}\n";
+    toy t;
+    spak_error err = {0};
+    const json_t *record = NULL;
+    json_t *problem = json_object(), *half = json_pack("{s:s}", "dtype", "f16"), *none = json_object();
+    open_gated(&t, system);
+    ok(loop_trial(&t.run, "measure", "x", half, problem, NULL, &record, &err), "a trial in another type");
+    is_str(spak_json_str(record, "status", ""), "refused", "a rule sees the configuration's type");
+    ok(loop_trial(&t.run, "measure", "x", none, problem, NULL, &record, &err), "one in the operator's type");
+    is_str(spak_json_str(record, "status", ""), "ok", "which the rule sees otherwise");
+    json_decref(problem), json_decref(half), json_decref(none);
+    toy_close(&t);
+}
+
 static void test_contradiction(void) {
     static const char wrong[] =
         "system Wrong_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
@@ -189,6 +208,7 @@ int main(void) {
     test_failed_trial();
     test_budget();
     test_predictions();
+    test_type_as_axis();
     test_contradiction();
     test_crystallise();
     return done_testing();
