@@ -131,6 +131,9 @@ void fmha_backward(fmha_plan *plan, const fmha_backward_args *x);
 bool fmha_config_read(const json_t *json, const fmha_shape *shape, int threads,
                       fmha_config *config, spak_error *why);
 json_t *fmha_config_json(const fmha_config *config);
+const char *fmha_variant_name(fmha_variant variant);
+const char *fmha_dtype_name(fmha_dtype dtype);
+bool fmha_dtype_parse(const char *name, fmha_dtype *dtype);
 bool fmha_shape_check(const fmha_shape *shape, spak_error *err);
 
 /* Bytes that a run moves between the kernel and the tensors in memory, counted
@@ -141,7 +144,7 @@ double fmha_traffic_bytes(const fmha_config *config, const fmha_shape *shape);
 
 /* --- the operator's table --- */
 
-enum { FMHA_NUM_FAULTS = 16 };
+enum { FMHA_NUM_FAULTS = 23 };
 extern const dev_fault fmha_faults[FMHA_NUM_FAULTS]; /* fault i + 1 */
 enum { FMHA_NUM_INVARIANTS = 8 };
 extern const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS];
