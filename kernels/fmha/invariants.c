@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "device/trial.h"
+#include "fmha/micro.h"
 
 /* --- the operator as a subject --- */
 
@@ -43,37 +44,40 @@ static bool find_fault(const char *name, fmha_fault *fault, spak_error *err) {
  * set and at times the portable one, tiles in turn. */
 fmha_config fmha_config_at(const fmha_check *check, int index,
                            fmha_dtype dtype) {
-    static const fmha_variant all[] = {FMHA_FUSED,   FMHA_THREADS, FMHA_NAIVE,
-                                       FMHA_UNFUSED, FMHA_FUSED,   FMHA_FUSED};
+    static const fmha_variant all[] = {FMHA_FUSED, FMHA_THREADS, FMHA_NAIVE,
+                                       FMHA_UNFUSED, FMHA_FUSED};
     fmha_tile_size tile = fmha_tile_sizes[index % FMHA_NUM_TILES];
-    int v = check->subject->fused_only ? index % 2 : index / 2 % 6;
-    return (fmha_config){
+    int v = check->subject->fused_only ? index % 2 : index % 5;
+    fmha_config config = {
         .variant = all[v],
-        .isa = index % 5 == 4 ? DEV_ISA_PORTABLE : dev_cpu_isa(),
-        .tile_m = tile.m,
+        .isa = index % 4 == 3 ? DEV_ISA_PORTABLE : dev_cpu_isa(),
         .tile_n = tile.n,
         .dtype = dtype};
+    config.tile_m = fmha_whole_panels(&config, tile.m);
+    return config;
+}
+
+size_t fmha_whole_panels(const fmha_config *config, size_t tile_m) {
+    size_t lanes = fmha_micro_of(config->isa)->lanes;
+    return fmha_panels_of(tile_m, lanes) * lanes;
 }
 
 /* --- counterexamples --- */
 
 static json_t *shape_json(const fmha_case *c) {
-    static const char *const dtypes[] = {"f32", "f16", "bf16"},
-                             *const layouts[] = {"dense", "padded", "tokens"};
+    static const char *const layouts[] = {"dense", "padded", "tokens"};
     const fmha_shape *s = &c->shape;
     return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:f,s:s,s:s}", "batch",
                      (json_int_t)s->batch, "heads", (json_int_t)s->heads,
                      "kv_heads", (json_int_t)s->kv_heads, "q_len",
                      (json_int_t)s->q_len, "kv_len", (json_int_t)s->kv_len,
                      "head_dim", (json_int_t)s->head_dim, "causal", s->causal,
-                     "scale", fmha_scale(s), "dtype", dtypes[c->dtype],
+                     "scale", fmha_scale(s), "dtype", fmha_dtype_name(c->dtype),
                      "layout", layouts[c->layout]);
 }
 
 bool fmha_found(fmha_check *check, const fmha_case *c,
                 const fmha_config *config, int threads, const char *fmt, ...) {
-    static const char *const variants[FMHA_VARIANTS] = {"naive", "unfused",
-                                                        "fused", "threads"};
     char what[256];
     va_list ap;
     va_start(ap, fmt);
@@ -85,7 +89,7 @@ bool fmha_found(fmha_check *check, const fmha_case *c,
         json_object_set_new(
             found, "config",
             json_pack("{s:s,s:s,s:I,s:I,s:i}", "variant",
-                      variants[config->variant], "isa",
+                      fmha_variant_name(config->variant), "isa",
                       dev_isa_name(config->isa), "tile_m",
                       (json_int_t)config->tile_m, "tile_n",
                       (json_int_t)config->tile_n, "threads", threads));

@@ -118,7 +118,10 @@ bool fmha_found(fmha_check *check, const fmha_case *c,
                 const fmha_config *config, int threads, const char *fmt, ...)
     SPAK_PRINTF(5, 6);
 
-/* Tiles that every instruction set takes, small ones first. */
+/* tile_m, up to the next multiple of the instruction set's lanes. */
+size_t fmha_whole_panels(const fmha_config *config, size_t tile_m);
+
+/* Tiles in turn, small ones first. */
 typedef struct fmha_tile_size {
     size_t m, n;
 } fmha_tile_size;
