@@ -76,35 +76,48 @@ typedef struct fmha_micro {
 const fmha_micro *fmha_micro_of(dev_isa isa);
 extern const fmha_micro fmha_micro_portable, fmha_micro_avx2, fmha_micro_avx512;
 
-/* fmha_round without the call, so that loops over it become vector code. */
-static inline float fmha_round_bf16(float x) {
+/* fmha_round without the call and without branches, so that loops over it
+ * become vector code; signed, because AVX2 compares signed numbers only. */
+static inline int32_t fmha_bits(float x) {
     union {
         float f;
-        uint32_t u;
+        int32_t i;
     } v = {x};
-    uint32_t rounded = (v.u + 0x7FFF + (v.u >> 16 & 1)) & 0xFFFF0000u;
-    uint32_t nan = (v.u & 0xFFFF0000u) | 0x400000u;
-    v.u = (v.u & 0x7FFFFFFFu) > 0x7F800000u ? nan : rounded;
+    return v.i;
+}
+
+static inline float fmha_float(int32_t bits) {
+    union {
+        int32_t i;
+        float f;
+    } v = {bits};
     return v.f;
 }
 
+static inline float fmha_round_bf16(float x) {
+    uint32_t bits = (uint32_t)fmha_bits(x);
+    int32_t size = (int32_t)(bits & 0x7FFFFFFF),
+            rounded =
+                (int32_t)((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000u);
+    return fmha_float(size > 0x7F800000 ? 0x7FC00000 : rounded);
+}
+
 static inline float fmha_round_f16(float x) {
-    union {
-        float f;
-        uint32_t u;
-    } v = {x}, small = {0};
-    uint32_t sign = v.u & 0x80000000u, bits = v.u & 0x7FFFFFFFu;
+    uint32_t bits = (uint32_t)fmha_bits(x) & 0x7FFFFFFFu,
+             sign = (uint32_t)fmha_bits(x) & 0x80000000u;
+    int32_t size = (int32_t)bits;
     /* Normal numbers keep ten bits of fraction; from 65520 on the rounded
      * number has an exponent that f16 lacks. */
-    uint32_t normal = (bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu;
-    normal = normal >= 0x47800000u ? 0x7F800000u : normal;
+    int32_t normal = (int32_t)((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu);
+    normal = normal >= 0x47800000 ? 0x7F800000 : normal;
+    normal = size > 0x7F800000 ? 0x7FC00000 : normal;
     /* Below 2^-14 they are multiples of 2^-24, the unit of floats in [1/2, 1):
-     * adding 1/2 rounds to it. */
-    v.u = bits;
-    small.f = (v.f + 0.5f) - 0.5f;
-    uint32_t r = bits < 0x38800000u ? small.u : normal;
-    v.u = (bits > 0x7F800000u ? 0x7FC00000u : r) | sign;
-    return v.f;
+     * adding 1/2 rounds to it. The choice is made with a mask: a branch around
+     * the addition would keep the loop from becoming vector code. */
+    int32_t small = fmha_bits((fmha_float(size) + 0.5f) - 0.5f),
+            mask = -(int32_t)(size < 0x38800000);
+    return fmha_float(
+        (int32_t)((uint32_t)((small & mask) | (normal & ~mask)) | sign));
 }
 
 #endif

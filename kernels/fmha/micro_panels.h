@@ -129,12 +129,10 @@ static void outer(const fmha_outer *x) {
 INLINE vec exp2_of(vec x) {
     vec magic = v_set1(EXP2_MAGIC), t = v_add(x, magic),
         f = v_sub(x, v_sub(t, magic));
-    vec p = v_set1(EXP2_C5);
-    p = v_fma(p, f, v_set1(EXP2_C4));
-    p = v_fma(p, f, v_set1(EXP2_C3));
-    p = v_fma(p, f, v_set1(EXP2_C2));
-    p = v_fma(p, f, v_set1(EXP2_C1));
-    p = v_fma(p, f, v_set1(1.0f));
+    vec f2 = v_mul(f, f), high = v_fma(v_set1(EXP2_C5), f, v_set1(EXP2_C4)),
+        low = v_fma(v_set1(EXP2_C3), f, v_set1(EXP2_C2));
+    vec p = v_fma(v_fma(high, f2, low), f2,
+                  v_fma(v_set1(EXP2_C1), f, v_set1(1.0f)));
     return v_keep_from(x, v_set1(-126.0f), v_scale_by_power(p, t));
 }
 //< exp2
