@@ -52,20 +52,22 @@ static bool slope_at(fmha_case *c, float *x, double *slope, spak_error *err) {
 }
 
 /* The oracle's own O and LSE go in by being left out. */
-static bool oracle_gradients(fmha_case *c, spak_error *err) {
+static bool oracle_gradients(const fmha_check *check, fmha_case *c) {
+    fmha_gradients_fn *gradients = check->subject->gradients;
+    if (!gradients) gradients = fmha_oracle_backward;
     const fmha_shape *s = &c->shape;
     fmha_backward_args x = {
         .q = dense(c->q, s->heads, s->q_len, s->head_dim),
         .k = dense(c->k, s->kv_heads, s->kv_len, s->head_dim),
         .v = dense(c->v, s->kv_heads, s->kv_len, s->head_dim),
         .d_o = dense(c->d_o, s->heads, s->q_len, s->head_dim)};
-    return fmha_oracle_backward(s, &x, c->want_d[0], c->want_d[1], c->want_d[2],
-                                NULL, NULL, NULL, err);
+    return gradients(s, &x, c->want_d[0], c->want_d[1], c->want_d[2], NULL,
+                     NULL, NULL, check->err);
 }
 
 static bool check_differences(fmha_check *check, fmha_case *c) {
     float *inputs[3] = {c->q, c->k, c->v};
-    if (!oracle_gradients(c, check->err)) return false;
+    if (!oracle_gradients(check, c)) return false;
     for (int g = 0; g < 3; g++)
         for (size_t i = 0; i < (g ? c->kvs : c->qs); i++) {
             double slope;
