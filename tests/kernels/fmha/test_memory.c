@@ -58,7 +58,7 @@ static bool run_slipping(void *ctx, const fmha_config *config, const fmha_shape 
 }
 
 static bool holds(fmha_check_fn *fn, slip which, char *what, size_t size) {
-    fmha_subject subject = {run_slipping, &which, false};
+    fmha_subject subject = {.run = run_slipping, .ctx = &which};
     json_t *evidence = NULL;
     spak_error err = {""};
     bool ran = fmha_check_run(fn, &subject, NULL, &evidence, &err), good;
