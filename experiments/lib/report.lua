@@ -11,12 +11,14 @@ function M.must_agree(record, what, stated, computed)
   end
 end
 
--- The speed of one trial beside the peer: median and quartiles over its pairs of samples. flop: operations of a run.
+-- The speed of one trial, of flop operations a run; beside a peer with the median and the quartiles of the quotients over
+-- its pairs of samples.
 function M.speed(record, flop)
+  M.must_agree(record, "gflops", record.gflops, 1e-6 * flop / stats.median(record.time_ms))
+  if not record.peer_time_ms then return { gflops = record.gflops, record = record } end
   local pairs_of_samples = stats.quotients(record.peer_time_ms, record.time_ms)
   local ratio = stats.median(pairs_of_samples)
   M.must_agree(record, "ratio", record.ratio, ratio)
-  M.must_agree(record, "gflops", record.gflops, 1e-6 * flop / stats.median(record.time_ms))
   return {
     ratio = ratio,
     q1 = stats.quantile(pairs_of_samples, 0.25),
