@@ -149,8 +149,9 @@ static bool check_trees(fmha_check *check) {
 /* The kernels: whatever the tiles, each result is within the bound of the
  * oracle, and so within twice the bound of each other. */
 bool fmha_check_merge(fmha_check *check) {
-    const fmha_shape shapes[] = {{1, 4, 2, 67, 131, 32, true, 0},
-                                 {2, 2, 1, 33, 200, 64, false, 0}};
+    /* no mask and no groups, which are other invariants' */
+    const fmha_shape shapes[] = {{1, 2, 2, 67, 131, 32, false, 0},
+                                 {2, 1, 1, 33, 200, 64, false, 0}};
     for (int i = 0; i < 2; i++) {
         fmha_case c;
         if (!fmha_case_new(&c, &shapes[i], FMHA_F32, FMHA_PADDED, false,
