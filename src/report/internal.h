@@ -6,14 +6,6 @@
 #include "report/report.h"
 #include "trace/trace.h"
 
-/* --- process.c: other programs --- */
-
-/* Runs argv (found through PATH) with an empty standard input and collects what it prints. *found is false when there
- * is no such program (and the function succeeds); *status is its exit status, 128 + n when signal n ended it. One that
- * runs longer than limit_s is killed, and the function fails. */
-bool rep_spawn(char *const argv[], int limit_s, bool *found, int *status, spak_str *out, spak_str *errors,
-               spak_error *err);
-
 /* --- evidence.c: references, traces, values files --- */
 
 typedef struct rep_ref {

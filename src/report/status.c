@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "device/blas.h"
 #include "device/device.h"
 #include "report/internal.h"
@@ -21,7 +22,7 @@ static bool put_tool(spak_str *out, const char *label, char *program, const char
     bool found = false;
     int status = 0;
     spak_str text = {0}, errors = {0};
-    bool ok = rep_spawn(argv, 20, &found, &status, &text, &errors, err);
+    bool ok = spak_spawn(argv, 20, &found, &status, &text, &errors, err);
     if (ok && found)
         spak_str_printf(out, "%-10s %.*s\n", label, (int)strcspn(spak_str_text(&text), "\n"), spak_str_text(&text));
     else if (ok)
