@@ -163,9 +163,9 @@ bool data_locate(const json_t *set, const char **origin, spak_str *path, spak_er
 bool data_absent(const json_t *set) {
     spak_str path = {0};
     const char *origin = NULL;
-    bool found = data_locate(set, &origin, &path, NULL) && origin && strcmp(origin, "builtin") != 0;
+    bool absent = data_locate(set, &origin, &path, NULL) && (!origin || !strcmp(origin, "builtin"));
     spak_str_free(&path);
-    return !found;
+    return absent;
 }
 
 /* --- opening --- */

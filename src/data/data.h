@@ -43,7 +43,8 @@ bool data_find(const json_t *sets, const char *name, const json_t **set, spak_er
  * nowhere. A mirror that is no folder is an error. What the file holds is not looked at: data_open does that. */
 bool data_locate(const json_t *set, const char **origin, spak_str *path, spak_error *err);
 
-/* Whether the network would be asked for it: it is neither in the mirror nor in the cache. */
+/* Whether it must be fetched to be had: it is neither in the mirror nor in the cache. False too when that cannot be
+ * told, for then data_locate says what is wrong. */
 bool data_absent(const json_t *set);
 
 /* Downloads a data set of the manifest to data/cache with the program curl, at most 2 minutes (5 s to connect), into a

@@ -22,7 +22,7 @@ static void say(const spak_str *said, spak_str *out) {
 
 static bool run_curl(const json_t *set, char *to, spak_error *err) {
     char connect[16], total[16], most[32];
-    const char *name = spak_json_str(set, "name", ""), *url = spak_json_str(set, "url", "");
+    const char *url = spak_json_str(set, "url", "");
     snprintf(connect, sizeof connect, "%d", CONNECT_S);
     snprintf(total, sizeof total, "%d", TOTAL_S);
     snprintf(most, sizeof most, "%lld", spak_json_int(set, "bytes", 0));
@@ -51,13 +51,12 @@ static bool run_curl(const json_t *set, char *to, spak_error *err) {
     int status = 0;
     bool ok = spak_spawn(argv, TOTAL_S + MARGIN_S, &found, &status, &out, &said, err);
     say(&said, &why);
-    if (ok && !found)
-        ok = spak_fail(err, "%s: curl is not installed; type: apt-get install curl ca-certificates", name);
+    if (ok && !found) ok = spak_fail(err, "curl is not installed; type: apt-get install curl ca-certificates");
     if (ok && status)
         ok = spak_fail(err,
-                       "%s: cannot be fetched from %s: curl %s (exit status %d). Without a network, put the file "
-                       "into data/cache or name its folder in SPAK_DATA_MIRROR",
-                       name, url, why.len ? why.data : "failed", status);
+                       "cannot be fetched from %s: curl %s (exit status %d). Without a network, put the file into "
+                       "data/cache, or its folder into SPAK_DATA_MIRROR",
+                       url, why.len ? why.data : "failed", status);
     spak_str_free(&out);
     spak_str_free(&said);
     spak_str_free(&why);
@@ -105,6 +104,7 @@ bool data_fetch(const json_t *set, spak_error *err) {
         unlink(beside.data);
         remove_empty_parents(path.data);
     }
+    if (!ok) spak_fail_context(err, "%s", spak_json_str(set, "name", ""));
     spak_str_free(&path);
     spak_str_free(&beside);
     return ok;

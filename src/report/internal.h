@@ -21,9 +21,10 @@ typedef struct rep_trace {
     bool archived, complete;
     json_t *records; /* NULL when it could not be read */
     trace_status status;
-    char *why;     /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
-    bool changed;  /* the run itself reports that its inputs changed under it */
-    json_t *stale; /* array of input paths whose content is no longer what the run hashed */
+    char *why;         /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
+    bool changed;      /* the run itself reports that its inputs changed under it */
+    json_t *stale;     /* array of input paths whose content is no longer what the run hashed; "data set NAME" too */
+    json_t *stand_ins; /* array of the names of data sets in whose place the run read a stand-in */
 } rep_trace;
 
 typedef struct rep_traces { /* those read so far */

@@ -45,6 +45,7 @@ static void put_peer(spak_str *out) {
 static bool put_trace(spak_str *out, rep_traces *traces, const char *name, const char *machine, spak_error *err) {
     rep_trace *trace = NULL;
     if (!rep_traces_get(traces, name, machine, &trace, err)) return false;
+    const char *stand_in = json_string_value(json_array_get(trace->stand_ins, 0));
     spak_str_printf(out, "trace      %s, %s: %zu records, ", name, trace->archived ? machine : "made here",
                     trace->status.records);
     if (trace->why)
@@ -53,7 +54,8 @@ static bool put_trace(spak_str *out, rep_traces *traces, const char *name, const
         spak_str_printf(out, "STALE: %s has changed since (%zu files in all)\n",
                         json_string_value(json_array_get(trace->stale, 0)), json_array_size(trace->stale));
     else
-        spak_str_puts(out, "complete, its inputs unchanged\n");
+        spak_str_printf(out, "complete, its inputs unchanged%s%s\n", stand_in ? "; on a stand-in for " : "",
+                        stand_in ? stand_in : "");
     return true;
 }
 
