@@ -84,7 +84,7 @@ static void fetch(const json_t *set) {
     const char *offline = getenv("SPAK_DATA_OFFLINE");
     spak_error cause = {0};
     if (offline && *offline && strcmp(offline, "0") != 0) {
-        spak_fail(&cause, "%s is not here, and SPAK_DATA_OFFLINE forbids to fetch it", name);
+        spak_fail(&cause, "%s is not here, and SPAK_DATA_OFFLINE forbids fetching it", name);
     } else {
         fprintf(stderr, "data set %s: fetching %s\n", name, spak_json_str(set, "url", ""));
         if (data_fetch(set, &cause)) return;
