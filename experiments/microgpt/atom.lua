@@ -1,18 +1,19 @@
 -- The atom: microGPT, one scalar at a time.
 --
 -- A GPT that learns to invent names: 27 tokens, width 16, 4 heads, 1 layer, 4,192 weights. Each number of the forward
--- pass is a node of a graph that remembers what it was made of; one walk back over the graph gives every gradient. It is
--- the algorithm of Karpathy's microgpt.py down to the order of additions, so that both draw the same weights, see the
--- same names and print the same losses. Everything faster is measured against this file.
+-- pass is a node of a graph that knows what it was made of; one walk back over the graph gives every gradient. It is the
+-- algorithm of Karpathy's microgpt.py down to the order of additions: both draw the same weights, see the same names and
+-- lose the same. Everything faster is measured against this file.
 --
 --     local model = atom.new(docs, spak.rng(42))     shuffles docs, then draws the weights
 --     model:step(i, steps)  -> loss                  one name; i = 1 .. steps
 --     model:sample(0.5)     -> name
+local setmetatable <const>, type <const> = setmetatable, type
 
 --> value
--- A node is {data, grad, a, da, b, db}: its value, d loss / d node, up to two
--- nodes that it was made of and the derivative by each. It has no gradient
--- until backward's walk has met it.
+-- A node is {data, grad, a, da, b, db}: its value, d loss / d node, and what
+-- it was made of, one or two nodes, each with d node / d that one. It has no
+-- gradient until the walk of `backward` has met it.
 local DATA <const> = 1
 local GRAD <const> = 2
 
@@ -28,15 +29,12 @@ end
 
 function Value.__mul(a, b)
   if type(b) == "number" then return node(a[DATA] * b, a, b) end
-  local x, y = a[DATA], b[DATA]
-  return node(x * y, a, y, b, x)
+  return node(a[DATA] * b[DATA], a, b[DATA], b, a[DATA])
 end
 
 function Value.__pow(a, n)
   return node(a[DATA] ^ n, a, n * a[DATA] ^ (n - 1))
 end
-
-function Value.__div(a, b) return a * b ^ -1 end
 
 local function exp(a)
   local y = math.exp(a[DATA])
@@ -46,29 +44,27 @@ end
 local function log(a) return node(math.log(a[DATA]), a, 1 / a[DATA]) end
 
 local function relu(a)
-  local x = a[DATA]
-  return node(x > 0 and x or 0.0, a, x > 0 and 1 or 0)
+  return node(math.max(0, a[DATA]), a, a[DATA] > 0 and 1 or 0)
 end
 
--- The chain rule. A stack walks the graph, operands before what was made of
--- them; in the opposite order each node hands its gradient down.
+-- The chain rule. A walk over the graph lists each node after all that it was
+-- made of; in the reverse order each hands its gradient on to those.
 local function backward(loss)
-  local order, stack, top = {}, { loss }, 1
+  local order, count, stack, top = {}, 0, { loss }, 1
   loss[GRAD] = 1
   while top > 0 do
     local v = stack[top]
     local a, b = v[3], v[5]
-    if a and not a[GRAD] then
-      a[GRAD], top = 0, top + 1
-      stack[top] = a
-    elseif b and not b[GRAD] then
-      b[GRAD], top = 0, top + 1
-      stack[top] = b
+    local unmet = a and not a[GRAD] and a or b and not b[GRAD] and b
+    if unmet then
+      unmet[GRAD], top = 0, top + 1
+      stack[top] = unmet
     else
-      order[#order + 1], top = v, top - 1
+      order[count + 1] = v
+      count, top = count + 1, top - 1
     end
   end
-  for i = #order, 1, -1 do
+  for i = count, 1, -1 do
     local v = order[i]
     local grad, a, b = v[GRAD], v[3], v[5]
     if a then a[GRAD] = a[GRAD] + v[4] * grad end
@@ -83,21 +79,15 @@ local LAYERS <const> = 1
 local CONTEXT <const> = 16
 
 --> model
-local function sum(list)
-  local total = list[1]
-  for i = 2, #list do total = total + list[i] end
-  return total
-end
-
 local function map(f, x, y)
   local out = {}
   for i = 1, #x do out[i] = f(x[i], y and y[i]) end
   return out
 end
 
-local function dot(x, y, from, to)
-  local total = x[from] * y[from]
-  for i = from + 1, to do total = total + x[i] * y[i] end
+local function dot(x, y, first, last)
+  local total = x[first] * y[first]
+  for i = first + 1, last do total = total + x[i] * y[i] end
   return total
 end
 
@@ -105,12 +95,18 @@ local function linear(x, rows)
   return map(function(w) return dot(w, x, 1, #x) end, rows)
 end
 
+local function sum(x)
+  local total = x[1]
+  for i = 2, #x do total = total + x[i] end
+  return total
+end
+
 local function softmax(x)
   local max = x[1][DATA]
   for i = 2, #x do max = math.max(max, x[i][DATA]) end
   local e = map(function(v) return exp(v + -max) end, x)
   local total = sum(e)
-  return map(function(v) return v / total end, e)
+  return map(function(v) return v * total ^ -1 end, e)
 end
 
 local function rmsnorm(x)
@@ -118,22 +114,23 @@ local function rmsnorm(x)
   return map(function(v) return v * scale end, x)
 end
 
--- One token in, the logits of the next one out. cache holds, layer by layer,
--- the keys and values of the positions before.
-local function forward(weights, token, pos, cache)
+-- One token in, the logits of the next one out. past[i] holds the keys and
+-- the values of layer i, one of each for a position.
+local function forward(weights, token, pos, past)
   local x = rmsnorm(map(Value.__add, weights.wte[token], weights.wpe[pos]))
-  local size = WIDTH // HEADS
-  for i, layer in ipairs(weights.layers) do
-    local normed, past, heads = rmsnorm(x), cache[i], {}
+  for i, layer in ipairs(weights) do
+    local keys, values = past[i].keys, past[i].values
+    local normed, heads, size = rmsnorm(x), {}, WIDTH // HEADS
     local q = linear(normed, layer.wq)
-    past.keys[pos] = linear(normed, layer.wk)
-    past.values[pos] = linear(normed, layer.wv)
-    for from = 1, WIDTH, size do
-      local share = softmax(map(function(key)
-        return dot(q, key, from, from + size - 1) * (1 / size ^ 0.5)
-      end, past.keys))
-      for j = from, from + size - 1 do
-        heads[j] = sum(map(function(s, v) return s * v[j] end, share, past.values))
+    keys[pos] = linear(normed, layer.wk)
+    values[pos] = linear(normed, layer.wv)
+    for first = 1, WIDTH, size do
+      local last = first + size - 1
+      local function score(k) return dot(q, k, first, last) * size ^ -0.5 end
+      local shares = softmax(map(score, keys))
+      for j = first, last do
+        local function weighted(share, v) return share * v[j] end
+        heads[j] = sum(map(weighted, shares, values))
       end
     end
     x = map(Value.__add, linear(heads, layer.wo), x)
@@ -144,90 +141,83 @@ local function forward(weights, token, pos, cache)
 end
 --< model
 
-local function new_cache()
-  local cache = {}
-  for i = 1, LAYERS do cache[i] = { keys = {}, values = {} } end
-  return cache
-end
-
 local Model = {}
 Model.__index = Model
 
--- Adam, with a learning rate that falls to nothing, and clean gradients for the next step.
-local function adam(self, i, steps)
+local function empty_past()
+  local past = {}
+  for i = 1, LAYERS do past[i] = { keys = {}, values = {} } end
+  return past
+end
+
+-- Adam, at a rate that falls to nothing. Forgets the gradients, for the next step's walk.
+function Model:adam(i, steps)
   local m, v, rate = self.m, self.v, 0.01 * (1 - (i - 1) / steps)
-  local m_scale, v_scale = 1 - 0.85 ^ i, 1 - 0.99 ^ i
+  local m_weight, v_weight = 1 - 0.85 ^ i, 1 - 0.99 ^ i
   for j, p in ipairs(self.params) do
     local grad = p[GRAD] or 0
     m[j] = 0.85 * m[j] + (1 - 0.85) * grad
     v[j] = 0.99 * v[j] + (1 - 0.99) * grad ^ 2
-    p[DATA] = p[DATA] - rate * (m[j] / m_scale) / ((v[j] / v_scale) ^ 0.5 + 1e-8)
+    p[DATA] = p[DATA] - rate * (m[j] / m_weight) / ((v[j] / v_weight) ^ 0.5 + 1e-8)
     p[GRAD] = nil
   end
 end
 
--- The mean over the name's positions of -log p(next letter); the boundary token stands before the name and after it.
+-- The loss is the mean of -log p(next letter); one boundary token stands before the name and after it.
 function Model:step(i, steps)
-  local name = self.docs[(i - 1) % #self.docs + 1]
-  local token, cache, losses = self.boundary, new_cache(), {}
+  local name, token, past, losses = self.docs[(i - 1) % #self.docs + 1], self.boundary, empty_past(), {}
   for pos = 1, math.min(CONTEXT, #name + 1) do
     local target = self.token_of[name:sub(pos, pos)] or self.boundary
-    losses[pos] = log(softmax(forward(self.weights, token, pos, cache))[target]) * -1
+    losses[pos] = log(softmax(forward(self.weights, token, pos, past))[target]) * -1
     token = target
   end
   local loss = sum(losses) * (1 / #losses)
   backward(loss)
-  adam(self, i, steps)
+  self:adam(i, steps)
   return loss[DATA]
 end
 
 function Model:sample(temperature)
-  local token, cache, name = self.boundary, new_cache(), {}
+  local name, token, past = "", self.boundary, empty_past()
   for pos = 1, CONTEXT do
-    local logits = forward(self.weights, token, pos, cache)
+    local logits = forward(self.weights, token, pos, past)
     local odds = softmax(map(function(v) return v * (1 / temperature) end, logits))
     token = self.rng:choices(map(function(p) return p[DATA] end, odds))
     if token == self.boundary then break end
-    name[pos] = self.letters[token]
+    name = name .. self.letters[token]
   end
-  return table.concat(name)
+  return name
 end
 
 local function new(docs, rng)
   rng:shuffle(docs)
-  local self = setmetatable({ docs = docs, rng = rng, letters = {}, token_of = {}, params = {}, m = {}, v = {} }, Model)
-  for _, name in ipairs(docs) do
-    for letter in name:gmatch(".") do
-      if not self.token_of[letter] then
-        self.token_of[letter] = true
-        self.letters[#self.letters + 1] = letter
-      end
-    end
-  end
-  table.sort(self.letters)
-  for token, letter in ipairs(self.letters) do self.token_of[letter] = token end
-  self.boundary = #self.letters + 1
-
+  local token_of, letters, params, m, v = {}, {}, {}, {}, {}
+  for letter in table.concat(docs):gmatch(".") do token_of[letter] = true end
+  for letter in pairs(token_of) do letters[#letters + 1] = letter end
+  table.sort(letters)
+  for token, letter in ipairs(letters) do token_of[letter] = token end
   local function matrix(rows, columns)
     local out = {}
     for r = 1, rows do
       out[r] = {}
       for c = 1, columns do
-        local p, j = node(rng:normal(0, 0.08)), #self.params + 1
-        out[r][c], self.params[j], self.m[j], self.v[j] = p, p, 0, 0
+        local p, j = node(rng:normal(0, 0.08)), #params + 1
+        out[r][c], params[j], m[j], v[j] = p, p, 0, 0
       end
     end
     return out
   end
-  local weights = { wte = matrix(self.boundary, WIDTH), wpe = matrix(CONTEXT, WIDTH),
-    lm_head = matrix(self.boundary, WIDTH), layers = {} }
+  local weights = {}
+  weights.wte, weights.wpe = matrix(#letters + 1, WIDTH), matrix(CONTEXT, WIDTH)
+  weights.lm_head = matrix(#letters + 1, WIDTH)
   for i = 1, LAYERS do
-    local square = function() return matrix(WIDTH, WIDTH) end
-    weights.layers[i] = { wq = square(), wk = square(), wv = square(), wo = square(),
-      fc1 = matrix(4 * WIDTH, WIDTH), fc2 = matrix(WIDTH, 4 * WIDTH) }
+    local layer = {}
+    for _, name in ipairs { "wq", "wk", "wv", "wo" } do layer[name] = matrix(WIDTH, WIDTH) end
+    layer.fc1, layer.fc2 = matrix(4 * WIDTH, WIDTH), matrix(WIDTH, 4 * WIDTH)
+    weights[i] = layer
   end
-  self.weights = weights
-  return self
+  return setmetatable({ docs = docs, rng = rng, letters = letters, token_of = token_of, boundary = #letters + 1,
+    weights = weights, params = params, m = m, v = v }, Model)
 end
 
 return { new = new }
