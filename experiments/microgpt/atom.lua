@@ -8,7 +8,7 @@
 --     local model = atom.new(docs, spak.rng(42))     shuffles docs, then draws the weights
 --     model:step(i, steps)  -> loss                  one name; i = 1 .. steps
 --     model:sample(0.5)     -> name
-local setmetatable <const>, type <const> = setmetatable, type
+local setmetatable <const> = setmetatable
 
 --> value
 -- A node is {data, grad, a, da, b, db}: its value, d loss / d node, and what
@@ -23,12 +23,10 @@ local function node(data, a, da, b, db)
 end
 
 function Value.__add(a, b)
-  if type(b) == "number" then return node(a[DATA] + b, a, 1) end
   return node(a[DATA] + b[DATA], a, 1, b, 1)
 end
 
 function Value.__mul(a, b)
-  if type(b) == "number" then return node(a[DATA] * b, a, b) end
   return node(a[DATA] * b[DATA], a, b[DATA], b, a[DATA])
 end
 
@@ -77,6 +75,7 @@ local WIDTH <const> = 16
 local HEADS <const> = 4
 local LAYERS <const> = 1
 local CONTEXT <const> = 16
+local HEAD_DIM <const> = WIDTH // HEADS
 
 --> model
 local function map(f, x, y)
@@ -104,13 +103,13 @@ end
 local function softmax(x)
   local max = x[1][DATA]
   for i = 2, #x do max = math.max(max, x[i][DATA]) end
-  local e = map(function(v) return exp(v + -max) end, x)
+  local e = map(function(v) return exp(v + node(-max)) end, x)
   local total = sum(e)
   return map(function(v) return v * total ^ -1 end, e)
 end
 
 local function rmsnorm(x)
-  local scale = (dot(x, x, 1, #x) * (1 / #x) + 1e-5) ^ -0.5
+  local scale = (dot(x, x, 1, #x) * node(1 / #x) + node(1e-5)) ^ -0.5
   return map(function(v) return v * scale end, x)
 end
 
@@ -120,13 +119,13 @@ local function forward(weights, token, pos, past)
   local x = rmsnorm(map(Value.__add, weights.wte[token], weights.wpe[pos]))
   for i, layer in ipairs(weights) do
     local keys, values = past[i].keys, past[i].values
-    local normed, heads, size = rmsnorm(x), {}, WIDTH // HEADS
+    local normed, heads, scale = rmsnorm(x), {}, node(HEAD_DIM ^ -0.5)
     local q = linear(normed, layer.wq)
     keys[pos] = linear(normed, layer.wk)
     values[pos] = linear(normed, layer.wv)
-    for first = 1, WIDTH, size do
-      local last = first + size - 1
-      local function score(k) return dot(q, k, first, last) * size ^ -0.5 end
+    for first = 1, WIDTH, HEAD_DIM do
+      local last = first + HEAD_DIM - 1
+      local function score(k) return dot(q, k, first, last) * scale end
       local shares = softmax(map(score, keys))
       for j = first, last do
         local function weighted(share, v) return share * v[j] end
@@ -168,10 +167,10 @@ function Model:step(i, steps)
   local name, token, past, losses = self.docs[(i - 1) % #self.docs + 1], self.boundary, empty_past(), {}
   for pos = 1, math.min(CONTEXT, #name + 1) do
     local target = self.token_of[name:sub(pos, pos)] or self.boundary
-    losses[pos] = log(softmax(forward(self.weights, token, pos, past))[target]) * -1
+    losses[pos] = log(softmax(forward(self.weights, token, pos, past))[target]) * node(-1)
     token = target
   end
-  local loss = sum(losses) * (1 / #losses)
+  local loss = sum(losses) * node(1 / #losses)
   backward(loss)
   self:adam(i, steps)
   return loss[DATA]
@@ -181,7 +180,7 @@ function Model:sample(temperature)
   local name, token, past = "", self.boundary, empty_past()
   for pos = 1, CONTEXT do
     local logits = forward(self.weights, token, pos, past)
-    local odds = softmax(map(function(v) return v * (1 / temperature) end, logits))
+    local odds = softmax(map(function(v) return v * node(1 / temperature) end, logits))
     token = self.rng:choices(map(function(p) return p[DATA] end, odds))
     if token == self.boundary then break end
     name = name .. self.letters[token]
