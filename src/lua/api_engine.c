@@ -1,19 +1,20 @@
 /* run:engine: a model that is written in Lua, trained and timed step by step.
  *
  *   run:engine{ label =, script = "experiments/microgpt/atom.lua",
- *               problem = {dataset = "names", steps = 1000, seed = 42},
+ *               problem = {dataset = "names", steps = 1000, seed = 42, schedule = 1000},
  *               samples = 20, temperature = 0.5, step_timeout_s = 60 }       -> the record
  *
  * The sandbox has no clock, so it is kept here. The script runs in a box of its own, which counts no instructions and
  * gives each call a deadline instead, and returns a table with `new`:
  *
  *   model = new(docs, rng)      docs: the lines of the data set; rng: spak.rng(problem.seed)
- *   model:step(i, steps)        -> loss, for i = 1 .. steps; this is what is timed
+ *   model:step(i, schedule)     -> loss, for i = 1 .. steps; this is what is timed
  *   model:sample(temperature)   -> text
  *
- * The script's hash stands in the record, and it must be one of the recipe's inputs, so that a change of it starts a
- * new trace. A record: {label, script, script_sha256, problem, samples, temperature, dataset; engine, time_ms: [each
- * step], losses, names}. An engine that was killed begins again: its state is in no record. */
+ * schedule is the number of steps after which training would be over; without it, steps. The script's hash stands in
+ * the record, and it must be one of the recipe's inputs, so that a change of it starts a new trace. A record: {label,
+ * script, script_sha256, problem, samples, temperature, dataset; engine, time_ms: [each step], losses, names}. An
+ * engine that was killed begins again: its state is in no record. */
 #include <math.h>
 #include <string.h>
 
@@ -29,7 +30,7 @@ enum { MOST_STEPS = 1000000 };
 typedef struct engine {
     const json_t *asked;
     const char *label, *script;
-    long long steps, seed, samples;
+    long long steps, schedule, seed, samples;
     double temperature;
     lua_box *box;
     json_t *record;
@@ -60,14 +61,17 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
     e->label = spak_json_str(e->asked, "label", NULL);
     e->script = spak_json_str(e->asked, "script", NULL);
     e->steps = spak_json_int(problem, "steps", 0);
+    e->schedule = spak_json_int(problem, "schedule", e->steps);
     e->seed = spak_json_int(problem, "seed", -1);
     e->samples = spak_json_int(e->asked, "samples", 0);
     e->temperature = spak_json_num(e->asked, "temperature", 0.5);
     if (!e->label || !e->script || !dataset)
         return spak_fail(err, "engine: needs a label, a script and a problem with a dataset");
-    if (e->steps < 1 || e->steps > MOST_STEPS || e->seed < 0)
-        return spak_fail(err, "engine %s: the problem needs steps, from 1 to %d, and a seed that is not negative",
-                         e->script, MOST_STEPS);
+    if (e->steps < 1 || e->steps > MOST_STEPS || e->schedule < e->steps || e->seed < 0)
+        return spak_fail(
+            err,
+            "engine %s: the problem needs steps, from 1 to %d, a schedule of no fewer and a seed that is not negative",
+            e->script, MOST_STEPS);
     if (e->samples < 0 || e->samples > MOST_STEPS || !(e->temperature > 0))
         return spak_fail(err, "engine %s: samples must not be negative, and the temperature positive", e->script);
     if (!spak_sha256_file(e->script, hex, err) || !is_input(run, e->script, hex, err)) return false;
@@ -158,7 +162,7 @@ static bool train(engine *e, spak_progress *bar, spak_error *err) {
         uint64_t begun = spak_now_ns();
         lua_State *L = begin_call(e, "step");
         lua_pushinteger(L, i);
-        lua_pushinteger(L, e->steps);
+        lua_pushinteger(L, e->schedule);
         bool ok = lua_box_call(e->box, 4, 1, err);
         double ms = (double)(spak_now_ns() - begun) * 1e-6;
         double loss = ok && lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;

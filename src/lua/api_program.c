@@ -5,9 +5,9 @@
  *                env = {NAME = "value"}, versions = {{"python3", "--version"}},
  *                max_lines =, timeout_s = 600, optional = true }      -> the record
  *
- * A word of the command that begins with `$` is the file that this environment variable names, one with a slash a file
- * of the project; both become absolute, for the program runs in a fresh folder. The record holds their base names and
- * hashes and no path of this machine:
+ * A word of the command that begins with `$` is the file that this environment variable names; one that is a path, with
+ * a slash and nothing but letters, digits and `_.-/`, is a file of the project. Both become absolute, for the program
+ * runs in a fresh folder. The record holds their base names and hashes and no path of this machine:
  *
  *   {label, command, scripts: [{name, sha256}], files, env, max_lines,  what was asked: equal records are not run again
  *    status: "ok" | "absent" | "failed" | "stopped", reason, stderr: its last 4 KiB when it failed,
@@ -120,12 +120,17 @@ static bool add_file(program *p, size_t i, const char *path, const char *instead
            (json_array_append_new(command, json_string(name)) == 0 || spak_fail_oom(err));
 }
 
+static bool is_path(const char *word) {
+    return word[0] != '-' && strchr(word, '/') &&
+           strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/") == strlen(word);
+}
+
 static bool add_word(program *p, size_t i, const char *word, spak_error *err) {
     const char *from_env = word[0] == '$' ? getenv(word + 1) : NULL;
     if (word[0] == '$' && (!from_env || !*from_env))
         return be_absent(p, err, "%s is not set; it names the program's file", word + 1);
     if (from_env) return add_file(p, i, from_env, word + 1, err);
-    if (word[0] != '-' && strchr(word, '/')) return add_file(p, i, word, word, err);
+    if (is_path(word)) return add_file(p, i, word, word, err);
     p->argv[i] = spak_strdup(word);
     json_t *command = json_object_get(p->record, "command");
     return (p->argv[i] && json_array_append_new(command, json_string(word)) == 0) || spak_fail_oom(err);
