@@ -50,16 +50,25 @@ typedef struct program {
 
 /* --- foreign text --- */
 
-static void append_valid(spak_str *to, const char *text, size_t len) {
-    while (len) {
-        size_t good = spak_first_bad_utf8(text, len);
-        const char *zero = memchr(text, 0, good);
-        if (zero) good = (size_t)(zero - text);
-        spak_str_append(to, text, good);
-        if (good < len) spak_str_puts(to, BAD_BYTE), good++;
-        text += good;
-        len -= good;
+static void append_without_zeros(spak_str *to, const char *text, size_t len) {
+    for (const char *zero; (zero = memchr(text, 0, len));) {
+        size_t before = (size_t)(zero - text);
+        spak_str_append(to, text, before);
+        spak_str_puts(to, BAD_BYTE);
+        text += before + 1;
+        len -= before + 1;
     }
+    spak_str_append(to, text, len);
+}
+
+static void append_valid(spak_str *to, const char *text, size_t len) {
+    for (size_t good; (good = spak_first_bad_utf8(text, len)) < len;) {
+        append_without_zeros(to, text, good);
+        spak_str_puts(to, BAD_BYTE);
+        text += good + 1;
+        len -= good + 1;
+    }
+    append_without_zeros(to, text, len);
 }
 
 /* Valid UTF-8 without paths of this machine, as a new JSON string; NULL when memory runs out. */
