@@ -51,5 +51,5 @@ kernel fmha {
         reason: "the other variants run on one thread"
     }
 
-    invariants: [online_merge_is_associative, rescaled_equals_two_pass, causal_skip_contributes_nothing, masked_row_is_zero, grouped_heads_map, tail_and_edges_within_bound, threads_do_not_change_bits, backward_matches_differences]
+    invariants: [online_merge_is_associative, rescaled_equals_two_pass, causal_skip_contributes_nothing, masked_row_is_zero, grouped_heads_map, tiled_sum_within_bound, threads_do_not_change_bits, backward_matches_differences, every_element_written_once, no_read_outside]
 }

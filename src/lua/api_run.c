@@ -10,6 +10,8 @@
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
  *   run:mutate()                            the gate on each of the operator's planted faults
  *   run:study(name, options)                one of the operator's studies -> its record
+ *   run:engine{label=, script=, problem=, samples=}             times a model written in Lua (api_engine.c) -> its
+ * record run:program{label=, command=, ...}      a peer that is a program (api_program.c) -> its record
  *   run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
@@ -151,6 +153,22 @@ static int run_study(lua_State *L) {
     return 1;
 }
 
+typedef bool (*step_of_call)(loop_run *run, const json_t *asked, const json_t **record, spak_error *err);
+
+static int record_of(lua_State *L, step_of_call function) {
+    loop_run *run = self(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    json_t *asked = lua_json_argument(L, 2);
+    spak_error err = {0};
+    const json_t *record = NULL;
+    bool ok = function(run, asked, &record, &err);
+    push_or_raise(L, ok, record, asked, &err);
+    return 1;
+}
+
+static int run_engine(lua_State *L) { return record_of(L, lua_engine); }
+static int run_program(lua_State *L) { return record_of(L, lua_program); }
+
 static int run_index(lua_State *L) {
     loop_run *run = self(L);
     const char *key = luaL_checkstring(L, 2);
@@ -184,6 +202,8 @@ static const luaL_Reg methods[] = {{"plan", run_plan},
                                    {"evaluate", run_evaluate},
                                    {"mutate", run_mutate},
                                    {"study", run_study},
+                                   {"engine", run_engine},
+                                   {"program", run_program},
                                    {NULL, NULL}};
 
 void lua_push_run(lua_State *L, loop_run *run) {

@@ -1,4 +1,7 @@
 /* Other programs: what they print and how they end; one that does not end is stopped. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "../tap.h"
@@ -28,14 +31,16 @@ static void stopped(char *const argv[], const char *what) {
     int status = 0;
     time_t begun = time(NULL);
     bool good = spak_spawn(argv, 1, &found, &status, &said, &errors, &err);
+    pid_t pid = (pid_t)atol(spak_str_text(&said));
+    ok(pid > 0 && (kill(pid, 0) != 0 && errno == ESRCH), "%s is gone", what);
     ok(!good && strstr(err.message, "within 1 s") && time(NULL) - begun < 10, "%s is stopped: %s", what, err.message);
     spak_str_free(&said);
     spak_str_free(&errors);
 }
 
 static void time_limit(void) {
-    stopped((char *[]){"sleep", "30", NULL}, "a program that does not end");
-    stopped((char *[]){"sh", "-c", "exec >&- 2>&-; exec sleep 30", NULL}, "one that closed its output");
+    stopped((char *[]){"sh", "-c", "echo $$; exec sleep 30", NULL}, "a program that does not end");
+    stopped((char *[]){"sh", "-c", "echo $$; exec >&- 2>&-; exec sleep 30", NULL}, "one that closed its output");
 }
 
 int main(void) {

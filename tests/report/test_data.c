@@ -2,6 +2,7 @@
  * wherever it is shown. */
 #include "../tap.h"
 
+#include "base/alloc.h"
 #include "help.h"
 #include "lua/sandbox.h"
 #include "report/internal.h"
@@ -120,6 +121,26 @@ static void test_stale(void) {
     reads("REPRODUCED (here)", "", "all as it should be");
 }
 
+/* A memory that runs out never turns a stand-in, or data that are stale, into good evidence. */
+static void test_memory(void) {
+    long n = 0, wrong = 0;
+    make_evidence("here", "builtin", OWN);
+    for (bool good = false; !good && n < 5000; n++) {
+        rep_traces traces = {&place, NULL, 0};
+        rep_trace *trace = NULL;
+        spak_error err = {0};
+        spak_alloc_fail_after(n);
+        bool got = rep_traces_get(&traces, "step", "here", &trace, &err);
+        spak_alloc_fail_after(-1);
+        good = got && trace->complete && !trace->why && !json_array_size(trace->stale);
+        wrong += good && json_array_size(trace->stand_ins) != 1;
+        wrong += !got && !err.message[0];
+        rep_traces_free(&traces);
+    }
+    ok(n > 20 && n < 5000, "each of %ld allocations fails once", n - 1);
+    is_int(wrong, 0, "and the stand-in is never passed over");
+}
+
 int main(void) {
     make_place("data");
     use("tests/report/fixtures/dsl/claims.dsl", "dsl/claims.dsl");
@@ -130,6 +151,7 @@ int main(void) {
     eval = lua_box_evaluator(box);
     test_origin();
     test_stale();
+    test_memory();
     json_decref(trace_data);
     lua_box_free(box);
     remove_place();
