@@ -197,7 +197,7 @@ local function report_floor(report)
   for _, row in ipairs(study.result.rows) do
     rows[#rows + 1] = {
       row.dtype, row.floor, row.case, { value = row.nan, ref = ref },
-      row.error and { value = row.error, ref = ref } or "no number",
+      type(row.error) == "number" and { value = row.error, ref = ref } or "no number",
     }
     local of = row.floor == "-inf" and "inf" or row.floor == "lowest" and "lowest" or row.dtype == "f16" and "f16" or "wide"
     nan[of] = nan[of] + row.nan

@@ -25,6 +25,8 @@ kernel fmha {
 
     derived {
         lanes: `isa == "avx512" and 32 or isa == "avx2" and 16 or 8`
+        mr: `isa == "avx512" and 14 or 6`
+        nv: `2`
         panels: `tile_m / lanes`
         tile_of_keys_bytes: `8 * tile_n * problem.head_dim`
         tile_of_queries_bytes: `8 * tile_m * problem.head_dim`
