@@ -86,23 +86,21 @@ system FMHA_System_v1 {
     }
 
     // Written down before the first measurement. Without a mask, 8 heads of 64, unless a condition says otherwise.
-    //> hypotheses
     hypothesis fusing_saves_the_way_to_memory {
-        expect: "the products are the same in both, so what is won is the time that scores and weights spend on their way"
+        expect: "the products are the same; won is the way of S and P to memory"
         predict: `ratio(gflops, variant == "fused" and q_len == 2048, variant == "unfused" and q_len == 2048)`
         within: [1.3, 4.0]
     }
     hypothesis fusing_saves_most_of_the_bytes {
-        expect: "four ways of a square matrix are gone; keys and values are read again for each tile of queries"
+        expect: "four ways of a square are gone; keys are read again for each tile"
         predict: `ratio(traffic_bytes, variant == "unfused" and q_len == 2048, variant == "fused" and q_len == 2048)`
         within: [2.5, 8.0]
     }
     hypothesis skipping_halves_the_time {
-        expect: "half of the square is not computed; the diagonal's tiles are computed whole, which costs a little of it"
+        expect: "half of the square is not computed, but for parts of the diagonal"
         predict: `ratio(gflops, variant == "fused" and causal == true, variant == "fused" and causal == false)`
         within: [0.75, 1.05]
     }
-    //< hypotheses
     hypothesis vectors_and_reuse_beat_plain_loops {
         expect: "plain loops keep neither a vector nor a register tile busy"
         predict: `ratio(gflops, variant == "unfused", variant == "naive")`
@@ -130,26 +128,6 @@ system FMHA_System_v1 {
     }
 
     knowledge {
-        //> inherited
-        // MatMul's, changed: a sum of products became a softmax of sums, so the bound has a term for the exponentials;
-        // it holds for O, LSE and each gradient, whatever the tiles.
-        invariant tiled_sum_within_bound {
-            statement: "each element is within the derived bound of the oracle, for any lengths, strides, tiles and types"
-            scope { op: [fmha] }
-        }
-        // MatMul's, with a wider scope: a product inside of attention spills for the same reason.
-        rule tile_fits_the_registers {
-            when: `op == "matmul" or op == "fmha"`
-            apply: `mr * nv + nv + 1 <= hw.vector_registers`
-            reason: "a tile that does not fit spills in the inner loop"
-            scope { kind: [cpu] }
-            evidence: ["a count of registers; no measurement needed"]
-            support: 0
-            contradictions: 0
-            status: proposed
-        }
-        //< inherited
-
         invariant online_merge_is_associative {
             statement: "partial states of the softmax merge in any order, from tiles of any size, to the same result"
             scope { op: [fmha] }
@@ -174,6 +152,28 @@ system FMHA_System_v1 {
             statement: "gradients are the differences of the loss, and the oracle's within the bound"
             scope { op: [fmha] }
         }
+
+        //> inherited
+        // MatMul's, changed: a sum of products became a softmax of sums. Its
+        // bound has a term for the exponentials, and it holds for O, LSE and
+        // each gradient, whatever the tiles.
+        invariant tiled_sum_within_bound {
+            statement: "each element is within the derived bound of the oracle"
+            scope { op: [fmha] }
+        }
+        // MatMul's, with a wider scope: a product inside of attention spills
+        // for the same reason.
+        rule tile_fits_the_registers {
+            when: `op == "matmul" or op == "fmha"`
+            apply: `mr * nv + nv + 1 <= hw.vector_registers`
+            reason: "a tile that does not fit spills in the inner loop"
+            scope { kind: [cpu] }
+            evidence: ["a count of registers; no measurement needed"]
+            support: 0
+            contradictions: 0
+            status: proposed
+        }
+        //< inherited
 
         // On AVX2 the search for MatMul ended at six rows by two vectors, and the product inside of attention has the same
         // shape. What was measured there is taken over here without a search of its own.

@@ -113,12 +113,13 @@ system MatMul_System_v1 {
             statement: "each element is within c k u (|A| |B|) of the oracle"
             scope { op: [matmul] }
         }
-        // These three hold for any kernel, so a system that inherits them has to show them too.
+        // These three hold for any kernel: a system that inherits them has
+        // to show them too.
         invariant every_element_written_once {
-            statement: "the tiles cover the output exactly and touch nothing else"
+            statement: "the tiles cover the output and touch nothing else"
         }
         invariant no_read_outside {
-            statement: "no kernel reads or writes past the ends of its inputs and outputs"
+            statement: "no kernel touches memory outside of its arrays"
         }
         invariant threads_do_not_change_bits {
             statement: "any number of threads gives the same bits"

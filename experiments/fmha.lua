@@ -2,6 +2,13 @@
 -- beside three, over the length.
 local dsl = require "lib.dsl"
 
+-- Besides the system and attention's own folder: three passes run on MatMul's register tiles.
+local INPUTS = {
+  "experiments/lib/dsl.lua", "kernels/matmul/goto.c", "kernels/matmul/config.c", "kernels/matmul/matmul.h",
+  "kernels/matmul/micro_tile.h", "kernels/matmul/micro_rows.h", "kernels/matmul/micro_pack.h",
+  "kernels/matmul/micro_portable.c", "kernels/matmul/micro_avx2.c", "kernels/matmul/micro_avx512.c",
+}
+
 -- The system's problem at another length, with what else is different.
 local function problem(run, length, more)
   local p = run:problem("heads_of_sixty_four")
@@ -57,15 +64,35 @@ local function more(run, plan, options)
   for _, dtype in ipairs { "f32", "f16", "bf16" } do once("sixteen", { dtype = dtype }) end
 end
 
+-- PyTorch's attention, where it is installed, and ours in turn, on as many threads.
+local function beside_torch(run, options)
+  local threads = math.min(2, run.hw.cores)
+  local shape = ("heads=8,q_len=2048,head_dim=64,causal=0,threads=%d"):format(threads)
+  local alone = run:options()
+  alone.samples, alone.peer = options.samples, false
+  for round = 1, 3 do
+    local torch = run:program {
+      label = ("torch_%d"):format(round), optional = true, timeout_s = 120,
+      command = { "python3", "experiments/peers/sdpa_torch.py", shape, "--repeats", ("%d"):format(2 * options.samples) },
+    }
+    if torch.status ~= "ok" then return end
+    run:evaluate {
+      label = ("beside_torch_%d"):format(round), config = { variant = threads > 1 and "threads" or "fused" },
+      problem = problem(run, 2048, { threads = threads }), options = alone,
+    }
+  end
+end
+
+--> recipe
 return {
   name = "fmha",
   system = "dsl/fmha_system_v1.dsl",
   seed = 1,
-  inputs = { "experiments/lib/dsl.lua" },
+  inputs = INPUTS,
   report = "experiments/report/fmha.lua",
   experiment = function(run)
-    local plan = dsl.block(dsl.block(run.system, "engineering_loop"), "sweep", run.profile)
-    local options = run:options()
+    local loop = dsl.block(run.system, "engineering_loop")
+    local plan, options = dsl.block(loop, "sweep", run.profile), run:options()
     options.samples = dsl.value(plan, "samples")
     run:plan()
     run:gate()
@@ -75,7 +102,9 @@ return {
     run:tune()
     sweep(run, plan, options)
     more(run, plan, options)
+    -- beside_torch(run, options)
     run:settle()
     run:crystallise("fmha_system_v2.dsl")
   end,
 }
+--< recipe

@@ -19,6 +19,8 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
+key_font = sized(0.9)
+title_font = sized(0.95)
 
 label(i) = word(series_names, i)
 is_traffic(name) = strstrt(name, 'traffic') == 1
@@ -35,9 +37,9 @@ stats data using (in_b(col_ratio)) nooutput name 'b'
 
 set multiplot
 set label 1 'What fusing attention pays' at screen 0.5,0.975 center noenhanced font sized(1.1) front
-set label 2 machine at screen 0.5,0.944 center noenhanced font sized(0.82) textcolor rgb '#333333' front
-set label 3 measured at screen 0.5,0.916 center noenhanced font sized(0.82) textcolor rgb '#333333' front
-set label 4 heads at screen 0.5,0.888 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+set label 2 machine at screen 0.5,0.946 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+set label 3 measured at screen 0.5,0.918 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+set label 4 heads at screen 0.5,0.89 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 
 set logscale x 2
 set xrange [x_min / 1.15 : x_max * 1.15]
@@ -45,12 +47,12 @@ set xtics 1,2 format '%.0f'
 set xlabel 'length T (queries and keys)' offset 0,0.4
 set lmargin at screen 0.17
 set rmargin at screen 0.965
-set title offset 0,-0.5 font sized(0.95)
-set key vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font sized(0.9)
+set title offset 0,-0.6 font title_font
+set key vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
 
 # Halves and doubles are what one looks for in a ratio: the axis is in powers of two.
-set tmargin at screen 0.84
-set bmargin at screen 0.575
+set tmargin at screen 0.835
+set bmargin at screen 0.57
 set key at screen 0.56,0.5 center top
 set title '(a) time: three passes over one'
 set ylabel 'ratio of times' offset -0.6,0
@@ -70,7 +72,7 @@ unset label
 set tmargin at screen 0.385
 set bmargin at screen 0.16
 set key at screen 0.56,0.085 center top
-set title '(b) traffic: bytes of three passes over bytes of one'
+set title '(b) counted bytes: three passes over one'
 set ylabel 'ratio of bytes' offset -0.6,0
 set yrange [1 : b_max * 1.25]
 plot for [i=1:series] data index (i-1) using (column(col_length)) \

@@ -16,6 +16,8 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
+key_font = sized(0.9)
+title_font = sized(0.95)
 
 # 'fused_causal' reads 'fused, causal'; the step on threads says on how many
 label(i) = word(series_names, i)
@@ -33,9 +35,9 @@ set label 4 heads at screen 0.5,0.836 center noenhanced font sized(0.82) textcol
 set lmargin at screen 0.17
 set rmargin at screen 0.965
 set tmargin at screen 0.79
-set bmargin at screen 0.33
-set key at screen 0.56,0.2 center top
-set key vertical maxrows 3 Left reverse samplen 1.7 spacing 1.05 width 0 font sized(0.9)
+set bmargin at screen 0.3
+set key at screen 0.56,0.165 center top
+set key vertical maxrows 3 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
 set logscale x 2
 set xrange [x_min / 1.15 : x_max * 1.15]
 set xtics 1,2 format '%.0f'
@@ -46,7 +48,8 @@ set yrange [low_min / 1.3 : high_max * 1.3]
 set format y '%g'
 set ytics 10
 do for [d=-1:3] { set ytics add (sprintf('%g', 2 * 10.0**d) 2 * 10.0**d, sprintf('%g', 5 * 10.0**d) 5 * 10.0**d) }
-plot for [i=1:series] data index (i-1) using (column(col_length)):(column(col_gflops)):(column(col_q1)) \
+beside(i) = 1.02 ** (i - 3.5) # so that steps of one speed do not hide each other's bars
+plot for [i=1:series] data index (i-1) using (column(col_length) * beside(i)):(column(col_gflops)):(column(col_q1)) \
          :(column(col_q3)) with yerrorbars linestyle i notitle, \
-     for [i=1:series] data index (i-1) using (column(col_length)):(column(col_gflops)) \
+     for [i=1:series] data index (i-1) using (column(col_length) * beside(i)):(column(col_gflops)) \
          with linespoints linestyle i title pretty(i)

@@ -157,6 +157,7 @@ function M.knowledge(report)
   local used = count.inherited + count.changed + count.new
   report:value("knowledge_used", used, { refs = { ref }, format = "%d" })
   report:value("share_inherited", count.inherited / used, { refs = { ref }, format = "%.2f" })
+  report:value("share_changed", count.changed / used, { refs = { ref }, format = "%.2f" })
   report:value("share_new", count.new / used, { refs = { ref }, format = "%.2f" })
   report:table {
     name = report.name .. "_knowledge",

@@ -186,32 +186,49 @@ local function report_mutations(report)
   }
 end
 
--- The study of the floor: rows of NaN by type, floor and situation.
+-- The study of the floor. A cell tells what becomes of the rows of one type in one situation: NaN, or their largest error.
+local FLOORS = { "-inf", "-1e20", "lowest" }
+
+local function floor_rows(rows, ref)
+  local cells, order = {}, {}
+  for _, row in ipairs(rows) do
+    local key = row.dtype .. "\n" .. row.case
+    if not cells[key] then
+      cells[key] = { row.dtype, row.case }
+      order[#order + 1] = cells[key]
+    end
+    cells[key][row.floor] = row.nan > 0 and { value = row.nan, text = ("NaN (%d)"):format(row.nan), ref = ref }
+      or { value = row.error, ref = ref }
+  end
+  for _, row in ipairs(order) do
+    for i, floor in ipairs(FLOORS) do row[2 + i], row[floor] = row[floor], nil end
+  end
+  return order
+end
+
 local function report_floor(report)
   local study
   for _, record in ipairs(report.records) do
     if record.kind == "evaluate" and record.label == "study" and record.study == "floor_in_16_bits" then study = record end
   end
   if not study then return end
-  local ref, rows, nan = report:ref(study), {}, { inf = 0, wide = 0, f16 = 0, lowest = 0 }
+  local ref, nan, mask_error = report:ref(study), { inf = 0, wide = 0, f16 = 0, lowest = 0 }, 0
   for _, row in ipairs(study.result.rows) do
-    rows[#rows + 1] = {
-      row.dtype, row.floor, row.case, { value = row.nan, ref = ref },
-      type(row.error) == "number" and { value = row.error, ref = ref } or "no number",
-    }
     local of = row.floor == "-inf" and "inf" or row.floor == "lowest" and "lowest" or row.dtype == "f16" and "f16" or "wide"
     nan[of] = nan[of] + row.nan
+    if of == "wide" and row.case == "all keys at the floor" then mask_error = math.max(mask_error, row.error) end
   end
   report:value("floor_cases", study.result.cases, { refs = { ref }, format = "%d" })
+  report:value("floor_mask_error", mask_error, { refs = { ref }, format = "%.2f" })
   for of, count in pairs(nan) do report:value(("floor_%s_nan"):format(of), count, { refs = { ref }, format = "%d" }) end
+  local columns = { { header = "type", align = "left" }, { header = "situation", align = "left" } }
+  for _, floor in ipairs(FLOORS) do
+    columns[#columns + 1] = { header = "from " .. floor, align = "right", format = "%.1e" }
+  end
   report:table {
     name = "fmha_floor",
-    caption = "Where the running maximum starts, and what becomes of it: NaN among the rows of each situation",
-    columns = {
-      { header = "type", align = "left" }, { header = "floor", align = "left" }, { header = "situation", align = "left" },
-      { header = "NaN", align = "right", format = "%d" }, { header = "largest error", align = "right", format = "%.1e" },
-    },
-    rows = rows,
+    caption = "Where the running maximum starts, and what becomes of it: rows of NaN, or the largest error",
+    columns = columns, rows = floor_rows(study.result.rows, ref),
   }
 end
 
@@ -226,8 +243,8 @@ local function tabulate_variants(report, others)
     }
   end
   for _, s in ipairs(others.grouped) do
-    add(("%s heads of keys for %s"):format(common.in_words(s.record.problem.kv_heads),
-      common.in_words(s.record.problem.heads)), s)
+    local p = s.record.problem
+    add(("%s query heads, %s of keys"):format(common.in_words(p.heads), common.in_words(p.kv_heads)), s)
   end
   for _, s in ipairs(others.sixteen) do add("rounded as " .. s.record.problem.dtype, s) end
   for _, s in ipairs(others.backward) do add("gradients, with a mask", s) end
@@ -255,9 +272,9 @@ local function report_torch(report, others)
         refs[#refs + 1], refs[#refs + 2] = report:ref(mine.record), report:ref(record)
         ratios[#ratios + 1] = stats.median(theirs.time_ms) / time
         rows[#rows + 1] = {
-          theirs.version and "PyTorch " .. theirs.version or "PyTorch", { value = time, ref = refs[#refs - 1] },
+          "PyTorch " .. theirs.torch, { value = time, ref = refs[#refs - 1] },
           { value = stats.median(theirs.time_ms), ref = refs[#refs] },
-          { value = ratios[#ratios], refs = refs, ref = refs[#refs] },
+          { value = ratios[#ratios], ref = refs[#refs] },
         }
       end
     end
