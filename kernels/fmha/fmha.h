@@ -7,10 +7,12 @@
  *   fused.c       tiles with an online softmax: P never leaves the tile
  *   backward.c    the fused backward pass
  *   micro_*.c     the micro-kernels, one file an instruction set
- *   config.c      the tuning axes
+ *   config.c      the shape and the tuning axes, plan.c buffers and threads,
+ *                 traffic.c what a run reads and writes
  *   invariants.c  the executable invariants; faults.c the faults that the fused
  *                 kernels make on request, studies.c the studies
- *   trial.c       one measurement; op.c the operator's table */
+ *   trial.c       one measurement, verify.c what checks it; op.c the operator's
+ * table */
 #ifndef SPAK_FMHA_H
 #define SPAK_FMHA_H
 
@@ -141,6 +143,11 @@ bool fmha_shape_check(const fmha_shape *shape, spak_error *err);
  * such, writes of S, P, O, LSE. Caches are not modelled: a tile that is read
  * again counts again. */
 double fmha_traffic_bytes(const fmha_config *config, const fmha_shape *shape);
+double fmha_backward_traffic_bytes(const fmha_config *config,
+                                   const fmha_shape *shape);
+
+/* Bytes of the buffers of a plan for this shape, for one thread. */
+double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape);
 
 /* --- the operator's table --- */
 

@@ -24,15 +24,22 @@ void fmha_round_row(float *row, size_t n, fmha_dtype dtype) {
 
 enum { HUGE = 2 << 20, LINE = 64 };
 
-static float *take(char **at, size_t floats) {
-    float *p = (float *)*at;
+/* Where the next buffer goes; base is NULL while the sizes are added up. */
+typedef struct carve {
+    char *base;
+    size_t used;
+    size_t forward; /* of which the forward pass uses so much */
+} carve;
+
+static float *take(carve *at, size_t floats) {
+    float *p = at->base ? (float *)(at->base + at->used) : NULL;
     /* One line more than needed, so that buffers as long as a power of two do
      * not all begin in the same cache set. */
-    *at += (floats * sizeof(float) + 2 * LINE - 1) / LINE * LINE;
+    at->used += (floats * sizeof(float) + 2 * LINE - 1) / LINE * LINE;
     return p;
 }
 
-static void lay_out_scratch(const fmha_plan *plan, fmha_scratch *w, char **at) {
+static void lay_out_scratch(const fmha_plan *plan, fmha_scratch *w, carve *at) {
     const size_t dim = plan->shape.head_dim, lanes = plan->lanes,
                  tile_m = plan->config.tile_m, tile_n = plan->config.tile_n,
                  queries = fmha_panels_of(plan->shape.q_len, lanes) * lanes,
@@ -59,42 +66,59 @@ static void lay_out_scratch(const fmha_plan *plan, fmha_scratch *w, char **at) {
     w->dv = take(at, tile_n * dims);
 }
 
-static void lay_out(fmha_plan *plan, char **at) {
+static void lay_out(fmha_plan *plan, carve *at) {
     const fmha_shape *x = &plan->shape;
-    const size_t pairs = x->q_len * x->kv_len;
-    plan->part_dk = take(at, x->batch * x->heads * x->kv_len * x->head_dim);
-    plan->part_dv = take(at, x->batch * x->heads * x->kv_len * x->head_dim);
+    const size_t pairs = x->q_len * x->kv_len,
+                 parts = x->batch * x->heads * x->kv_len * x->head_dim;
     if (plan->config.variant < FMHA_FUSED) {
         size_t matrices =
             plan->config.variant == FMHA_NAIVE ? 1 : x->batch * x->heads;
         plan->s = take(at, matrices * pairs);
+        at->forward = at->used;
         plan->dp = take(at, matrices * pairs);
-        return;
+    } else {
+        size_t packed = x->batch * x->kv_heads * plan->key_tiles *
+                        plan->config.tile_n * x->head_dim;
+        plan->k = take(at, packed);
+        plan->v = take(at, packed);
+        for (int t = 0; t < plan->threads; t++)
+            lay_out_scratch(plan, &plan->scratch[t], at);
+        at->forward = at->used;
     }
-    size_t packed = x->batch * x->kv_heads * plan->key_tiles *
-                    plan->config.tile_n * x->head_dim;
-    plan->k = take(at, packed);
-    plan->v = take(at, packed);
-    for (int t = 0; t < plan->threads; t++)
-        lay_out_scratch(plan, &plan->scratch[t], at);
+    plan->part_dk = take(at, parts);
+    plan->part_dv = take(at, parts);
+}
+
+double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape) {
+    fmha_scratch scratch;
+    fmha_plan plan = {
+        .config = *config, .shape = *shape, .threads = 1, .scratch = &scratch};
+    carve at = {NULL, 0, 0};
+    if (config->variant >= FMHA_FUSED) {
+        plan.lanes = fmha_micro_of(config->isa)->lanes;
+        plan.key_tiles = fmha_panels_of(shape->kv_len, config->tile_n);
+    }
+    lay_out(&plan, &at);
+    return (double)at.used;
 }
 
 /* Packed tiles are walked with large strides: pages of 2 MiB, where the system
- * grants them, keep the address translation out of the way. What the backward
- * pass alone needs is touched with the rest, so that no run meets a new page.
- */
+ * grants them, keep the address translation out of the way. The forward pass's
+ * buffers are touched here, so that no run meets a new page; what only the
+ * backward pass uses may be large, and its first run touches it. */
 static bool allocate(fmha_plan *plan) {
-    char *at = NULL;
-    lay_out(plan, &at);
-    size_t total = (size_t)(at - (char *)NULL),
-           align = total >= HUGE ? HUGE : LINE;
-    plan->raw = spak_malloc(total + align);
+    carve size = {NULL, 0, 0};
+    lay_out(plan, &size);
+    size_t align = size.used >= HUGE ? HUGE : LINE;
+    plan->raw = spak_malloc(size.used + align);
     if (!plan->raw) return false;
-    at = (char *)(((uintptr_t)plan->raw + align - 1) & ~(uintptr_t)(align - 1));
+    carve at = {
+        (char *)(((uintptr_t)plan->raw + align - 1) & ~(uintptr_t)(align - 1)),
+        0, 0};
 #ifdef MADV_HUGEPAGE
-    if (align == HUGE) madvise(at, total / HUGE * HUGE, MADV_HUGEPAGE);
+    if (align == HUGE) madvise(at.base, size.used / HUGE * HUGE, MADV_HUGEPAGE);
 #endif
-    memset(at, 0, total);
+    memset(at.base, 0, size.forward);
     lay_out(plan, &at);
     return true;
 }

@@ -112,6 +112,8 @@ static inline size_t fmha_kv_head(const fmha_shape *x, size_t h) {
 
 /* --- the variants --- */
 
+enum { FMHA_UNFUSED_ROWS = 512 }; /* rows of S in a unit of work */
+
 void fmha_naive_forward(fmha_plan *plan, const fmha_forward_args *x);
 void fmha_naive_backward(fmha_plan *plan, const fmha_backward_args *x);
 void fmha_unfused_forward(fmha_plan *plan, const fmha_forward_args *x);

@@ -15,7 +15,7 @@
 
 #include "fmha/plan.h"
 
-enum { BLOCK = 512 }; /* rows of S in a unit of work */
+enum { BLOCK = FMHA_UNFUSED_ROWS };
 
 /* --- naive --- */
 
