@@ -92,6 +92,10 @@ bool fmha_check_run(fmha_check_fn *fn, const fmha_subject *subject,
 
 /* --- cases --- */
 
+/* Shape number `index` of the seed's stream: awkward lengths and head
+ * dimensions, at most `most` products q k. */
+fmha_shape fmha_random_shape(uint64_t seed, int index, size_t most);
+
 /* Memory, and normal inputs rounded to dtype, drawn from seed. backward: with
  * room for gradients. */
 bool fmha_case_new(fmha_case *c, const fmha_shape *shape, fmha_dtype dtype,

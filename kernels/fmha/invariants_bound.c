@@ -18,8 +18,7 @@ static size_t work(const fmha_shape *s) {
     return s->batch * s->heads * s->q_len * s->kv_len * s->head_dim;
 }
 
-/* Shape number `index` of the stream, of at most `most` products. */
-static fmha_shape draw_shape(uint64_t seed, int index, size_t most) {
+fmha_shape fmha_random_shape(uint64_t seed, int index, size_t most) {
     fmha_shape s;
     uint64_t draw = 0;
     do {
@@ -79,7 +78,7 @@ static bool make_case(const fmha_check *check, int index, fmha_case *c,
     uint64_t seed = check->seed + 7919 * (uint64_t)index;
     bool random = index >= ALWAYS;
     fmha_shape shape =
-        random ? draw_shape(seed, index, most) : always[index].shape;
+        random ? fmha_random_shape(seed, index, most) : always[index].shape;
     fmha_dtype dtype = random ? (fmha_dtype)(index % 3) : always[index].dtype;
     if (!fmha_case_new(c, &shape, dtype,
                        (fmha_layout)((index + 1) % FMHA_LAYOUTS), backward,

@@ -120,9 +120,10 @@ static const struct {
               {{1, 1, 1, 20, 31, 256, false, 0}, FMHA_F32}};
 enum { ALWAYS = sizeof always / sizeof *always };
 
-static bool check_kernels(fmha_check *check, int index) {
+static bool check_kernels(fmha_check *check, const fmha_shape *shape,
+                          fmha_dtype dtype, int index) {
     fmha_case c;
-    if (!fmha_case_new(&c, &always[index].shape, always[index].dtype,
+    if (!fmha_case_new(&c, shape, dtype,
                        (fmha_layout)((index + 1) % FMHA_LAYOUTS), true,
                        check->seed + (uint64_t)index, check->err))
         return false;
@@ -137,7 +138,12 @@ static bool check_kernels(fmha_check *check, int index) {
 }
 
 bool fmha_check_gradients(fmha_check *check) {
-    for (int index = 0; index < ALWAYS; index++)
-        if (!check_kernels(check, index)) return false;
+    for (int i = 0; i < ALWAYS; i++)
+        if (!check_kernels(check, &always[i].shape, always[i].dtype, i))
+            return false;
+    for (int i = ALWAYS; i < ALWAYS + check->cases; i++) {
+        fmha_shape shape = fmha_random_shape(check->seed, i, 1 << 18);
+        if (!check_kernels(check, &shape, (fmha_dtype)(i % 3), i)) return false;
+    }
     return check_oracle(check);
 }

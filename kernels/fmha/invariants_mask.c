@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/rng.h"
 #include "fmha/invariants.h"
 
 static bool same_bits(const float *a, const float *b, size_t n) {
@@ -123,28 +124,37 @@ static bool check_spoils(fmha_check *check, fmha_case *c,
            check_spoilt(check, c, config, mid, INFINITY, -1e38f);
 }
 
+static bool check_causal(fmha_check *check, fmha_shape shape, int index) {
+    fmha_case c;
+    shape.causal = true;
+    if (!fmha_case_new(&c, &shape, FMHA_F32,
+                       (fmha_layout)(index % FMHA_LAYOUTS), true, check->seed,
+                       check->err))
+        return false;
+    float *kept = spak_malloc((c.qs + c.rows + 1) * sizeof *kept);
+    bool good = kept || spak_fail_oom(check->err);
+    for (int v = FMHA_FUSED; v <= FMHA_THREADS && good; v++)
+        good = check_skip(check, &c, (fmha_variant)v, kept);
+    spak_free(kept);
+    for (int t = 0; t < FMHA_NUM_TILES && good; t++) {
+        fmha_config config = fmha_config_at(check, t, FMHA_F32);
+        good = check_spoils(check, &c, &config);
+    }
+    fmha_case_free(&c);
+    return good;
+}
+
 bool fmha_check_causal(fmha_check *check) {
     const fmha_shape shapes[] = {{1, 2, 1, 96, 96, 32, true, 0},
                                  {2, 1, 1, 61, 150, 16, true, 0},
                                  {1, 1, 1, 90, 41, 24, true, 0}};
-    bool good = true;
-    for (int i = 0; i < 3 && good; i++) {
-        fmha_case c;
-        if (!fmha_case_new(&c, &shapes[i], FMHA_F32, FMHA_DENSE, true,
-                           check->seed, check->err))
+    for (int i = 0; i < 3 + check->cases; i++)
+        if (!check_causal(
+                check,
+                i < 3 ? shapes[i] : fmha_random_shape(check->seed, i, 1 << 17),
+                i))
             return false;
-        float *kept = spak_malloc((c.qs + c.rows + 1) * sizeof *kept);
-        good = kept || spak_fail_oom(check->err);
-        for (int v = FMHA_FUSED; v <= FMHA_THREADS && good; v++)
-            good = check_skip(check, &c, (fmha_variant)v, kept);
-        spak_free(kept);
-        for (int t = 0; t < FMHA_NUM_TILES && good; t++) {
-            fmha_config config = fmha_config_at(check, t, FMHA_F32);
-            good = check_spoils(check, &c, &config);
-        }
-        fmha_case_free(&c);
-    }
-    return good;
+    return true;
 }
 
 /* --- masked_row_is_zero --- */
@@ -207,18 +217,30 @@ static bool check_backward_rows(fmha_check *check, fmha_case *c,
     return true;
 }
 
+/* At random: causal, and the longer side are the queries. */
+static fmha_shape more_queries(uint64_t seed, int index) {
+    fmha_shape s = fmha_random_shape(seed, index, 1 << 18);
+    size_t longer = s.q_len > s.kv_len ? s.q_len : s.kv_len;
+    s.kv_len = s.q_len < s.kv_len ? s.q_len : s.kv_len;
+    s.q_len = longer;
+    s.causal = true;
+    return s;
+}
+
 bool fmha_check_masked(fmha_check *check) {
     const fmha_shape shapes[] = {
         {1, 2, 1, 40, 13, 16, true, 0},  {1, 1, 1, 70, 1, 32, true, 0},
         {2, 2, 2, 17, 0, 16, false, 0},  {1, 2, 1, 5, 0, 32, true, 0},
         {1, 1, 1, 130, 66, 16, true, 0}, {1, 1, 1, 0, 9, 16, false, 0}};
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
     bool good = true;
-    for (int i = 0; i < 12 && good; i++) {
-        fmha_dtype dtype = (fmha_dtype)(i / 6 * (1 + i % 2));
+    for (int i = 0; i < 2 * SHAPES + check->cases && good; i++) {
+        fmha_dtype dtype = i < SHAPES ? FMHA_F32 : (fmha_dtype)(i % 3);
+        fmha_shape shape =
+            i < 2 * SHAPES ? shapes[i % SHAPES] : more_queries(check->seed, i);
         fmha_case c;
-        if (!fmha_case_new(&c, &shapes[i % 6], dtype,
-                           (fmha_layout)(i % FMHA_LAYOUTS), true,
-                           check->seed + (uint64_t)i, check->err))
+        if (!fmha_case_new(&c, &shape, dtype, (fmha_layout)(i % FMHA_LAYOUTS),
+                           true, check->seed + (uint64_t)i, check->err))
             return false;
         for (int t = 0; t < 4 && good; t++) {
             fmha_config config = fmha_config_at(check, t + i, dtype);
@@ -316,25 +338,31 @@ static bool check_gradient_groups(fmha_check *check, fmha_case *c,
     return good;
 }
 
+static bool check_groups(fmha_check *check, const fmha_shape *shape, int i) {
+    fmha_case c;
+    if (!fmha_case_new(&c, shape, FMHA_F32, (fmha_layout)(i % FMHA_LAYOUTS),
+                       true, check->seed + (uint64_t)i, check->err))
+        return false;
+    fmha_config config = fmha_config_at(check, i, FMHA_F32),
+                other = fmha_config_at(check, i + 1, FMHA_F32);
+    bool good = check_gradient_groups(check, &c, &other);
+    mark_values(&c);
+    good = good && check_marks(check, &c, &config, false);
+    mark_keys(&c);
+    good = good && check_marks(check, &c, &config, true);
+    fmha_case_free(&c);
+    return good;
+}
+
 bool fmha_check_groups(fmha_check *check) {
     static const size_t heads[][2] = {{8, 2}, {6, 3}, {8, 1}, {8, 4}, {4, 4}};
-    bool good = true;
-    for (int i = 0; i < 5 && good; i++) {
-        const fmha_shape shape = {2,  heads[i][0], heads[i][1], 19,
-                                  45, 16,          i % 2 == 1,  0};
-        fmha_case c;
-        if (!fmha_case_new(&c, &shape, FMHA_F32,
-                           (fmha_layout)(i % FMHA_LAYOUTS), true,
-                           check->seed + (uint64_t)i, check->err))
-            return false;
-        fmha_config config = fmha_config_at(check, i, FMHA_F32),
-                    other = fmha_config_at(check, i + 1, FMHA_F32);
-        good = check_gradient_groups(check, &c, &other);
-        mark_values(&c);
-        good = good && check_marks(check, &c, &config, false);
-        mark_keys(&c);
-        good = good && check_marks(check, &c, &config, true);
-        fmha_case_free(&c);
+    for (int i = 0; i < 5 + check->cases; i++) {
+        fmha_shape shape = {2, 1, 1, 19, 45, 16, i % 2 == 1, 0};
+        uint32_t word[4];
+        spak_philox(check->seed, 300, (uint64_t)i, word);
+        shape.kv_heads = i < 5 ? heads[i][1] : 1 + word[0] % 5;
+        shape.heads = i < 5 ? heads[i][0] : shape.kv_heads * (1 + word[1] % 5);
+        if (!check_groups(check, &shape, i)) return false;
     }
-    return good;
+    return true;
 }

@@ -147,24 +147,33 @@ static bool check_trees(fmha_check *check) {
 }
 
 /* The kernels: whatever the tiles, each result is within the bound of the
- * oracle, and so within twice the bound of each other. */
+ * oracle, and so within twice the bound of each other. No mask and no groups,
+ * which are other invariants'. */
+static bool check_tiles(fmha_check *check, fmha_shape shape, int index) {
+    fmha_case c;
+    shape.causal = false;
+    shape.heads = shape.kv_heads;
+    if (!fmha_case_new(&c, &shape, FMHA_F32, FMHA_PADDED, false,
+                       check->seed + (uint64_t)index, check->err))
+        return false;
+    bool good = fmha_case_oracle(&c, check->err);
+    for (int t = 0; t < 2 * FMHA_NUM_TILES && good; t++) {
+        fmha_config config = fmha_config_at(check, t, FMHA_F32);
+        good = fmha_try_forward(check, &c, &config, 1 + t % 3);
+    }
+    fmha_case_free(&c);
+    return good;
+}
+
 bool fmha_check_merge(fmha_check *check) {
-    /* no mask and no groups, which are other invariants' */
     const fmha_shape shapes[] = {{1, 2, 2, 67, 131, 32, false, 0},
                                  {2, 1, 1, 33, 200, 64, false, 0}};
-    for (int i = 0; i < 2; i++) {
-        fmha_case c;
-        if (!fmha_case_new(&c, &shapes[i], FMHA_F32, FMHA_PADDED, false,
-                           check->seed + (uint64_t)i, check->err))
+    for (int i = 0; i < 2 + check->cases; i++)
+        if (!check_tiles(
+                check,
+                i < 2 ? shapes[i] : fmha_random_shape(check->seed, i, 1 << 18),
+                i))
             return false;
-        bool good = fmha_case_oracle(&c, check->err);
-        for (int t = 0; t < 2 * FMHA_NUM_TILES && good; t++) {
-            fmha_config config = fmha_config_at(check, t, FMHA_F32);
-            good = fmha_try_forward(check, &c, &config, 1 + t % 3);
-        }
-        fmha_case_free(&c);
-        if (!good) return false;
-    }
     return check_trees(check);
 }
 
@@ -178,13 +187,15 @@ typedef enum pattern {
     DOMINANT_FIRST,
     DOMINANT_MIDDLE,
     DOMINANT_LAST,
-    PATTERNS
+    PATTERNS,
+    RANDOM = PATTERNS
 } pattern;
-static const char *const pattern_names[PATTERNS] = {
-    "ascending",      "descending",      "constant",     "alternating",
-    "dominant first", "dominant middle", "dominant last"};
+static const char *const pattern_names[PATTERNS + 1] = {
+    "ascending",      "descending",      "constant",      "alternating",
+    "dominant first", "dominant middle", "dominant last", "random"};
 
-static void draw_scores(double *s, size_t n, pattern p, double size) {
+static void draw_scores(double *s, size_t n, pattern p, double size,
+                        uint64_t seed) {
     size_t dominant = p == DOMINANT_FIRST    ? 0
                       : p == DOMINANT_MIDDLE ? n / 2
                                              : n - 1;
@@ -194,8 +205,10 @@ static void draw_scores(double *s, size_t n, pattern p, double size) {
                : p == DESCENDING  ? -size * at
                : p == CONSTANT    ? size
                : p == ALTERNATING ? (j % 2 ? size : -size)
-               : j == dominant    ? size
-                                  : 0;
+               : p == RANDOM
+                   ? size * (2 * (double)spak_philox_uniform(seed, 400, j) - 1)
+               : j == dominant ? size
+                               : 0;
     }
 }
 
@@ -254,10 +267,11 @@ bool fmha_check_two_pass(fmha_check *check) {
                        check->err))
         return false;
     bool good = true;
-    for (int i = 0; i < 5 * PATTERNS && good; i++) {
-        double size = sizes[i / PATTERNS];
-        pattern p = (pattern)(i % PATTERNS);
-        draw_scores(scores, shape.kv_len, p, size);
+    for (int i = 0; i < 5 * PATTERNS + check->cases && good; i++) {
+        bool random = i >= 5 * PATTERNS;
+        double size = sizes[random ? i % 5 : i / PATTERNS];
+        pattern p = random ? RANDOM : (pattern)(i % PATTERNS);
+        draw_scores(scores, shape.kv_len, p, size, check->seed + (uint64_t)i);
         fmha_case_set_scores(&c, scores);
         fmha_config config = fmha_config_at(check, i % 4, FMHA_F32);
         config.variant = FMHA_FUSED;
