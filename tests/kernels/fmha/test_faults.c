@@ -104,9 +104,10 @@ static bool run_plan(void *ctx, const fmha_config *config, const fmha_shape *sha
 
 /* Bit i: check i has a counterexample. */
 static unsigned caught(fmha_fault fault) {
-    static fmha_check_fn *const checks[] = {fmha_check_merge,   fmha_check_two_pass, fmha_check_causal,
-                                            fmha_check_masked,  fmha_check_groups,   fmha_check_bounds,
-                                            fmha_check_threads, fmha_check_gradients};
+    static fmha_check_fn *const checks[] = {
+        fmha_check_merge,  fmha_check_two_pass, fmha_check_causal,    fmha_check_masked,  fmha_check_groups,
+        fmha_check_bounds, fmha_check_threads,  fmha_check_gradients, fmha_check_written, fmha_check_reads};
+    _Static_assert(sizeof checks / sizeof *checks == FMHA_NUM_INVARIANTS, "every check is here");
     unsigned bits = 0;
     for (int i = 0; i < FMHA_NUM_INVARIANTS; i++) {
         fmha_subject subject = {.run = run_plan, .ctx = &fault, .fused_only = true};

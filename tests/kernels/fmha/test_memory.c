@@ -50,8 +50,9 @@ static void slip_backward(slip which, const fmha_shape *s, const fmha_backward_a
 static bool run_slipping(void *ctx, const fmha_config *config, const fmha_shape *shape, int threads,
                          const fmha_forward_args *f, const fmha_backward_args *b, spak_error *err) {
     plain_fault sound = PLAIN_SOUND;
-    float before = b ? *b->dv.data : 0;
+    float before = b && shape->kv_len ? *b->dv.data : 0;
     if (!plain_run(&sound, config, shape, threads, f, b, err)) return false;
+    if (!shape->kv_len) return true; /* no key, no slip */
     if (f) slip_forward(*(slip *)ctx, shape, f);
     if (b) slip_backward(*(slip *)ctx, shape, b, before);
     return true;
