@@ -53,7 +53,7 @@ set key vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font ke
 # Halves and doubles are what one looks for in a ratio: the axis is in powers of two.
 set tmargin at screen 0.835
 set bmargin at screen 0.57
-set key at screen 0.56,0.5 center top
+set key at screen 0.56,0.493 center top
 set title '(a) time: three passes over one'
 set ylabel 'ratio of times' offset -0.6,0
 set logscale y 2

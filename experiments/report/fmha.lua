@@ -158,14 +158,20 @@ local function tabulate_ladder(report, sweep, lengths)
 end
 
 -- The gate tried on planted faults: which invariant caught each, and what it found.
+local function found_by(record)
+  if not record.caught then return "nothing" end
+  local what = (record.counterexample or {}).what or "a counterexample"
+  return (what:gsub("%-?%f[%a]nan%f[%A]", "NaN"))
+end
+
 local function report_mutations(report)
   local rows, refs, caught = {}, {}, 0
   for _, record in ipairs(report.records) do
     if record.kind == "evaluate" and record.label == "mutation" then
-      local ref, found = report:ref(record), record.counterexample or {}
+      local ref = report:ref(record)
       rows[#rows + 1] = {
         (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "MISSED",
-        found.what or (record.caught and "a counterexample" or "nothing"), { value = record.seconds, ref = ref },
+        found_by(record), { value = record.seconds, ref = ref },
       }
       refs[#refs + 1] = ref
       if record.caught then caught = caught + 1 end
@@ -310,15 +316,17 @@ local function put_quotient(report, name, a, b, by_time)
   report:value(name, quotient, { refs = { report:ref(a.record), report:ref(b.record) }, format = "%.2f" })
 end
 
--- The longest length at which a step was run.
-local function longest(of_step)
+-- The longest length at which a step was run (beside its peer, which may not fit into the memory).
+local function longest(of_step, beside_peer)
   local most
-  for length in pairs(of_step) do most = math.max(most or length, length) end
+  for length, s in pairs(of_step) do
+    if s.ratio or not beside_peer then most = math.max(most or length, length) end
+  end
   return most
 end
 
 local function report_values(report, sweep, others)
-  local length = longest(sweep.fused)
+  local length = longest(sweep.fused, true)
   if not length then return end
   local fused = sweep.fused[length]
   report:value("length", length, { refs = { report:ref(fused.record) }, format = "%d" })
