@@ -114,7 +114,7 @@ test: $(BIN) $(QUICK) ## every quick test; make test PARTS="dsl trace" for some
 test-long: $(BIN) $(LONG) ## the tests that take minutes
 	$(Q)SPAK=$(BIN) B=$(B) $(PROVE) $(or $(LONG),$(error no test in tests/long))
 
-.PHONY: reproduce figures book claim status bench readme
+.PHONY: reproduce figures book claim status data bench readme
 reproduce: $(BIN) ## run every experiment (resumes), then tables, figures, verdicts, chapters and the paper
 	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --profile $(PROFILE) --out $(OUT) || exit 1; done
 	$(Q)$(BIN) claims --out $(OUT) >/dev/null
@@ -136,6 +136,9 @@ claim: $(BIN) ## one claim: its experiments, then the verdict with its evidence:
 
 status: $(BIN) ## what OUT holds, what is stale, what is still to run
 	$(Q)$(BIN) status --out $(OUT)
+
+data: $(BIN) ## fetch the data sets of data/MANIFEST.dsl that are not here into data/cache
+	$(Q)$(BIN) data fetch
 
 bench: $(BIN) ## the top of the MatMul ladder beside OpenBLAS, one thread and two
 	$(Q)$(BIN) bench matmul
@@ -162,8 +165,8 @@ check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and 
 	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl) >/dev/null
 	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl)
 
-check-san: ## the C tests of base, dsl, trace, lua and report under the sanitizers
-	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace lua report' test
+check-san: ## the C tests of base, dsl, trace, data, lua and report under the sanitizers
+	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data lua report' test
 
 .PHONY: help clean
 help: ## this list

@@ -76,6 +76,7 @@ look() {
     for pair in lua5.4=liblua5.4-dev jansson=libjansson-dev libcrypto=libssl-dev yaml-0.1=libyaml-dev zlib=zlib1g-dev; do
         pkg-config --exists "${pair%%=*}" 2>/dev/null || want "${pair#*=}"
     done
+    command -v curl >/dev/null || want curl ca-certificates
     command -v gnuplot >/dev/null || want gnuplot-nox
     command -v pandoc >/dev/null || want pandoc
     command -v prove >/dev/null || want perl

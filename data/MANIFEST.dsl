@@ -1,6 +1,7 @@
 // The data that SPAK reads and did not make: where each file comes from, under which licence, and what it must hash to.
 // `url` names one revision, so that it keeps meaning the same bytes. A file that is there already is checked, not
-// fetched. See data/README.md.
+// fetched. `builtin` is a small stand-in that the project made itself, for machines without a network; what comes of it
+// is not a result on the data set, and says so. See data/README.md.
 
 dataset names {
   file: "names.txt"
@@ -10,6 +11,8 @@ dataset names {
   license: "MIT"
   source: "karpathy/makemore"
   holds: "32,033 first names, one a line; microGPT learns them"
+  builtin: "data/builtin/names.txt"
+  builtin_sha256: "167120cd71bd0ef71da3b451e62f4105fa496efdf59a8749716dd1cb189874b7"
 }
 
 dataset tinyshakespeare {

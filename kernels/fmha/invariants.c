@@ -133,7 +133,8 @@ static bool check_plan(fmha_check_fn *fn, const json_t *options,
     fmha_fault fault;
     if (!find_fault(spak_json_str(options, "fault", NULL), &fault, err))
         return false;
-    fmha_subject subject = {run_plan, &fault, fault != 0};
+    fmha_subject subject = {
+        .run = run_plan, .ctx = &fault, .fused_only = fault != 0};
     return fmha_check_run(fn, &subject, options, evidence, err);
 }
 

@@ -35,6 +35,26 @@ typedef struct fmha_case {
     double *doubles;
 } fmha_case;
 
+/* What some keys tell of a query: the largest score, the sum of exp(score -
+ * max), the sum of exp(score - max) value. No key at all: (-1e20, 0, 0). */
+enum { FMHA_PARTIAL_WIDTH = 4 };
+typedef struct fmha_partial {
+    double max, sum, acc[FMHA_PARTIAL_WIDTH];
+} fmha_partial;
+
+/* The keys of a and b together; in_float: each operation is rounded to float.
+ */
+typedef fmha_partial fmha_merge_fn(fmha_partial a, fmha_partial b,
+                                   bool in_float);
+fmha_merge_fn fmha_merge;
+
+/* fmha_oracle_backward's type. */
+typedef bool fmha_gradients_fn(const fmha_shape *shape,
+                               const fmha_backward_args *x, double *dq,
+                               double *dk, double *dv, double *dq_bound,
+                               double *dk_bound, double *dv_bound,
+                               spak_error *err);
+
 /* A kernel: runs forward unless f is NULL, then backward unless b is NULL. */
 typedef struct fmha_subject {
     bool (*run)(void *ctx, const fmha_config *config, const fmha_shape *shape,
@@ -42,6 +62,10 @@ typedef struct fmha_subject {
                 const fmha_backward_args *b, spak_error *err);
     void *ctx;
     bool fused_only; /* naive and unfused are not under test */
+    /* What the checks hold true by themselves, so that a test can put something
+     * wrong in its place: NULL is fmha_merge, and fmha_oracle_backward. */
+    fmha_merge_fn *merge;
+    fmha_gradients_fn *gradients;
 } fmha_subject;
 
 typedef struct fmha_check {
@@ -67,6 +91,10 @@ bool fmha_check_run(fmha_check_fn *fn, const fmha_subject *subject,
                     const json_t *options, json_t **evidence, spak_error *err);
 
 /* --- cases --- */
+
+/* Shape number `index` of the seed's stream: awkward lengths and head
+ * dimensions, at most `most` products q k. */
+fmha_shape fmha_random_shape(uint64_t seed, int index, size_t most);
 
 /* Memory, and normal inputs rounded to dtype, drawn from seed. backward: with
  * room for gradients. */

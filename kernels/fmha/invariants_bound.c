@@ -18,8 +18,7 @@ static size_t work(const fmha_shape *s) {
     return s->batch * s->heads * s->q_len * s->kv_len * s->head_dim;
 }
 
-/* Shape number `index` of the stream, of at most `most` products. */
-static fmha_shape draw_shape(uint64_t seed, int index, size_t most) {
+fmha_shape fmha_random_shape(uint64_t seed, int index, size_t most) {
     fmha_shape s;
     uint64_t draw = 0;
     do {
@@ -54,17 +53,39 @@ static const struct {
               {{1, 1, 1, 1023, 1023, 16, true, 0}, FMHA_F32}};
 enum { ALWAYS = sizeof always / sizeof *always, MOST_WORK = 1 << 20 };
 
+/* Normal inputs have logits of 3 and errors that cancel. Not so these. */
+static void distort(fmha_case *c, int how) {
+    size_t dim = c->shape.head_dim;
+    if (how == 1) /* logits of some hundred: one key takes nearly all */
+        for (size_t i = 0; i < c->qs; i++) c->q[i] *= 64;
+    if (how == 2) /* all weights alike, all values positive: no sign cancels */
+        for (size_t i = 0; i < c->kvs; i++) {
+            c->k[i] *= 0x1p-9f;
+            c->v[i] = fabsf(c->v[i]);
+        }
+    if (how == 3) /* values of sizes far apart */
+        for (size_t i = 0; i < c->kvs; i++)
+            c->v[i] *= i / dim % 5 ? 0x1p-6f : 64;
+    for (size_t i = 0; i < c->kvs; i++) {
+        c->k[i] = fmha_round(c->k[i], c->dtype);
+        c->v[i] = fmha_round(c->v[i], c->dtype);
+    }
+}
+
 /* Case number `index`: those above, then random ones. */
 static bool make_case(const fmha_check *check, int index, fmha_case *c,
                       size_t most, bool backward) {
     uint64_t seed = check->seed + 7919 * (uint64_t)index;
     bool random = index >= ALWAYS;
     fmha_shape shape =
-        random ? draw_shape(seed, index, most) : always[index].shape;
+        random ? fmha_random_shape(seed, index, most) : always[index].shape;
     fmha_dtype dtype = random ? (fmha_dtype)(index % 3) : always[index].dtype;
-    return fmha_case_new(c, &shape, dtype,
-                         (fmha_layout)((index + 1) % FMHA_LAYOUTS), backward,
-                         seed, check->err);
+    if (!fmha_case_new(c, &shape, dtype,
+                       (fmha_layout)((index + 1) % FMHA_LAYOUTS), backward,
+                       seed, check->err))
+        return false;
+    distort(c, index % 4);
+    return true;
 }
 
 /* --- tail_and_edges_within_bound --- */

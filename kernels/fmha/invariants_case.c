@@ -13,7 +13,7 @@
 #include "fmha/invariants.h"
 
 const fmha_tile_size fmha_tile_sizes[FMHA_NUM_TILES] = {
-    {16, 16}, {32, 16}, {16, 64}, {64, 32}, {32, 128}, {128, 64}};
+    {16, 16}, {32, 24}, {16, 64}, {64, 41}, {32, 128}, {128, 8}};
 
 /* --- cases --- */
 

@@ -6,27 +6,23 @@
 #include "base/rng.h"
 #include "fmha/invariants.h"
 
-enum { WIDTH = 4, MOST_KEYS = 96 };
+enum { WIDTH = FMHA_PARTIAL_WIDTH, MOST_KEYS = 96 };
 #define FLOOR -1e20
 
-/* The arithmetic under test: a double rounded to float after each operation is
- * what float arithmetic gives. */
+/* The arithmetic under test: a double that is rounded to float after each
+ * operation is what float arithmetic gives. */
 static double rounded(double x, bool in_float) {
     return in_float ? (double)(float)x : x;
 }
 
 //> online_merge
-/* What some keys tell of a query: the largest score, sum exp(score - max), and
- * sum exp(score - max) value. No key at all: (FLOOR, 0, 0). */
-typedef struct partial {
-    double max, sum, acc[WIDTH];
-} partial;
-
-/* The keys of both. Each side's sums are brought to the common maximum. FLOOR
- * is finite, so that two empty sides give exp(0) = 1, which meets a 0, where
+/* A state (max, sum, acc) is what some keys tell of a query: the largest score,
+ * the sum of exp(score - max), and the sum of exp(score - max) value. To merge
+ * two, bring the sums of both to the common maximum. No key at all is (FLOOR,
+ * 0, 0): with a finite floor two empty states give exp(0) = 1 times 0, where
  * -inf - -inf would be NaN. */
-static partial merge(partial a, partial b, bool in_float) {
-    partial c = {.max = fmax(a.max, b.max)};
+fmha_partial fmha_merge(fmha_partial a, fmha_partial b, bool in_float) {
+    fmha_partial c = {.max = fmax(a.max, b.max)};
     double wa = rounded(exp(rounded(a.max - c.max, in_float)), in_float),
            wb = rounded(exp(rounded(b.max - c.max, in_float)), in_float);
     c.sum =
@@ -39,29 +35,30 @@ static partial merge(partial a, partial b, bool in_float) {
     return c;
 }
 
-/* Leaves of one key each are merged two at a time, neighbours or not, until one
- * is left: any tree over any tiles in any order. */
-static partial merge_at_random(partial *leaves, size_t n, uint64_t seed,
-                               bool in_float) {
+/* States are merged two at a time, neighbours or not, until one is left: any
+ * tree over any tiles in any order. */
+static fmha_partial merge_at_random(fmha_merge_fn *merge, fmha_partial *states,
+                                    size_t n, uint64_t seed, bool in_float) {
     for (uint64_t step = 0; n > 1; step++) {
         uint32_t word[4];
         spak_philox(seed, 50, step, word);
         size_t i = word[0] % n, j = (i + 1 + word[1] % (n - 1)) % n;
-        partial both = merge(leaves[i], leaves[j], in_float);
-        leaves[i < j ? i : j] = both;
-        leaves[i < j ? j : i] = leaves[--n];
+        fmha_partial both = merge(states[i], states[j], in_float);
+        states[i < j ? i : j] = both;
+        states[i < j ? j : i] = states[--n];
     }
-    return leaves[0];
+    return states[0];
 }
 
-/* Whatever the tree, the result is within the bound of the definition. */
-static bool merges_to_same(const double *want, const double *bound,
-                           const partial *leaves, size_t n, uint64_t seed,
-                           bool in_float) {
-    partial copy[MOST_KEYS];
+/* Whatever the tree, acc / sum is within the bound of the definition. */
+static bool merges_to_same(fmha_merge_fn *merge, const double *want,
+                           const double *bound, const fmha_partial *leaves,
+                           size_t n, uint64_t seed, bool in_float) {
+    fmha_partial copy[MOST_KEYS];
     for (uint64_t tree = 0; tree < 8; tree++) {
         memcpy(copy, leaves, n * sizeof *copy);
-        partial all = merge_at_random(copy, n, seed + tree, in_float);
+        fmha_partial all =
+            merge_at_random(merge, copy, n, seed + tree, in_float);
         for (int d = 0; d < WIDTH; d++)
             if (!(fabs(all.acc[d] / all.sum - want[d]) <= bound[d]))
                 return false;
@@ -71,11 +68,11 @@ static bool merges_to_same(const double *want, const double *bound,
 //< online_merge
 
 /* Leaf j holds key j: its score is the maximum, its weight exp(0). */
-static void draw_leaves(partial *leaves, size_t n, double spread, bool in_float,
-                        uint64_t seed, uint64_t stream) {
+static void draw_leaves(fmha_partial *leaves, size_t n, double spread,
+                        bool in_float, uint64_t seed, uint64_t stream) {
     for (size_t j = 0; j < n; j++) {
         double score = spread * (double)spak_philox_normal(seed, stream, j);
-        leaves[j] = (partial){.max = rounded(score, in_float), .sum = 1};
+        leaves[j] = (fmha_partial){.max = rounded(score, in_float), .sum = 1};
         for (size_t d = 0; d < WIDTH; d++)
             leaves[j].acc[d] =
                 (double)spak_philox_normal(seed, stream + 1, j * WIDTH + d);
@@ -85,7 +82,7 @@ static void draw_leaves(partial *leaves, size_t n, double spread, bool in_float,
 /* The definition in double, and the bound of oracle.c with the roundings of a
  * tree: at most n merges on the way of a key, each one rounding of the
  * difference, one of exp, one product and one sum. */
-static void define(const partial *leaves, size_t n, bool in_float,
+static void define(const fmha_partial *leaves, size_t n, bool in_float,
                    double want[WIDTH], double bound[WIDTH]) {
     double u = in_float ? 0x1p-24 : 0x1p-53, max = FLOOR, sum = 0, spread = 0;
     double grown[MOST_KEYS], p[MOST_KEYS],
@@ -109,7 +106,7 @@ static void define(const partial *leaves, size_t n, bool in_float,
     }
 }
 
-static bool same_bits(const partial *a, const partial *b) {
+static bool same_bits(const fmha_partial *a, const fmha_partial *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
@@ -118,9 +115,11 @@ static bool same_bits(const partial *a, const partial *b) {
 static bool check_trees(fmha_check *check) {
     static const double spreads[] = {1, 30, 1e4, 1e-3};
     static const size_t counts[] = {96, 2, 1, 31, 3, 64};
-    const partial empty = {.max = FLOOR};
+    const fmha_partial empty = {.max = FLOOR};
+    fmha_merge_fn *merge = check->subject->merge;
+    if (!merge) merge = fmha_merge;
     for (uint64_t i = 0; i < 48; i++) {
-        partial leaves[MOST_KEYS];
+        fmha_partial leaves[MOST_KEYS];
         double want[WIDTH], bound[WIDTH];
         bool in_float = i % 2;
         size_t n = counts[i % 6];
@@ -128,15 +127,16 @@ static bool check_trees(fmha_check *check) {
                     2 * i);
         define(leaves, n, in_float, want, bound);
         check->tried++;
-        if (!merges_to_same(want, bound, leaves, n, check->seed + i, in_float))
+        if (!merges_to_same(merge, want, bound, leaves, n, check->seed + i,
+                            in_float))
             return fmha_found(check, NULL, NULL, 0,
                               "%zu keys merge to another result in another "
                               "order, in %s",
                               n, in_float ? "float" : "double");
-        partial ab = merge(leaves[0], leaves[n - 1], in_float),
-                ba = merge(leaves[n - 1], leaves[0], in_float),
-                a = merge(leaves[0], empty, in_float),
-                none = merge(empty, empty, in_float);
+        fmha_partial ab = merge(leaves[0], leaves[n - 1], in_float),
+                     ba = merge(leaves[n - 1], leaves[0], in_float),
+                     a = merge(leaves[0], empty, in_float),
+                     none = merge(empty, empty, in_float);
         if (!same_bits(&ab, &ba) || !same_bits(&a, &leaves[0]) ||
             !same_bits(&none, &empty))
             return fmha_found(check, NULL, NULL, 0,
@@ -147,23 +147,33 @@ static bool check_trees(fmha_check *check) {
 }
 
 /* The kernels: whatever the tiles, each result is within the bound of the
- * oracle, and so within twice the bound of each other. */
-bool fmha_check_merge(fmha_check *check) {
-    const fmha_shape shapes[] = {{1, 4, 2, 67, 131, 32, true, 0},
-                                 {2, 2, 1, 33, 200, 64, false, 0}};
-    for (int i = 0; i < 2; i++) {
-        fmha_case c;
-        if (!fmha_case_new(&c, &shapes[i], FMHA_F32, FMHA_PADDED, false,
-                           check->seed + (uint64_t)i, check->err))
-            return false;
-        bool good = fmha_case_oracle(&c, check->err);
-        for (int t = 0; t < 2 * FMHA_NUM_TILES && good; t++) {
-            fmha_config config = fmha_config_at(check, t, FMHA_F32);
-            good = fmha_try_forward(check, &c, &config, 1 + t % 3);
-        }
-        fmha_case_free(&c);
-        if (!good) return false;
+ * oracle, and so within twice the bound of each other. No mask and no groups,
+ * which are other invariants'. */
+static bool check_tiles(fmha_check *check, fmha_shape shape, int index) {
+    fmha_case c;
+    shape.causal = false;
+    shape.heads = shape.kv_heads;
+    if (!fmha_case_new(&c, &shape, FMHA_F32, FMHA_PADDED, false,
+                       check->seed + (uint64_t)index, check->err))
+        return false;
+    bool good = fmha_case_oracle(&c, check->err);
+    for (int t = 0; t < 2 * FMHA_NUM_TILES && good; t++) {
+        fmha_config config = fmha_config_at(check, t, FMHA_F32);
+        good = fmha_try_forward(check, &c, &config, 1 + t % 3);
     }
+    fmha_case_free(&c);
+    return good;
+}
+
+bool fmha_check_merge(fmha_check *check) {
+    const fmha_shape shapes[] = {{1, 2, 2, 67, 131, 32, false, 0},
+                                 {2, 1, 1, 33, 200, 64, false, 0}};
+    for (int i = 0; i < 2 + check->cases; i++)
+        if (!check_tiles(
+                check,
+                i < 2 ? shapes[i] : fmha_random_shape(check->seed, i, 1 << 18),
+                i))
+            return false;
     return check_trees(check);
 }
 
@@ -177,13 +187,15 @@ typedef enum pattern {
     DOMINANT_FIRST,
     DOMINANT_MIDDLE,
     DOMINANT_LAST,
-    PATTERNS
+    PATTERNS,
+    RANDOM = PATTERNS
 } pattern;
-static const char *const pattern_names[PATTERNS] = {
-    "ascending",      "descending",      "constant",     "alternating",
-    "dominant first", "dominant middle", "dominant last"};
+static const char *const pattern_names[PATTERNS + 1] = {
+    "ascending",      "descending",      "constant",      "alternating",
+    "dominant first", "dominant middle", "dominant last", "random"};
 
-static void draw_scores(double *s, size_t n, pattern p, double size) {
+static void draw_scores(double *s, size_t n, pattern p, double size,
+                        uint64_t seed) {
     size_t dominant = p == DOMINANT_FIRST    ? 0
                       : p == DOMINANT_MIDDLE ? n / 2
                                              : n - 1;
@@ -193,8 +205,10 @@ static void draw_scores(double *s, size_t n, pattern p, double size) {
                : p == DESCENDING  ? -size * at
                : p == CONSTANT    ? size
                : p == ALTERNATING ? (j % 2 ? size : -size)
-               : j == dominant    ? size
-                                  : 0;
+               : p == RANDOM
+                   ? size * (2 * (double)spak_philox_uniform(seed, 400, j) - 1)
+               : j == dominant ? size
+                               : 0;
     }
 }
 
@@ -253,10 +267,11 @@ bool fmha_check_two_pass(fmha_check *check) {
                        check->err))
         return false;
     bool good = true;
-    for (int i = 0; i < 5 * PATTERNS && good; i++) {
-        double size = sizes[i / PATTERNS];
-        pattern p = (pattern)(i % PATTERNS);
-        draw_scores(scores, shape.kv_len, p, size);
+    for (int i = 0; i < 5 * PATTERNS + check->cases && good; i++) {
+        bool random = i >= 5 * PATTERNS;
+        double size = sizes[random ? i % 5 : i / PATTERNS];
+        pattern p = random ? RANDOM : (pattern)(i % PATTERNS);
+        draw_scores(scores, shape.kv_len, p, size, check->seed + (uint64_t)i);
         fmha_case_set_scores(&c, scores);
         fmha_config config = fmha_config_at(check, i % 4, FMHA_F32);
         config.variant = FMHA_FUSED;

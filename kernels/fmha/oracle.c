@@ -11,14 +11,16 @@
  *    gamma_{d+5} A_j, A_j = |scale| sum_d |q_d k_jd|.
  * 2. Exponentials. An absolute error in the argument is a relative one in exp.
  *    Arguments are differences, rounded, times a rounded log2(e): 3 u |t|.
- * Along the running maxima m_1 <= m_2 <= ... the differences add up to m - s_j,
- *    whatever the tiles were: the sum telescopes. Each exp2 is off by EXP_ERROR
- *    u, and a key meets one of its own and one for each of at most R rescales.
- *    All in all the weight of key j is exp(s_j - m) times e^x with
+ *    Along the running maxima m_1 <= m_2 <= ... the differences add up to
+ *    m - s_j, whatever the tiles were: the sum telescopes. Each exp2 is off by
+ *    EXP_ERROR u. A key meets one of its own, and one for each of R rescales at
+ *    most: R <= kv_len / 8 + 1, for no tile is narrower than 8 keys. All in all
+ *    the weight of key j is exp(s_j - m) times e^x with
  *
  *      |x| <= E_j = gamma_{d+5} A_j + 3 u (m - s_j) + EXP_ERROR (R + 1) u
  *
- *    and a factor that all keys share, which cancels.
+ *    and a factor that all keys share, which cancels. (Terms of order u^2 are
+ *    below what 1 allows for the scale and no kernel here uses up.)
  * 3. The quotient. Numerator and denominator see the same weights. So p_j moves
  *    by at most a factor 1 + g_j = e^{E_j} L with L = sum_j p_j e^{E_j}: the
  *    largest e^x over the smallest sum is below it because

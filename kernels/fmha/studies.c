@@ -6,7 +6,11 @@
  * double. Minus infinity as the start gives inf - inf where a whole tile is
  * masked. A finite floor does not, if it is finite in the type: -1e20 is in f32
  * and bf16, whose exponents have 8 bits, and is -inf in f16, whose largest
- * number is 65504. The lowest finite number of the type always is. */
+ * number is 65504. The lowest finite number of the type always is.
+ *
+ * A finite floor is no mask: where masked scores hold it instead of -inf, a row
+ * without keys has exp(floor - floor) = 1 for each of them, and gives the mean
+ * of the values instead of 0. No NaN tells of it; the error does. */
 #include <math.h>
 #include <string.h>
 
@@ -19,14 +23,17 @@ enum { KEYS = 48, TILE = 8, MOST_CASES = 1000 };
 typedef enum situation {
     ALL_MASKED,
     FIRST_TILE_MASKED,
+    ALL_AT_FLOOR, /* masked scores hold the floor, not -inf */
+    FIRST_TILE_AT_FLOOR,
     LARGE,
     TINY,
     ORDINARY,
     SITUATIONS
 } situation;
 static const char *const situation_names[SITUATIONS] = {
-    "all keys masked", "first tile masked", "logits up to 1e4",
-    "logits up to 1e-3", "ordinary logits"};
+    "all keys masked",         "first tile masked", "all keys at the floor",
+    "first tile at the floor", "logits up to 1e4",  "logits up to 1e-3",
+    "ordinary logits"};
 
 enum { MINUS_INFINITY, MINUS_1E20, LOWEST, FLOORS };
 static const char *const floor_names[FLOORS] = {"-inf", "-1e20", "lowest"};
@@ -41,8 +48,8 @@ static float floor_of(int floor, fmha_dtype dtype) {
 }
 
 //> floor
-/* One row, tile after tile, each operation rounded to the type. The scores of
- * masked keys are -inf, as the mask leaves them. */
+/* One row of scores and one column of V, tile after tile, each operation
+ * rounded to the type. Masked keys have scores of -inf. */
 static float online_row(const float *s, const float *v, float floor,
                         fmha_dtype dtype) {
     float max = floor, sum = 0, acc = 0;
@@ -64,25 +71,32 @@ static float online_row(const float *s, const float *v, float floor,
 }
 //< floor
 
-/* Scores that the type holds, -inf where masked; sound numbers else. */
-static void draw_row(situation what, fmha_dtype dtype, uint64_t seed,
-                     uint64_t index, float s[KEYS], float v[KEYS]) {
+/* Scores and values that the type holds; masked scores are -inf or the floor.
+ */
+static void draw_row(situation what, float floor, fmha_dtype dtype,
+                     uint64_t seed, uint64_t index, float s[KEYS],
+                     float v[KEYS]) {
+    bool all = what == ALL_MASKED || what == ALL_AT_FLOOR,
+         first = what == FIRST_TILE_MASKED || what == FIRST_TILE_AT_FLOOR,
+         at_floor = what == ALL_AT_FLOOR || what == FIRST_TILE_AT_FLOOR;
     float size = what == LARGE ? 1e4f : what == TINY ? 1e-3f : 4;
     spak_philox_fill_uniform(s, KEYS, -size, size, seed, 2 * index);
     spak_philox_fill_uniform(v, KEYS, -1, 1, seed, 2 * index + 1);
     for (int j = 0; j < KEYS; j++) {
         s[j] = fmha_round(s[j], dtype);
         v[j] = fmha_round(v[j], dtype);
-        if (what == ALL_MASKED || (what == FIRST_TILE_MASKED && j < TILE))
-            s[j] = -INFINITY;
+        if (all || (first && j < TILE)) s[j] = at_floor ? floor : -INFINITY;
     }
 }
 
-/* The definition, in double; 0 for a row without keys. */
-static double defined_row(const float *s, const float *v) {
+/* The definition, in double, over the keys that are not masked; 0 for a row
+ * without keys. */
+static double defined_row(const float *s, const float *v, float floor) {
     double max = -INFINITY, sum = 0, acc = 0;
-    for (int j = 0; j < KEYS; j++) max = fmax(max, (double)s[j]);
-    for (int j = 0; j < KEYS && max > -INFINITY; j++) {
+    for (int j = 0; j < KEYS; j++)
+        if (s[j] > floor) max = fmax(max, (double)s[j]);
+    for (int j = 0; j < KEYS; j++) {
+        if (!(s[j] > floor)) continue;
         double p = exp((double)s[j] - max);
         sum += p;
         acc += p * (double)v[j];
@@ -98,13 +112,13 @@ static json_t *study_row(fmha_dtype dtype, int floor, situation what,
     double worst = 0;
     float start = floor_of(floor, dtype), s[KEYS], v[KEYS];
     for (int i = 0; i < cases; i++) {
-        draw_row(what, dtype, seed, (uint64_t)i, s, v);
+        draw_row(what, start, dtype, seed, (uint64_t)i, s, v);
         float o = online_row(s, v, start, dtype);
         nans += isnan(o) != 0;
         infs += isinf(o) != 0;
         if (!isfinite(o)) continue;
         numbers++;
-        worst = fmax(worst, fabs((double)o - defined_row(s, v)));
+        worst = fmax(worst, fabs((double)o - defined_row(s, v, start)));
     }
     return json_pack(
         "{s:s,s:s,s:o,s:s,s:I,s:I,s:o}", "dtype", fmha_dtype_name(dtype),

@@ -18,6 +18,7 @@ static const struct {
     {"gate", cli_loop, "run a guide's invariants and write the ticket"},
     {"tune", cli_loop, "search the tuning space, given a ticket"},
     {"crystallise", cli_loop, "write the next version of a system from what the trace taught"},
+    {"data", cli_data, "where the data sets are; fetch them"},
     {"run", cli_run, "run a recipe: experiment, figures, tables, values"},
     {"bench", cli_bench, "time an operator beside its peer"},
     {"claims", cli_claims, "give a verdict on every claim"},

@@ -2,7 +2,8 @@
  *
  * Looked for in this order: the folder that SPAK_DATA_MIRROR names, then data/cache (what data_fetch downloaded), then
  * the small stand-in that the project makes itself (the manifest's `builtin`). Which one it was, and its hash, go into
- * the trace: a result on a stand-in is not a result on the data set. */
+ * the trace: a result on a stand-in is not a result on the data set. Paths are relative to the project's root, which is
+ * the current folder, as everywhere. */
 #ifndef SPAK_DATA_DATA_H
 #define SPAK_DATA_DATA_H
 
@@ -27,5 +28,28 @@ void data_close(data_set *set); /* NULL is fine */
 
 /* {"name", "origin", "sha256", "bytes", "license"}: what a trace says of it. New reference. */
 bool data_describe(const char *name, json_t **description, spak_error *err);
+
+/* --- the manifest, for `spak data` and for the report --- */
+
+/* ROOT/data/MANIFEST.dsl as [{"name", "file", "bytes", "sha256", "url", "license", "holds", and where there is a
+ * stand-in "builtin", "builtin_sha256"}], in its order. Fails, with file and line, when an entry lacks one of these or
+ * has a bad one. New reference. */
+bool data_manifest(const char *root, json_t **sets, spak_error *err);
+
+/* The data set of that name in what data_manifest gave; borrowed. Fails, with the names that there are. */
+bool data_find(const json_t *sets, const char *name, const json_t **set, spak_error *err);
+
+/* Where a data set of the manifest lies, appended to path, and its origin. NULL as the origin, and no path, when it is
+ * nowhere. A mirror that is no folder is an error. What the file holds is not looked at: data_open does that. */
+bool data_locate(const json_t *set, const char **origin, spak_str *path, spak_error *err);
+
+/* Whether it must be fetched to be had: it is neither in the mirror nor in the cache. False too when that cannot be
+ * told, for then data_locate says what is wrong. */
+bool data_absent(const json_t *set);
+
+/* Downloads a data set of the manifest to data/cache with the program curl, at most 2 minutes (5 s to connect), into a
+ * file beside it that is renamed once its size and hash are right. Fails without a network, without curl and on other
+ * content than expected; then nothing is left behind. */
+bool data_fetch(const json_t *set, spak_error *err);
 
 #endif

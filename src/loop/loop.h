@@ -29,6 +29,8 @@ typedef struct loop_spec {
     const char *out_dir;
     const char *const *inputs; /* further files whose content the result depends on (recipe, libraries) */
     size_t num_inputs;
+    const char *const *data; /* names of data sets (data/data.h) that it depends on */
+    size_t num_data;
     long long seed;
     spak_evaluator eval;
 } loop_spec;
@@ -40,6 +42,7 @@ typedef struct loop_run {
     json_t *hw;      /* dev_describe */
     json_t *records; /* every record of the trace so far */
     json_t *inputs;  /* [{"path", "sha256"}] */
+    json_t *data;    /* [data_describe...] */
     trace_writer *trace;
     spak_evaluator eval;
     char *name, *profile, *system_path, *out_dir, *guide_path, *ticket_path;
@@ -49,16 +52,17 @@ typedef struct loop_run {
     char *note;        /* why an older trace was put aside and where it is, for people; or NULL */
 } loop_run;
 
-/* Opens the trace, or resumes it when the binary, the inputs, the profile, the machine and the peer are the same; an
- * old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. Appends a `run` record
- * unless the trace is complete. */
+/* Opens the trace, or resumes it when the binary, the inputs, the data sets, the profile, the machine and the peer are
+ * the same; an old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. Appends a
+ * `run` record unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
 
 /* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.
  * Its machine is the trace's, not this one. */
 bool loop_open_trace(const char *system_path, const char *trace, spak_evaluator eval, loop_run **run, spak_error *err);
 
-/* Hashes the inputs once more and appends `end` with status "complete" or "inputs_changed" (an error too). */
+/* Hashes the inputs and the data sets once more and appends `end` with status "complete" or "inputs_changed" (an error
+ * too). */
 bool loop_end(loop_run *run, spak_error *err);
 void loop_close(loop_run *run);
 
@@ -103,13 +107,13 @@ bool loop_system_options(const loop_run *run, json_t **options, int *max_trials,
 bool loop_hypothesise(loop_run *run, spak_error *err);
 bool loop_settle(loop_run *run, spak_error *err);
 
-/* Tries the gate: for each fault of the operator, runs the guide's invariants on code that makes it, up to the first that
- * catches it, and appends `evaluate` {"label": "mutation", "fault", "what", "caught", "by", "counterexample"}. Needs a
- * valid ticket. */
+/* Tries the gate: for each fault of the operator, runs the guide's invariants on code that makes it, up to the first
+ * that catches it, and appends `evaluate` {"label": "mutation", "fault", "what", "caught", "by", "counterexample"}.
+ * Needs a valid ticket. */
 bool loop_mutate(loop_run *run, spak_error *err);
 
-/* One of the operator's studies: `evaluate` {"label": "study", "study", "statement", "options", "result", "seconds"}. An
- * equal earlier record of the trace is returned instead. Needs a valid ticket. *record is borrowed. */
+/* One of the operator's studies: `evaluate` {"label": "study", "study", "statement", "options", "result", "seconds"}.
+ * An equal earlier record of the trace is returned instead. Needs a valid ticket. *record is borrowed. */
 bool loop_study(loop_run *run, const char *name, const json_t *options, const json_t **record, spak_error *err);
 
 /* Writes the next version of the system to path. */

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "data/data.h"
 #include "device/device.h"
 #include "dsl/dsl.h"
 #include "loop/loop_internal.h"
@@ -59,6 +60,36 @@ static bool collect_inputs(loop_run *run, const loop_spec *spec, spak_error *err
     return true;
 }
 
+static const json_t *data_of_name(const json_t *data, const char *name) {
+    for (size_t i = 0; i < json_array_size(data); i++)
+        if (!strcmp(spak_json_str(json_array_get(data, i), "name", ""), name)) return json_array_get(data, i);
+    return NULL;
+}
+
+static bool collect_data(loop_run *run, const loop_spec *spec, spak_error *err) {
+    run->data = json_array();
+    if (!run->data) return spak_fail_oom(err);
+    for (size_t i = 0; i < spec->num_data; i++) {
+        json_t *description = NULL;
+        if (data_of_name(run->data, spec->data[i])) continue;
+        if (!data_describe(spec->data[i], &description, err)) return false;
+        if (json_array_append_new(run->data, description)) return spak_fail_oom(err);
+    }
+    return true;
+}
+
+/* The same data sets with the same content; where each was found does not matter. Traces without any may lack the list.
+ */
+static bool same_data(const json_t *a, const json_t *b) {
+    bool same = json_array_size(a) == json_array_size(b);
+    for (size_t i = 0; same && i < json_array_size(a); i++) {
+        const json_t *one = json_array_get(a, i);
+        const json_t *other = data_of_name(b, spak_json_str(one, "name", ""));
+        same = other && !strcmp(spak_json_str(one, "sha256", ""), spak_json_str(other, "sha256", "-"));
+    }
+    return same;
+}
+
 bool loop_load_block(const char *path, const char *kind, const char *name, json_t **block, spak_error *err) {
     dsl_doc *doc = NULL;
     json_t *meaning = NULL;
@@ -102,9 +133,10 @@ static const char *peer_of(const loop_run *run) { return run->op->peer ? run->op
 static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
     char started[32];
     spak_utc_now(started);
-    return json_pack("{s:s, s:s, s:s, s:O, s:O, s:s, s:I, s:b, s:s, s:s*}", "name", run->name, "profile", run->profile,
-                     "started", started, "hw", run->hw, "inputs", run->inputs, "binary_sha256", binary, "seed",
-                     (json_int_t)run->seed, "resumed", resumed, "system", run->system_path, "peer", peer_of(run));
+    return json_pack("{s:s, s:s, s:s, s:O, s:O, s:O, s:s, s:I, s:b, s:s, s:s*}", "name", run->name, "profile",
+                     run->profile, "started", started, "hw", run->hw, "inputs", run->inputs, "data", run->data,
+                     "binary_sha256", binary, "seed", (json_int_t)run->seed, "resumed", resumed, "system",
+                     run->system_path, "peer", peer_of(run));
 }
 
 /* What differs between the world in which a trace began and this one; NULL when nothing does. */
@@ -115,6 +147,7 @@ static const char *changed_world(const loop_run *run, const json_t *first, const
     if (strcmp(spak_json_str(first, "profile", ""), run->profile) != 0) return "profile";
     if (strcmp(spak_json_str(first, "binary_sha256", ""), binary) != 0) return "program";
     if (!json_equal(json_object_get(first, "inputs"), run->inputs)) return "source";
+    if (!same_data(json_object_get(first, "data"), run->data)) return "data";
     if (spak_json_int(first, "seed", -1) != run->seed) return "seed";
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         if (!json_equal(json_object_get(hw, same[i]), json_object_get(run->hw, same[i]))) return "machine";
@@ -188,14 +221,15 @@ bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
     if (!run) return spak_fail_oom(err);
     run->eval = spec->eval;
     run->seed = spec->seed;
-    bool ok =
-        set_path(&run->name, err, "%s%s", spec->name, "") && set_path(&run->profile, err, "%s%s", spec->profile, "") &&
-        set_path(&run->system_path, err, "%s%s", spec->system_path, "") &&
-        set_path(&run->out_dir, err, "%s%s", spec->out_dir, "") &&
-        set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
-        set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
-        dsl_load_system(spec->system_path, &run->system, err) && check_spec(run, err) && load_manifest(run, err) &&
-        dev_describe(&run->hw, err) && collect_inputs(run, spec, err) && open_trace(run, err);
+    bool ok = set_path(&run->name, err, "%s%s", spec->name, "") &&
+              set_path(&run->profile, err, "%s%s", spec->profile, "") &&
+              set_path(&run->system_path, err, "%s%s", spec->system_path, "") &&
+              set_path(&run->out_dir, err, "%s%s", spec->out_dir, "") &&
+              set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
+              set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
+              dsl_load_system(spec->system_path, &run->system, err) && check_spec(run, err) &&
+              load_manifest(run, err) && dev_describe(&run->hw, err) && collect_inputs(run, spec, err) &&
+              collect_data(run, spec, err) && open_trace(run, err);
     if (!ok) {
         loop_close(run);
         return false;
@@ -235,6 +269,7 @@ void loop_close(loop_run *run) {
     json_decref(run->hw);
     json_decref(run->records);
     json_decref(run->inputs);
+    json_decref(run->data);
     spak_free(run->name);
     spak_free(run->profile);
     spak_free(run->system_path);
@@ -254,6 +289,15 @@ bool loop_end(loop_run *run, spak_error *err) {
         char hex[SPAK_SHA256_HEX + 1];
         if (!spak_sha256_file(path, hex, NULL) || strcmp(hex, spak_json_str(input, "sha256", "")) != 0)
             json_array_append_new(changed, json_string(path));
+    }
+    for (size_t i = 0; i < json_array_size(run->data); i++) {
+        const json_t *before = json_array_get(run->data, i);
+        const char *name = spak_json_str(before, "name", "");
+        json_t *now = NULL;
+        if (!data_describe(name, &now, NULL) ||
+            strcmp(spak_json_str(now, "sha256", ""), spak_json_str(before, "sha256", "-")) != 0)
+            json_array_append_new(changed, json_sprintf("data set %s", name));
+        json_decref(now);
     }
     char ended[32];
     spak_utc_now(ended);

@@ -2,6 +2,8 @@
  *
  *   report.name report.machine report.profile   texts; machine is "here" or an archived machine's id
  *   report.hw report.records                    tables: the machine of the trace, its records in order
+ *   report.data                                 table by data set: {origin, sha256, bytes, license}; where the origin
+ *                                               is "builtin" the trace was made on a stand-in, and a caption says so
  *   report:ref(record)                          "trace:NAME/MACHINE#SEQ"
  *   report:value(key, number, {refs = {...}, format = "%.2f", unit = "ms"})
  *   report:figure{...} report:table{...}        as rep_plot and rep_table take them (report/report.h)
@@ -76,6 +78,18 @@ static int report_table(lua_State *L) {
     return ok ? 0 : lua_raise(L, &err);
 }
 
+/* The data sets that the run lists, by name. */
+static void push_data(lua_State *L, const json_t *data) {
+    lua_newtable(L);
+    for (size_t i = 0; i < json_array_size(data); i++) {
+        const json_t *set = json_array_get(data, i);
+        lua_push_json(L, set);
+        lua_pushnil(L);
+        lua_setfield(L, -2, "name");
+        lua_setfield(L, -2, spak_json_str(set, "name", ""));
+    }
+}
+
 static int report_index(lua_State *L) {
     lua_report *report = self(L);
     const char *key = luaL_checkstring(L, 2);
@@ -89,6 +103,8 @@ static int report_index(lua_State *L) {
         lua_pushstring(L, spak_json_str(first, "profile", ""));
     else if (!strcmp(key, "hw"))
         lua_push_json(L, json_object_get(first, "hw"));
+    else if (!strcmp(key, "data"))
+        push_data(L, json_object_get(first, "data"));
     else if (!strcmp(key, "records"))
         lua_push_json(L, report->records);
     else

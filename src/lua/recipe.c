@@ -3,10 +3,12 @@
 #include "lua/recipe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "data/data.h"
 #include "lua/api.h"
 #include "lua/sandbox.h"
 
@@ -15,6 +17,7 @@ typedef struct recipe {
     lua_box *box, *expressions;
     char *name, *system, *report;
     json_t *inputs; /* paths */
+    json_t *data;   /* names of data sets */
     long long seed;
 } recipe;
 
@@ -26,6 +29,25 @@ static bool member(recipe *r, const char *key, char **out, spak_error *err) {
     lua_pop(L, 1);
     if (!found) return spak_fail(err, "%s: the recipe's table has no text `%s`", r->options->recipe, key);
     return *out || spak_fail_oom(err);
+}
+
+/* `data`: the list of names in the table on the stack top, or nothing. A slip here would run without the data set. */
+static bool data_names(recipe *r, spak_error *err) {
+    lua_State *L = lua_box_state(r->box);
+    int type = lua_getfield(L, -1, "data");
+    bool good = type == LUA_TTABLE || type == LUA_TNIL;
+    r->data = json_array();
+    lua_Integer count = type == LUA_TTABLE ? (lua_Integer)lua_rawlen(L, -1) : 0;
+    for (lua_Integer i = 1; good && i <= count; i++) {
+        good = lua_rawgeti(L, -1, i) == LUA_TSTRING;
+        if (good && json_array_append_new(r->data, json_string(lua_tostring(L, -1)))) return spak_fail_oom(err);
+        lua_pop(L, 1);
+    }
+    if (type == LUA_TTABLE && good)
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) count--; /* nothing beside the list */
+    good = good && count == 0;
+    return good || spak_fail(err, "%s: expected `data` to be a list of names of data sets, such as { \"names\" }",
+                             r->options->recipe);
 }
 
 /* Loads the recipe; its table stays on the box's stack. */
@@ -50,21 +72,66 @@ static bool load(recipe *r, spak_error *err) {
         for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TSTRING; i++, lua_pop(L, 1))
             json_array_append_new(r->inputs, json_string(lua_tostring(L, -1)));
     lua_settop(L, 1);
+    bool good = data_names(r, err);
+    lua_settop(L, 1);
+    return good;
+}
+
+/* Downloads a data set that is not here. That it fails is no error: there may be a stand-in, and if there is none,
+ * opening the run says so. */
+static void fetch(const json_t *set) {
+    const char *name = spak_json_str(set, "name", ""), *builtin = spak_json_str(set, "builtin", NULL);
+    const char *offline = getenv("SPAK_DATA_OFFLINE");
+    spak_error cause = {0};
+    if (offline && *offline && strcmp(offline, "0") != 0) {
+        spak_fail(&cause, "%s is not here, and SPAK_DATA_OFFLINE forbids fetching it", name);
+    } else {
+        fprintf(stderr, "data set %s: fetching %s\n", name, spak_json_str(set, "url", ""));
+        if (data_fetch(set, &cause)) return;
+    }
+    fprintf(stderr, "data set %s\n", cause.message);
+    if (builtin)
+        fprintf(stderr, "data set %s: its stand-in %s is used; results on it are not results on the data set\n", name,
+                builtin);
+}
+
+static bool prepare_data(const recipe *r, spak_error *err) {
+    json_t *sets = NULL;
+    size_t count = json_array_size(r->data);
+    if (!count) return true;
+    bool ok = data_manifest(".", &sets, err);
+    for (size_t i = 0; ok && i < count; i++) {
+        const json_t *set = NULL;
+        ok = data_find(sets, json_string_value(json_array_get(r->data, i)), &set, err) ||
+             spak_fail_context(err, "%s", r->options->recipe);
+        if (ok && data_absent(set)) fetch(set);
+    }
+    json_decref(sets);
+    return ok;
+}
+
+enum { MOST = 64 };
+
+/* The texts of an array, borrowed. */
+static bool list_texts(const recipe *r, const json_t *texts, const char *what, const char *list[MOST],
+                       spak_error *err) {
+    if (json_array_size(texts) > MOST) return spak_fail(err, "%s: more than %d %s", r->options->recipe, MOST, what);
+    for (size_t i = 0; i < json_array_size(texts); i++) list[i] = json_string_value(json_array_get(texts, i));
     return true;
 }
 
 static bool open_run(recipe *r, loop_run **run, spak_error *err) {
-    enum { MOST = 64 };
-    const char *inputs[MOST];
-    size_t count = json_array_size(r->inputs);
-    if (count > MOST) return spak_fail(err, "%s: more than %d inputs", r->options->recipe, MOST);
-    for (size_t i = 0; i < count; i++) inputs[i] = json_string_value(json_array_get(r->inputs, i));
+    const char *inputs[MOST], *data[MOST];
+    if (!list_texts(r, r->inputs, "inputs", inputs, err) || !list_texts(r, r->data, "data sets", data, err))
+        return false;
     loop_spec spec = {.name = r->name,
                       .profile = r->options->profile,
                       .system_path = r->system,
                       .out_dir = r->options->out_dir,
                       .inputs = inputs,
-                      .num_inputs = count,
+                      .num_inputs = json_array_size(r->inputs),
+                      .data = data,
+                      .num_data = json_array_size(r->data),
                       .seed = r->seed,
                       .eval = lua_box_evaluator(r->expressions)};
     return loop_open(&spec, run, err);
@@ -73,7 +140,7 @@ static bool open_run(recipe *r, loop_run **run, spak_error *err) {
 static bool experiment(recipe *r, spak_error *err) {
     loop_run *run = NULL;
     lua_State *L = lua_box_state(r->box);
-    if (!open_run(r, &run, err)) return false;
+    if (!prepare_data(r, err) || !open_run(r, &run, err)) return false;
     bool ok = true;
     if (run->note) fprintf(stderr, "%s\n", run->note);
     if (run->torn_bytes)
@@ -156,5 +223,6 @@ bool lua_recipe_run(const lua_recipe_options *options, spak_error *err) {
     spak_free(r.system);
     spak_free(r.report);
     json_decref(r.inputs);
+    json_decref(r.data);
     return ok;
 }

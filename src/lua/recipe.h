@@ -3,9 +3,13 @@
  *   { name = "matmul",                          -- the trace is OUT/traces/NAME.jsonl
  *     system = "dsl/matmul_system_v1.dsl",
  *     seed = 1,
- *     inputs = { "experiments/lib/x.lua" },     -- further files the measurements depend on; the recipe is always one
+ *     data = { "names" },                       -- data sets of data/MANIFEST.dsl that it reads; none unless given
+     inputs = { "experiments/lib/x.lua" },     -- further files the measurements depend on; the recipe is always one
  *     experiment = function(run) ... end,       -- the steps of the loop; see api_run.c for what `run` offers
  *     report = "experiments/report/matmul.lua" } -- a file that returns function(report): figures, tables, values
+ *
+ * What is named in `data` and is neither in the mirror nor in data/cache is fetched first, unless SPAK_DATA_OFFLINE=1;
+ * where that fails the stand-in of the project is used, if there is one. Standard error says which.
  *
  * The report is a file of its own, and no input: a figure may change without its measurements going stale. */
 #ifndef SPAK_LUA_RECIPE_H

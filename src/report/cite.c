@@ -9,13 +9,14 @@
 static void put_link(rep_trace *trace, const char *text, const char *ref_text, size_t number, rep_cite_for target,
                      spak_str *out) {
     rep_ref ref;
-    bool stale = json_array_size(trace->stale) > 0;
+    bool stale = json_array_size(trace->stale) > 0, stand_in = json_array_size(trace->stand_ins) > 0;
     if (!rep_ref_parse(ref_text, &ref, NULL)) return;
     spak_str_putc(out, '[');
     rep_markdown(out, text);
     spak_str_puts(out, "](");
     rep_ref_href(ref.name, ref.machine, ref.seq, out);
-    if (target == REP_CITE_HTML) spak_str_printf(out, " \"%s%s\"", ref_text, stale ? " (stale)" : "");
+    if (target == REP_CITE_HTML)
+        spak_str_printf(out, " \"%s%s\"", ref_text, stale ? " (stale)" : stand_in ? " (on a stand-in)" : "");
     spak_str_printf(out, "){.%s%s", number > 1 ? "ref" : "value", stale ? " .stale" : "");
     if (number > 1 && target == REP_CITE_HTML) spak_str_printf(out, " aria-label=\"record %zu\"", number);
     spak_str_putc(out, '}');

@@ -2,8 +2,8 @@
  *
  * A trace is read once for each command and its chain verified. It is good evidence when it verifies, ends in an `end`
  * record with status "complete", has no torn tail, and the inputs that its `run` record lists still have the content
- * that was hashed. Anything else has a reason (`why`, `stale`) that ends up in the verdict: a damaged trace never
- * makes a claim pass, and it never makes the other claims fail either. */
+ * that was hashed, and its data sets are those of the manifest. Anything else has a reason (`why`, `stale`) that ends
+ * up in the verdict: a damaged trace never makes a claim pass, and it never makes the other claims fail either. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "data/data.h"
 #include "report/internal.h"
 
 bool rep_ref_parse(const char *text, rep_ref *ref, spak_error *err) {
@@ -90,6 +91,37 @@ static bool find_stale(const rep_place *place, rep_trace *trace, spak_error *err
     return true;
 }
 
+static const json_t *entry_of(const json_t *sets, const char *name) {
+    for (size_t i = 0; i < json_array_size(sets); i++)
+        if (!strcmp(spak_json_str(json_array_get(sets, i), "name", ""), name)) return json_array_get(sets, i);
+    return NULL;
+}
+
+/* The same for its data sets. Their files need not be here: the manifest says which content counts now. Without a
+ * manifest that can be read none does. */
+static bool find_stale_data(const rep_place *place, rep_trace *trace, spak_error *err) {
+    const json_t *data = json_object_get(json_array_get(trace->records, 0), "data");
+    json_t *sets = NULL;
+    bool good = true;
+    if (json_array_size(data)) data_manifest(place->root, &sets, NULL);
+    for (size_t i = 0; good && i < json_array_size(data); i++) {
+        const json_t *used = json_array_get(data, i);
+        const char *name = spak_json_str(used, "name", NULL), *hash = spak_json_str(used, "sha256", NULL);
+        if (!name || !hash) {
+            set_why(trace, "its run record lists a data set without name and sha256");
+            break;
+        }
+        const json_t *entry = entry_of(sets, name);
+        bool whole = !strcmp(spak_json_str(entry, "sha256", ""), hash);
+        bool stand_in = !whole && !strcmp(spak_json_str(entry, "builtin_sha256", ""), hash);
+        if (stand_in || !strcmp(spak_json_str(used, "origin", ""), "builtin"))
+            good = !json_array_append_new(trace->stand_ins, json_string(name));
+        if (!whole && !stand_in) good = good && !json_array_append_new(trace->stale, json_sprintf("data set %s", name));
+    }
+    json_decref(sets);
+    return good || spak_fail_oom(err);
+}
+
 static bool load(const rep_place *place, rep_trace *trace, spak_error *err) {
     spak_error cause = {0};
     if (!spak_exists(trace->path)) {
@@ -119,7 +151,7 @@ static bool load(const rep_place *place, rep_trace *trace, spak_error *err) {
     else if (!trace->complete && !trace->changed)
         set_why(trace, "the run ended without status complete");
     if (!trace->complete && !trace->changed && !trace->why) return spak_fail_oom(err); /* no reason, no evidence */
-    return find_stale(place, trace, err);
+    return find_stale(place, trace, err) && find_stale_data(place, trace, err);
 }
 
 static void trace_free(rep_trace *trace) {
@@ -130,6 +162,7 @@ static void trace_free(rep_trace *trace) {
     spak_free(trace->why);
     json_decref(trace->records);
     json_decref(trace->stale);
+    json_decref(trace->stand_ins);
     spak_free(trace);
 }
 
@@ -148,7 +181,8 @@ bool rep_traces_get(rep_traces *traces, const char *name, const char *machine, r
     trace->path = trace_file(traces->place, name, machine);
     trace->archived = strcmp(machine, "here") != 0;
     trace->stale = json_array();
-    if (!trace->name || !trace->machine || !trace->path || !trace->stale) {
+    trace->stand_ins = json_array();
+    if (!trace->name || !trace->machine || !trace->path || !trace->stale || !trace->stand_ins) {
         trace_free(trace);
         return spak_fail_oom(err);
     }

@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "report/weave.h"
 
 bool rep_pandoc(char *const argv[], spak_error *err) {
     spak_str out = {0}, said = {0};
     bool found = true;
     int status = 0;
-    bool good = rep_spawn(argv, 120, &found, &status, &out, &said, err);
+    bool good = spak_spawn(argv, 120, &found, &status, &out, &said, err);
     if (good && !found) good = spak_fail(err, "pandoc is not installed; type: apt-get install pandoc");
     if (good && (status || said.len))
         good = spak_fail(err, "pandoc %s (exit status %d): %s", status ? "failed" : "warned", status,

@@ -6,14 +6,6 @@
 #include "report/report.h"
 #include "trace/trace.h"
 
-/* --- process.c: other programs --- */
-
-/* Runs argv (found through PATH) with an empty standard input and collects what it prints. *found is false when there
- * is no such program (and the function succeeds); *status is its exit status, 128 + n when signal n ended it. One that
- * runs longer than limit_s is killed, and the function fails. */
-bool rep_spawn(char *const argv[], int limit_s, bool *found, int *status, spak_str *out, spak_str *errors,
-               spak_error *err);
-
 /* --- evidence.c: references, traces, values files --- */
 
 typedef struct rep_ref {
@@ -29,9 +21,10 @@ typedef struct rep_trace {
     bool archived, complete;
     json_t *records; /* NULL when it could not be read */
     trace_status status;
-    char *why;     /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
-    bool changed;  /* the run itself reports that its inputs changed under it */
-    json_t *stale; /* array of input paths whose content is no longer what the run hashed */
+    char *why;         /* why it is not good evidence (unreadable, torn, incomplete), or NULL */
+    bool changed;      /* the run itself reports that its inputs changed under it */
+    json_t *stale;     /* array of input paths whose content is no longer what the run hashed; "data set NAME" too */
+    json_t *stand_ins; /* array of the names of data sets in whose place the run read a stand-in */
 } rep_trace;
 
 typedef struct rep_traces { /* those read so far */

@@ -20,6 +20,7 @@
  *                   "rows": [ { "evaluation", "scope", "verdict", "machine": "here" | id | "",
  *                               "text", "value", "refs", "profile", "experiment", "trace", "head", "reason",
  *                               "others": [ {"machine", "verdict", "text", "reason"} ] } ] } ],
+ *                   (a row, or another, from a run on a stand-in for a data set also has "stand_ins": [names])
  *     "counts": {VERDICT: rows}, "errors": ["file:line: ..."], "archived_only": bool }
  *
  * Rejected: to declare a verdict in the claims file. Whoever writes the file would then decide what the machine should
@@ -397,7 +398,6 @@ static const char *below_root(const rep_place *place, const char *path) {
     return !strncmp(path, place->root, len) && path[len] == '/' ? path + len + 1 : path;
 }
 
-/* One evaluation on one values file -> a row. */
 /* `needs: [names]`: values that a run may lack for a good reason (one core, no second thread). The first that is not
  * there, or NULL. */
 static const char *lacking(const json_t *evaluation, const json_t *values) {
@@ -409,6 +409,11 @@ static const char *lacking(const json_t *evaluation, const json_t *values) {
     return NULL;
 }
 
+static bool copy_stand_ins(json_t *row, json_t *names) {
+    return !json_array_size(names) || !json_object_set(row, "stand_ins", names);
+}
+
+/* One evaluation on one values file -> a row. */
 static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *evaluation, const json_t *item,
                         json_t **out, spak_error *err) {
     const char *id = spak_json_str(claim, "id", ""), *machine = spak_json_str(item, "machine", "");
@@ -422,7 +427,7 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
     bool good = (env && row) || spak_fail_oom(err);
     good = good && rep_traces_get(&s->traces, spak_json_str(item, "name", ""), machine, &trace, err) &&
            ((set_text(row, "trace", below_root(s->place, trace->path)) && set_text(row, "experiment", trace->name) &&
-             set_text(row, "head", trace->status.head)) ||
+             set_text(row, "head", trace->status.head) && copy_stand_ins(row, trace->stand_ins)) ||
             spak_fail_oom(err));
     if (good && good_evidence(s, trace, file, row)) {
         spak_error cause = {0};
@@ -450,12 +455,14 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
     return good;
 }
 
-/* The other machines' results beside the one that counts, when they say something else or it is not decided. */
+/* The other machines' results beside the one that counts, when they say something else, or the same of a stand-in. */
 static bool add_other(json_t *row, const json_t *other, spak_error *err) {
-    if (!strcmp(spak_json_str(row, "verdict", ""), spak_json_str(other, "verdict", ""))) return true;
-    json_t *brief = json_pack("{s:s,s:s,s:s,s:s}", "machine", spak_json_str(other, "machine", ""), "verdict",
+    json_t *own_names = json_object_get(row, "stand_ins"), *names = json_object_get(other, "stand_ins");
+    if (!strcmp(spak_json_str(row, "verdict", ""), spak_json_str(other, "verdict", "")) && !own_names == !names)
+        return true;
+    json_t *brief = json_pack("{s:s,s:s,s:s,s:s,s:O*}", "machine", spak_json_str(other, "machine", ""), "verdict",
                               spak_json_str(other, "verdict", ""), "text", spak_json_str(other, "text", ""), "reason",
-                              spak_json_str(other, "reason", ""));
+                              spak_json_str(other, "reason", ""), "stand_ins", names);
     return brief && !json_array_append_new(json_object_get(row, "others"), brief) ? true : spak_fail_oom(err);
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "report/internal.h"
 
 typedef struct plot {
@@ -268,7 +269,7 @@ static bool draw_to(const plot *p, const char *kind, const char *data_path, cons
     int status = 0;
     if (good) {
         char *argv[] = {"gnuplot", "-e", command.data, style.data, script.data, NULL};
-        good = rep_spawn(argv, 60, &found, &status, &out, &said, err);
+        good = spak_spawn(argv, 60, &found, &status, &out, &said, err);
     }
     if (good && !found) good = spak_fail(err, "gnuplot is not installed; type: apt-get install gnuplot-nox");
     complaints(spak_str_text(&said), &bad);

@@ -62,7 +62,8 @@ bool rep_table(const rep_place *place, const json_t *spec, spak_error *err);
  *   { "name": "matmul", "machine": "here" (default) or the archived machine's id,
  *     "values": { KEY: {"value": 0.97, "format": "%.2f" | "text": "0.97", "unit": "", "refs": ["trace:..."]} } }
  *
- * The file adds what the trace says of itself: trace, head, profile, archived, complete, stale. Fails when the trace
+ * The file adds what the trace says of itself: trace, head, profile, archived, complete, stale, and where
+ * a data set was replaced by its stand-in stand_ins (names). Fails when the trace
  * does not verify, a value is not a finite number or has no refs, or a ref leads nowhere. */
 bool rep_values_write(const rep_place *place, const json_t *spec, spak_error *err);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/process.h"
 #include "device/blas.h"
 #include "device/device.h"
 #include "report/internal.h"
@@ -21,7 +22,7 @@ static bool put_tool(spak_str *out, const char *label, char *program, const char
     bool found = false;
     int status = 0;
     spak_str text = {0}, errors = {0};
-    bool ok = rep_spawn(argv, 20, &found, &status, &text, &errors, err);
+    bool ok = spak_spawn(argv, 20, &found, &status, &text, &errors, err);
     if (ok && found)
         spak_str_printf(out, "%-10s %.*s\n", label, (int)strcspn(spak_str_text(&text), "\n"), spak_str_text(&text));
     else if (ok)
@@ -44,6 +45,7 @@ static void put_peer(spak_str *out) {
 static bool put_trace(spak_str *out, rep_traces *traces, const char *name, const char *machine, spak_error *err) {
     rep_trace *trace = NULL;
     if (!rep_traces_get(traces, name, machine, &trace, err)) return false;
+    const char *stand_in = json_string_value(json_array_get(trace->stand_ins, 0));
     spak_str_printf(out, "trace      %s, %s: %zu records, ", name, trace->archived ? machine : "made here",
                     trace->status.records);
     if (trace->why)
@@ -52,7 +54,8 @@ static bool put_trace(spak_str *out, rep_traces *traces, const char *name, const
         spak_str_printf(out, "STALE: %s has changed since (%zu files in all)\n",
                         json_string_value(json_array_get(trace->stale, 0)), json_array_size(trace->stale));
     else
-        spak_str_puts(out, "complete, its inputs unchanged\n");
+        spak_str_printf(out, "complete, its inputs unchanged%s%s\n", stand_in ? "; on a stand-in for " : "",
+                        stand_in ? stand_in : "");
     return true;
 }
 

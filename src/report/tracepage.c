@@ -74,6 +74,18 @@ static void put_json(const json_t *value, int depth, spak_str *out) {
         put_scalar(value, out);
 }
 
+static void put_warning(const char *text, const json_t *names, spak_str *out) {
+    size_t i;
+    json_t *name;
+    if (json_array_size(names)) spak_str_printf(out, "<p class=\"warn\">%s", text);
+    json_array_foreach(names, i, name) {
+        spak_str_puts(out, i ? ", <code>" : "<code>");
+        rep_html(out, json_string_value(name));
+        spak_str_puts(out, "</code>");
+    }
+    if (json_array_size(names)) spak_str_puts(out, "</p>\n");
+}
+
 static void put_head(const rep_trace *trace, spak_str *out) {
     spak_str_puts(out, "<header><h1>Trace ");
     rep_html(out, trace->name);
@@ -97,15 +109,8 @@ static void put_head(const rep_trace *trace, spak_str *out) {
         rep_html(out, trace->why);
         spak_str_puts(out, "</p>\n");
     }
-    size_t i;
-    json_t *path;
-    if (json_array_size(trace->stale)) spak_str_puts(out, "<p class=\"warn\">Stale: changed since this run: ");
-    json_array_foreach(trace->stale, i, path) {
-        spak_str_puts(out, i ? ", <code>" : "<code>");
-        rep_html(out, json_string_value(path));
-        spak_str_puts(out, "</code>");
-    }
-    if (json_array_size(trace->stale)) spak_str_puts(out, "</p>\n");
+    put_warning("Stale: changed since this run: ", trace->stale, out);
+    put_warning("Made on a stand-in, which is not the data set: ", trace->stand_ins, out);
 }
 
 static const char *time_of(const json_t *record) {

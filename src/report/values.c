@@ -66,7 +66,8 @@ static bool write_values(rep_traces *traces, const char *path, rep_trace *trace,
                          trace->status.head, "machine", spak_json_str(json_object_get(run, "hw"), "id", trace->machine),
                          "profile", spak_json_str(run, "profile", ""), "archived", trace->archived, "complete",
                          trace->complete, "stale", trace->stale, "values", values);
-        if (!file) good = spak_fail_oom(err);
+        if (!file || (json_array_size(trace->stand_ins) && json_object_set(file, "stand_ins", trace->stand_ins)))
+            good = spak_fail_oom(err);
     }
     spak_str text = {0};
     good = good && spak_json_canonical(file, &text, err);

@@ -25,17 +25,19 @@ const char *rep_verdict_class(const char *verdict) {
 
 static bool is_decided(const char *verdict) { return !strcmp(verdict, "REPRODUCED") || !strcmp(verdict, "DIFFERS"); }
 
-static void put_label(const char *verdict, const char *machine, spak_str *out) {
+/* "REPRODUCED (here)"; what was measured on a stand-in is no result on the data set, and says so. */
+void rep_verdict_label(const json_t *row, spak_str *out) {
+    const char *verdict = spak_json_str(row, "verdict", ""), *machine = spak_json_str(row, "machine", "");
+    const json_t *names = json_object_get(row, "stand_ins");
     spak_str_puts(out, verdict);
     if (!is_decided(verdict)) return;
     if (!strcmp(machine, "here"))
-        spak_str_puts(out, " (here)");
+        spak_str_puts(out, " (here");
     else
-        spak_str_printf(out, " (archived, %s)", machine);
-}
-
-void rep_verdict_label(const json_t *row, spak_str *out) {
-    put_label(spak_json_str(row, "verdict", ""), spak_json_str(row, "machine", ""), out);
+        spak_str_printf(out, " (archived, %s", machine);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        spak_str_printf(out, "%s %s", i ? "," : ", on a stand-in for", json_string_value(json_array_get(names, i)));
+    spak_str_putc(out, ')');
 }
 
 /* --- tables --- */
@@ -77,7 +79,7 @@ static void put_verdict(const json_t *row, rep_table_for target, spak_str *out) 
     json_t *other;
     json_array_foreach(json_object_get(row, "others"), i, other) {
         spak_str_puts(out, "; ");
-        put_label(spak_json_str(other, "verdict", ""), spak_json_str(other, "machine", ""), out);
+        rep_verdict_label(other, out);
         if (!is_decided(spak_json_str(other, "verdict", "")))
             spak_str_printf(out, " (%s)", spak_json_str(other, "machine", ""));
     }
@@ -204,7 +206,7 @@ static void print_row(const json_t *claim, const json_t *row, int width, bool co
     json_t *item;
     json_array_foreach(json_object_get(row, "others"), i, item) {
         spak_str_puts(out, "; ");
-        put_label(spak_json_str(item, "verdict", ""), spak_json_str(item, "machine", ""), out);
+        rep_verdict_label(item, out);
     }
     json_array_foreach(json_object_get(row, "refs"), i, item) {
         if (reasons) spak_str_printf(out, "\n      %s", json_string_value(item));

@@ -40,7 +40,7 @@ export APT_LOG="$scratch/apt"
 play id <<'END'
 echo 1000
 END
-bare 1 && says "^su -c 'apt-get update && apt-get install -y --no-install-recommends gcc .* perl" && [ ! -e "$APT_LOG" ]
+bare 1 && says "^su -c 'apt-get update && apt-get install -y --no-install-recommends gcc .* curl ca-certificates .* perl" && [ ! -e "$APT_LOG" ]
 check $? 'no root, no sudo: the one line to type, and apt-get is left alone'
 play sudo <<'END'
 exit 1
@@ -81,9 +81,9 @@ if [ ! -e "$APT_LOG.held" ]; then
 fi
 echo 'pmstatus:make:50.0:Installing make' >&3
 printf '#!/bin/sh\necho "make was asked: $@"\n' >"$BIN/make"
-for name in cc pkg-config gnuplot pandoc prove ldconfig; do printf '#!/bin/sh\nexit 0\n' >"$BIN/$name"; done
+for name in cc pkg-config curl gnuplot pandoc prove ldconfig; do printf '#!/bin/sh\nexit 0\n' >"$BIN/$name"; done
 printf '#!/bin/sh\necho "	libopenblas.so.0 (libc6) => x"\n' >"$BIN/ldconfig"
-chmod +x "$BIN"/make "$BIN"/cc "$BIN"/pkg-config "$BIN"/gnuplot "$BIN"/pandoc "$BIN"/prove "$BIN"/ldconfig
+chmod +x "$BIN"/make "$BIN"/cc "$BIN"/pkg-config "$BIN"/curl "$BIN"/gnuplot "$BIN"/pandoc "$BIN"/prove "$BIN"/ldconfig
 END
 ln -s "$(command -v chmod)" "$scratch/bin/chmod"
 BIN=$scratch/bin

@@ -37,40 +37,41 @@ again=$(($(date +%s) - begun))
 [ $status -eq 0 ] && [ "$again" -le 30 ]
 check $? "a second run ends within 30 s ($again s)"
 
-# Moments between 0 and a fifth of the whole time: twenty of them reach into every part of it.
+# kill_often: kills the reproduction in the folder `cut` at moments between 0 and a fifth of the whole time: twenty of them
+# reach into every part of it. Then it is started again and left alone.
+kill_often() {
+    for moment in $(awk -v seed="$1" -v kills="$kills" -v span="$((took / 5 + 1))" \
+        'BEGIN { srand(seed); for (i = 0; i < kills; i++) printf "%.2f\n", 0.05 + rand() * span }'); do
+        apart "$scratch/cut" &
+        group=$!
+        sleep "$moment"
+        kill -s KILL -- "-$group" 2>/dev/null && landed=$((landed + 1))
+        wait "$group" 2>/dev/null
+        bad="$bad$(broken "$scratch/cut")"
+    done
+    reproduce "$scratch/cut"
+}
+
+# A verdict rests on measurements. While another program takes a core now and then, two runs that are left alone can
+# disagree: then both are made anew, twice at most. What killing does to a verdict it would do each time.
 bad=
 landed=0
-for moment in $(awk -v seed="$seed" -v kills="$kills" -v span="$((took / 5 + 1))" \
-    'BEGIN { srand(seed); for (i = 0; i < kills; i++) printf "%.2f\n", 0.05 + rand() * span }'); do
-    apart "$scratch/cut" &
-    group=$!
-    sleep "$moment"
-    kill -s KILL -- "-$group" 2>/dev/null && landed=$((landed + 1))
-    wait "$group" 2>/dev/null
-    bad="$bad$(broken "$scratch/cut")"
-done
-is "$bad" '' "$landed of $kills kills found it at work; every trace verified after each"
-[ "$landed" -gt 0 ]
-check $? 'at least one kill found it at work'
-reproduce "$scratch/cut"
-check $? 'started again, it ends well'
-is "$(broken "$scratch/cut")" '' 'its traces verify'
-
-# A verdict rests on measurements, and those of two runs are never the same: on a busy machine two runs that are left
-# alone may disagree. What must hold is that killing loses nothing: the claim with an experiment has a verdict of its own,
-# nothing is stale, and the trace, reported on afresh, gives the very verdicts that stand. A disagreement is shown.
-verdicts "$scratch/cut" | grep -q -e REPRODUCED -e DIFFERS
-check $? 'with a verdict on what was measured'
-is "$(verdicts "$scratch/cut" | grep STALE)" '' 'and nothing stale'
-stood=$(verdicts "$scratch/cut")
-rm -rf "$scratch/cut/values" "$scratch/cut/figures" "$scratch/cut/tables" "$scratch/cut/verdicts.json"
-reproduce "$scratch/cut"
-is "$(verdicts "$scratch/cut")" "$stood" 'reported on afresh, its trace gives the same verdicts'
-if [ "$stood" != "$(verdicts "$scratch/whole")" ]; then
-    echo '# two measurements disagree:'
+for round in 1 2 3; do
+    rm -rf "$scratch/cut"
+    kill_often "$seed$round"
+    status=$?
+    [ "$(verdicts "$scratch/cut")" != "$(verdicts "$scratch/whole")" ] || break
+    echo "# round $round: the verdicts differ:"
     verdicts "$scratch/whole" >"$scratch/a"
     verdicts "$scratch/cut" | diff "$scratch/a" - | sed 's/^/# /'
-fi
+    [ "$round" -lt 3 ] && rm -rf "$scratch/whole" && reproduce "$scratch/whole"
+done
+is "$bad" '' "every trace verified after each of the kills ($landed found it at work)"
+[ "$landed" -gt 0 ]
+check $? 'at least one kill found it at work'
+check $status 'started again, it ends well'
+is "$(broken "$scratch/cut")" '' 'its traces verify'
+is "$(verdicts "$scratch/cut")" "$(verdicts "$scratch/whole")" 'with the verdicts of a run that was left alone'
 left=$(find "$scratch/cut" -name '*.spak-tmp-*')
 is "$left" '' 'and leaves no half-written file'
 done_testing

@@ -1,6 +1,6 @@
 /* The gate tried on planted faults, and an operator's studies. */
-#include "toy.h"
 #include "../tap.h"
+#include "toy.h"
 
 static const json_t *mutation(const toy *t, const char *fault) {
     json_t *like = json_pack("{s:s, s:s}", "label", "mutation", "fault", fault);

@@ -61,6 +61,9 @@ __attribute__((unused)) static void remove_place(void) {
     if (!getenv("KEEP") && system(command)) printf("# could not remove %s\n", root);
 }
 
+static json_t
+    *trace_data; /* what the run record of the next traces lists as its data sets; NULL: it has no such list */
+
 /* A trace of `measures` measure records for the machine (`here` or an archived one), ended with status (NULL: never).
  * Its one input is kernels/ladder.c below root. */
 __attribute__((unused)) static void make_trace(const char *name, const char *machine, int measures,
@@ -78,11 +81,12 @@ __attribute__((unused)) static void make_trace(const char *name, const char *mac
     trace_writer *writer = NULL;
     bool good = trace_open(path, &writer, NULL, &err) &&
                 trace_append(writer, "run",
-                             json_pack("{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s}],s:s,s:i}", "name", name, "profile",
-                                       "smoke", "started", "2026-11-21T07:00:00Z", "hw", "id",
+                             json_pack("{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s}],s:s,s:i,s:O*}", "name", name,
+                                       "profile", "smoke", "started", "2026-11-21T07:00:00Z", "hw", "id",
                                        here ? "amd-epyc-zen3-2c" : machine, "cpu", "AMD EPYC", "cores", 2, "inputs",
                                        "path", "kernels/ladder.c", "sha256", hash, "binary_sha256",
-                                       "0000000000000000000000000000000000000000000000000000000000000000", "seed", 42),
+                                       "0000000000000000000000000000000000000000000000000000000000000000", "seed", 42,
+                                       "data", trace_data),
                              NULL, &err);
     for (int i = 0; good && i < measures; i++) {
         good = trace_append(writer, "measure",

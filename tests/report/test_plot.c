@@ -1,7 +1,6 @@
 /* Figures: a good one is drawn once; every fault in data, script and output is caught before a reader could see it. */
 #include <signal.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "../tap.h"
 
@@ -144,23 +143,6 @@ static void full_disk(void) {
     setrlimit(RLIMIT_FSIZE, &before);
 }
 
-static void stopped(char *const argv[], const char *what) {
-    spak_str said = {0}, errors = {0};
-    spak_error err = {0};
-    bool found = false;
-    int status = 0;
-    time_t begun = time(NULL);
-    bool good = rep_spawn(argv, 1, &found, &status, &said, &errors, &err);
-    ok(!good && strstr(err.message, "within 1 s") && time(NULL) - begun < 10, "%s is stopped: %s", what, err.message);
-    spak_str_free(&said);
-    spak_str_free(&errors);
-}
-
-static void time_limit(void) {
-    stopped((char *[]){"sleep", "30", NULL}, "a program that does not end");
-    stopped((char *[]){"sh", "-c", "exec >&- 2>&-; exec sleep 30", NULL}, "one that closed its output");
-}
-
 int main(void) {
     make_place("plot");
     make_trace("matmul", "here", 3, "complete");
@@ -190,7 +172,6 @@ int main(void) {
     copy_figures();
     no_gnuplot();
     full_disk();
-    time_limit();
     char *after = get(in(out, "figures/matmul_ladder.svg"));
     ok(!strcmp(before, after), "after all these failures the old drawing stands");
     free(before);

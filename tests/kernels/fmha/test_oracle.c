@@ -74,7 +74,7 @@ static fmha_check new_check(const fmha_subject *subject, spak_error *err) {
 static bool keeps(const fmha_shape *shape, fmha_dtype dtype, float size, size_t tile_n, double *forward,
                   double *backward) {
     plain_fault sound = PLAIN_SOUND;
-    fmha_subject subject = {plain_run, &sound, false};
+    fmha_subject subject = {.run = plain_run, .ctx = &sound};
     spak_error err = {""};
     fmha_check check = new_check(&subject, &err);
     fmha_config config = {.tile_m = 1, .tile_n = tile_n, .dtype = dtype};

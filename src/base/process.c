@@ -1,4 +1,4 @@
-/* Runs gnuplot and pandoc: posix_spawn, both output pipes read together so that neither can fill up and stall the
+/* Runs another program: posix_spawn, both output pipes read together so that neither can fill up and stall the
  * other, no shell, and nothing inherited but the environment. */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "report/internal.h"
+#include "base/process.h"
 
 extern char **environ;
 
@@ -72,8 +72,8 @@ static bool reap(pid_t pid, long long deadline_ms, int *raw) {
     return false;
 }
 
-bool rep_spawn(char *const argv[], int limit_s, bool *found, int *status, spak_str *out, spak_str *errors,
-               spak_error *err) {
+bool spak_spawn(char *const argv[], int limit_s, bool *found, int *status, spak_str *out, spak_str *errors,
+                spak_error *err) {
     int out_pipe[2], err_pipe[2];
     *found = true;
     *status = 0;
