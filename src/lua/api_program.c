@@ -178,24 +178,26 @@ static bool read_env(program *p, spak_error *err) {
     return !env || set(p->record, "env", json_incref((json_t *)env), err);
 }
 
-/* The descriptions of the files that the program finds in its folder. */
-static bool read_files(program *p, spak_error *err) {
+/* What the files hold that the program finds in its folder. */
+static bool read_files(program *p, const loop_run *run, spak_error *err) {
     const char *name;
     json_t *source;
     json_t *files = json_object();
     if (!set(p->record, "files", files, err)) return false;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
         const char *dataset = spak_json_str(source, "dataset", NULL);
-        json_t *description = NULL;
         if (!*name || name[0] == '.' || strchr(name, '/') || !dataset)
             return spak_fail(err, "program %s: files: expected [\"name\"] = {dataset = \"...\"}, found '%s'", p->label,
                              name);
-        if (!data_describe(dataset, &description, err) || !set(files, name, description, err)) return false;
+        const json_t *data = lua_data_of(run, dataset, err);
+        if (!data) return spak_fail_context(err, "program %s", p->label);
+        json_t *content = json_pack("{s:s, s:s}", "dataset", dataset, "sha256", spak_json_str(data, "sha256", ""));
+        if (!set(files, name, content, err)) return false;
     }
     return true;
 }
 
-static bool read_asked(program *p, spak_error *err) {
+static bool read_asked(program *p, const loop_run *run, spak_error *err) {
     p->label = spak_json_str(p->asked, "label", NULL);
     p->max_lines = spak_json_int(p->asked, "max_lines", 0);
     if (!p->label) return spak_fail(err, "program: needs a label");
@@ -207,7 +209,7 @@ static bool read_asked(program *p, spak_error *err) {
     p->record = json_pack("{s:s, s:[], s:[]}", "label", p->label, "command", "scripts");
     if (!p->hidden || !p->record) return spak_fail_oom(err);
     if (p->max_lines && !set(p->record, "max_lines", json_integer(p->max_lines), err)) return false;
-    return read_command(p, err) && read_env(p, err) && read_files(p, err);
+    return read_command(p, err) && read_env(p, err) && read_files(p, run, err);
 }
 
 /* --- its folder --- */
@@ -403,7 +405,7 @@ static bool run_once(program *p, loop_run *run, const json_t **record, spak_erro
 
 bool lua_program(loop_run *run, const json_t *asked, const json_t **record, spak_error *err) {
     program p = {.asked = asked};
-    bool ok = read_asked(&p, err) && run_once(&p, run, record, err);
+    bool ok = read_asked(&p, run, err) && run_once(&p, run, record, err);
     program_free(&p);
     return ok;
 }

@@ -23,9 +23,24 @@ static json_t *parsed(const char *text) {
     return value;
 }
 
+/* A run whose recipe names the data set. */
+static void open_run(toy *t) {
+    spak_error err = {0};
+    json_t *description = NULL;
+    toy_open(t, toy_system_text);
+    if (!data_describe("names", &description, &err)) toy_fatal(&err);
+    t->run.data = json_pack("[o]", description);
+}
+
+static void close_run(toy *t) {
+    json_decref(t->run.data);
+    t->run.data = NULL;
+    toy_close(t);
+}
+
 static void pass_gate(toy *t) {
     spak_error err = {0};
-    toy_open(t, toy_system_text);
+    open_run(t);
     if (!loop_plan(&t->run, &err) || !loop_gate(&t->run, &err)) toy_fatal(&err);
 }
 
@@ -49,11 +64,16 @@ static void test_atom(void) {
     spak_error err = {0};
     const json_t *record = NULL, *again = NULL;
     json_t *asked = ask_engine(atom, STEPS), *description = NULL;
-    toy_open(&t, toy_system_text);
+    open_run(&t);
     ok(!lua_engine(&t.run, asked, &record, &err) && strstr(err.message, "`inputs`"), "a script that is no input: %s",
        err.message);
     add_input(&t, atom);
     ok(!lua_engine(&t.run, asked, &record, &err) && strstr(err.message, "no ticket"), "no ticket, no engine");
+    json_t *data = t.run.data;
+    t.run.data = NULL;
+    ok(!lua_engine(&t.run, asked, &record, &err) && strstr(err.message, "`data`"), "a data set that is not named: %s",
+       err.message);
+    t.run.data = data;
     err = (spak_error){0};
     if (!loop_plan(&t.run, &err) || !loop_gate(&t.run, &err)) toy_fatal(&err);
     if (!ok(lua_engine(&t.run, asked, &record, &err), "the atom runs %s", err.message)) toy_fatal(&err);
@@ -79,7 +99,7 @@ static void test_atom(void) {
     ok(lua_engine(&t.run, asked, &again, &err) && again != record, "another problem is another record");
     json_decref(asked);
     json_decref(description);
-    toy_close(&t);
+    close_run(&t);
 }
 
 /* Runs a script of the test's own for two steps; the message, or NULL when it ran. */
@@ -98,7 +118,7 @@ static const char *engine_error(const char *text) {
     if (fine == !record) toy_fatal(&(spak_error){"a record without a run, or a run without a record"});
     json_decref(asked);
     spak_free(path);
-    toy_close(&t);
+    close_run(&t);
     return fine ? NULL : err.message;
 }
 
@@ -296,7 +316,7 @@ int main(void) {
     test_hostile(&t);
     test_absent(&t);
     test_recipe(&t);
-    toy_close(&t);
+    close_run(&t);
     rmdir(tmp);
     return done_testing();
 }
