@@ -1,5 +1,7 @@
 /* run:engine and run:program: what their records hold, that they resume, and what becomes of bad scripts, absent
  * programs and hostile output. */
+#include <sys/stat.h>
+
 #include "../loop/toy.h"
 #include "../tap.h"
 #include "base/hash.h"
@@ -289,6 +291,26 @@ static void test_absent(toy *t) {
     json_decref(asked);
 }
 
+/* What was not installed may be when the run goes on. */
+static void test_installed(toy *t) {
+    spak_error err = {0};
+    const json_t *record = NULL, *again = NULL;
+    json_t *asked = parsed("{\"label\": \"late\", \"command\": [\"spak-test-peer\"], \"optional\": true}");
+    if (!lua_program(&t->run, asked, &record, &err)) toy_fatal(&err);
+    spak_str path = {0};
+    spak_str_printf(&path, "%s:%s", t->dir, getenv("PATH"));
+    setenv("PATH", path.data, 1);
+    spak_str_clear(&path);
+    spak_str_printf(&path, "%s/spak-test-peer", t->dir);
+    spak_write_file(path.data, "#!/bin/sh\necho here\n", 20, &err);
+    chmod(path.data, 0755);
+    ok(lua_program(&t->run, asked, &again, &err) && again != record && !strcmp(text_at(again, 0), "here"),
+       "a program that was absent is looked for again %s", err.message);
+    ok(lua_program(&t->run, asked, &record, &err) && again == record, "until it was there");
+    spak_str_free(&path);
+    json_decref(asked);
+}
+
 /* The same from a recipe. */
 static void test_recipe(toy *t) {
     static const char text[] =
@@ -315,6 +337,7 @@ int main(void) {
     test_ends(&t);
     test_hostile(&t);
     test_absent(&t);
+    test_installed(&t);
     test_recipe(&t);
     close_run(&t);
     rmdir(tmp);
