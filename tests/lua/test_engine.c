@@ -60,6 +60,10 @@ static json_t *ask_engine(const char *script, int steps) {
                      20.0);
 }
 
+static json_t *ask_program(const char *script) {
+    return json_pack("{s:s, s:[s,s,s], s:f}", "label", "peer", "command", "sh", "-c", script, "timeout_s", 20.0);
+}
+
 static void test_atom(void) {
     enum { STEPS = 10 };
     toy t;
@@ -71,6 +75,9 @@ static void test_atom(void) {
        err.message);
     add_input(&t, atom);
     ok(!lua_engine(&t.run, asked, &record, &err) && strstr(err.message, "no ticket"), "no ticket, no engine");
+    json_t *program = ask_program("echo no");
+    ok(!lua_program(&t.run, program, &record, &err) && strstr(err.message, "no ticket"), "and no program");
+    json_decref(program);
     json_t *data = t.run.data;
     t.run.data = NULL;
     ok(!lua_engine(&t.run, asked, &record, &err) && strstr(err.message, "`data`"), "a data set that is not named: %s",
@@ -153,10 +160,6 @@ static void test_bad_engines(void) {
 }
 
 /* --- programs --- */
-
-static json_t *ask_program(const char *script) {
-    return json_pack("{s:s, s:[s,s,s], s:f}", "label", "peer", "command", "sh", "-c", script, "timeout_s", 20.0);
-}
 
 static const char *text_at(const json_t *record, size_t i) {
     return spak_json_str(json_array_get(json_object_get(record, "lines"), i), "text", "(none)");
