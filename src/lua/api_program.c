@@ -121,8 +121,9 @@ static bool add_file(program *p, size_t i, const char *path, const char *instead
     json_t *command = json_object_get(p->record, "command"), *scripts = json_object_get(p->record, "scripts");
     if (!spak_exists(path)) return be_absent(p, err, "%s: there is no such file", instead);
     spak_str absolute = {0};
-    if (!absolute_path(path, &absolute, err)) return false;
+    bool ok = absolute_path(path, &absolute, err);
     p->argv[i] = absolute.data;
+    if (!ok) return false;
     return spak_sha256_file(path, hex, err) && set(p->hidden, absolute.data, json_string(name), err) &&
            (json_array_append_new(scripts, json_pack("{s:s, s:s}", "name", name, "sha256", hex)) == 0 ||
             spak_fail_oom(err)) &&
@@ -172,8 +173,8 @@ static bool read_env(program *p, spak_error *err) {
         if (!*name || strchr(name, '=') || !json_is_string(value))
             return spak_fail(err, "program %s: env: expected NAME = \"value\", found '%s'", p->label, name);
         spak_str_printf(&text, "%s=%s", name, json_string_value(value));
-        if (!spak_str_ok(&text, err)) return false;
         p->env[count++] = text.data;
+        if (!spak_str_ok(&text, err)) return false;
     }
     return !env || set(p->record, "env", json_incref((json_t *)env), err);
 }
@@ -224,14 +225,14 @@ static bool make_folder(program *p, spak_error *err) {
     const char *tmp = getenv("TMPDIR");
     spak_str path = {0};
     spak_str_printf(&path, "%s/spak-program-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-    if (!spak_str_ok(&path, err)) return false;
-    if (!mkdtemp(path.data)) {
-        spak_fail_errno(err, "%s: cannot make a folder", path.data);
+    bool ok = spak_str_ok(&path, err);
+    if (ok && !mkdtemp(path.data)) ok = spak_fail_errno(err, "%s: cannot make a folder", path.data);
+    if (!ok) {
         spak_str_free(&path);
         return false;
     }
     p->folder = path.data;
-    bool ok = set(p->hidden, p->folder, json_string("."), err);
+    ok = set(p->hidden, p->folder, json_string("."), err);
     const char *name;
     json_t *source;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
@@ -382,7 +383,11 @@ static void program_free(program *p) {
 /* Runs the program, unless the trace has an equal record or shows that it is still not there. */
 static bool run_once(program *p, loop_run *run, const json_t **record, spak_error *err) {
     json_t *like = json_copy(p->record);
-    if (!like) return spak_fail_oom(err);
+    /* json_copy drops members when memory runs out, and a shorter `like` finds other programs' records. */
+    if (!like || json_object_size(like) != json_object_size(p->record)) {
+        json_decref(like);
+        return spak_fail_oom(err);
+    }
     json_object_del(like, "reason");
     const json_t *found = loop_find(run, "evaluate", like);
     json_decref(like);

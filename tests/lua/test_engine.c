@@ -314,6 +314,29 @@ static void test_installed(toy *t) {
     json_decref(asked);
 }
 
+/* Each allocation fails in turn: an error, no record, no folder. */
+static void test_memory(toy *t) {
+    spak_error err = {0};
+    const json_t *record = NULL;
+    bool good = true, fine = false;
+    long n = 0;
+    json_t *asked = ask_program("echo one; echo '__SPAK_TRACE__ {}'; echo no >&2; exit 1");
+    json_object_set_new(asked, "label", json_string("memory"));
+    json_object_set_new(asked, "files", parsed("{\"input.txt\": {\"dataset\": \"names\"}}"));
+    json_object_set_new(asked, "env", parsed("{\"WORD\": \"hello\"}"));
+    for (; n < 5000 && !fine; n += n < 60 ? 1 : 23) {
+        size_t before = json_array_size(t->run.records);
+        err = (spak_error){0};
+        spak_alloc_fail_after(n);
+        fine = lua_program(&t->run, asked, &record, &err);
+        spak_alloc_fail_after(-1);
+        if (fine) break;
+        good = good && *err.message && json_array_size(t->run.records) == before && !folders_left();
+    }
+    ok(fine && good && n > 60, "each of %ld allocations may fail: %s", n, good ? "" : err.message);
+    json_decref(asked);
+}
+
 /* The same from a recipe. */
 static void test_recipe(toy *t) {
     static const char text[] =
@@ -341,6 +364,7 @@ int main(void) {
     test_hostile(&t);
     test_absent(&t);
     test_installed(&t);
+    test_memory(&t);
     test_recipe(&t);
     close_run(&t);
     rmdir(tmp);
