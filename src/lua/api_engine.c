@@ -155,8 +155,9 @@ static lua_State *begin_call(engine *e, const char *name) {
 }
 
 static bool train(engine *e, spak_progress *bar, spak_error *err) {
-    json_t *times = json_array(), *losses = json_array();
-    if (!set(e->record, "time_ms", times, err) || !set(e->record, "losses", losses, err)) return false;
+    json_t *times, *losses;
+    if (!set(e->record, "time_ms", times = json_array(), err)) return false;
+    if (!set(e->record, "losses", losses = json_array(), err)) return false;
     for (long long i = 1; i <= e->steps; i++) {
         char text[32];
         uint64_t begun = spak_now_ns();

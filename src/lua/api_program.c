@@ -346,9 +346,8 @@ static bool execute(program *p, spak_error *err) {
                       .take = take_line,
                       .context = p};
     spak_ended ended = {0};
-    p->lines = json_array();
-    p->reports = json_array();
-    if (!set(p->record, "lines", p->lines, err) || !set(p->record, "reports", p->reports, err)) return false;
+    if (!set(p->record, "lines", p->lines = json_array(), err)) return false;
+    if (!set(p->record, "reports", p->reports = json_array(), err)) return false;
     if (!make_folder(p, err)) return false;
     how.folder = p->folder;
     if (p->max_lines) spak_progress_begin(&p->bar, p->label, (long)p->max_lines);
