@@ -76,6 +76,7 @@ local HEADS <const> = 4
 local LAYERS <const> = 1
 local CONTEXT <const> = 16
 local HEAD_DIM <const> = WIDTH // HEADS
+local BOUNDARY <const> = 27 -- the token before and after a name; a to z are 1 to 26
 
 --> model
 local function map(f, x, y)
@@ -162,11 +163,11 @@ function Model:adam(i, steps)
   end
 end
 
--- The loss is the mean of -log p(next letter); one boundary token stands before the name and after it.
+-- The loss is the mean over the name's letters and its end of -log p(token).
 function Model:step(i, steps)
-  local name, token, past, losses = self.docs[(i - 1) % #self.docs + 1], self.boundary, empty_past(), {}
+  local name, token, past, losses = self.docs[(i - 1) % #self.docs + 1], BOUNDARY, empty_past(), {}
   for pos = 1, math.min(CONTEXT, #name + 1) do
-    local target = self.token_of[name:sub(pos, pos)] or self.boundary
+    local target = pos <= #name and name:byte(pos) - 96 or BOUNDARY
     losses[pos] = log(softmax(forward(self.weights, token, pos, past))[target]) * node(-1)
     token = target
   end
@@ -177,24 +178,20 @@ function Model:step(i, steps)
 end
 
 function Model:sample(temperature)
-  local name, token, past = "", self.boundary, empty_past()
+  local name, token, past = "", BOUNDARY, empty_past()
   for pos = 1, CONTEXT do
     local logits = forward(self.weights, token, pos, past)
     local odds = softmax(map(function(v) return v * node(1 / temperature) end, logits))
     token = self.rng:choices(map(function(p) return p[DATA] end, odds))
-    if token == self.boundary then break end
-    name = name .. self.letters[token]
+    if token == BOUNDARY then break end
+    name = name .. string.char(96 + token)
   end
   return name
 end
 
 local function new(docs, rng)
   rng:shuffle(docs)
-  local token_of, letters, params, m, v = {}, {}, {}, {}, {}
-  for letter in table.concat(docs):gmatch(".") do token_of[letter] = true end
-  for letter in pairs(token_of) do letters[#letters + 1] = letter end
-  table.sort(letters)
-  for token, letter in ipairs(letters) do token_of[letter] = token end
+  local params, m, v = {}, {}, {}
   local function matrix(rows, columns)
     local out = {}
     for r = 1, rows do
@@ -207,16 +204,15 @@ local function new(docs, rng)
     return out
   end
   local weights = {}
-  weights.wte, weights.wpe = matrix(#letters + 1, WIDTH), matrix(CONTEXT, WIDTH)
-  weights.lm_head = matrix(#letters + 1, WIDTH)
+  weights.wte, weights.wpe = matrix(BOUNDARY, WIDTH), matrix(CONTEXT, WIDTH)
+  weights.lm_head = matrix(BOUNDARY, WIDTH)
   for i = 1, LAYERS do
     local layer = {}
     for _, name in ipairs { "wq", "wk", "wv", "wo" } do layer[name] = matrix(WIDTH, WIDTH) end
     layer.fc1, layer.fc2 = matrix(4 * WIDTH, WIDTH), matrix(WIDTH, 4 * WIDTH)
     weights[i] = layer
   end
-  return setmetatable({ docs = docs, rng = rng, letters = letters, token_of = token_of, boundary = #letters + 1,
-    weights = weights, params = params, m = m, v = v }, Model)
+  return setmetatable({ docs = docs, rng = rng, weights = weights, params = params, m = m, v = v }, Model)
 end
 
 return { new = new }

@@ -32,6 +32,7 @@ typedef struct engine {
     const char *label, *script;
     long long steps, schedule, seed, samples;
     double temperature;
+    const json_t *dataset; /* its description */
     lua_box *box;
     json_t *record;
 } engine;
@@ -57,7 +58,6 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
     char hex[SPAK_SHA256_HEX + 1];
     const json_t *problem = json_object_get(e->asked, "problem");
     const char *dataset = spak_json_str(problem, "dataset", NULL);
-    json_t *description = NULL;
     e->label = spak_json_str(e->asked, "label", NULL);
     e->script = spak_json_str(e->asked, "script", NULL);
     e->steps = spak_json_int(problem, "steps", 0);
@@ -75,10 +75,10 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
     if (e->samples < 0 || e->samples > MOST_STEPS || !(e->temperature > 0))
         return spak_fail(err, "engine %s: samples must not be negative, and the temperature positive", e->script);
     if (!spak_sha256_file(e->script, hex, err) || !is_input(run, e->script, hex, err)) return false;
-    if (!data_describe(dataset, &description, err)) return false;
-    e->record = json_pack("{s:s, s:s, s:s, s:O, s:I, s:f, s:o}", "label", e->label, "script", e->script,
-                          "script_sha256", hex, "problem", problem, "samples", (json_int_t)e->samples, "temperature",
-                          e->temperature, "dataset", description);
+    e->dataset = lua_data_of(run, dataset, err);
+    if (!e->dataset) return spak_fail_context(err, "engine %s", e->script);
+    e->record = json_pack("{s:s, s:s, s:s, s:O, s:I, s:f}", "label", e->label, "script", e->script, "script_sha256",
+                          hex, "problem", problem, "samples", (json_int_t)e->samples, "temperature", e->temperature);
     return e->record || spak_fail_oom(err);
 }
 
@@ -117,7 +117,7 @@ static int make_model(lua_State *L) {
 /* Leaves the model alone on the box's stack. */
 static bool open_model(engine *e, spak_error *err) {
     data_set *data = NULL;
-    const char *dataset = spak_json_str(json_object_get(e->record, "dataset"), "name", "");
+    const char *dataset = spak_json_str(e->dataset, "name", "");
     lua_limits limits = {.max_seconds = spak_json_num(e->asked, "step_timeout_s", 60)};
     if (!(limits.max_seconds > 0)) return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
     if (!lua_box_new(&limits, &e->box, err)) return false;
@@ -155,8 +155,9 @@ static lua_State *begin_call(engine *e, const char *name) {
 }
 
 static bool train(engine *e, spak_progress *bar, spak_error *err) {
-    json_t *times = json_array(), *losses = json_array();
-    if (!set(e->record, "time_ms", times, err) || !set(e->record, "losses", losses, err)) return false;
+    json_t *times, *losses;
+    if (!set(e->record, "time_ms", times = json_array(), err)) return false;
+    if (!set(e->record, "losses", losses = json_array(), err)) return false;
     for (long long i = 1; i <= e->steps; i++) {
         char text[32];
         uint64_t begun = spak_now_ns();
@@ -201,7 +202,8 @@ bool lua_engine(loop_run *run, const json_t *asked, const json_t **record, spak_
     if (ok && !*record) {
         spak_progress bar;
         ok = loop_ticket_check(run, err) && open_model(&e, err) &&
-             set(e.record, "engine", json_string(LUA_RELEASE), err);
+             set(e.record, "engine", json_string(LUA_RELEASE), err) &&
+             set(e.record, "dataset", json_incref((json_t *)e.dataset), err);
         if (ok) {
             spak_progress_begin(&bar, e.label, (long)(e.steps + e.samples));
             ok = train(&e, &bar, err) && draw(&e, &bar, err);

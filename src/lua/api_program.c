@@ -121,8 +121,9 @@ static bool add_file(program *p, size_t i, const char *path, const char *instead
     json_t *command = json_object_get(p->record, "command"), *scripts = json_object_get(p->record, "scripts");
     if (!spak_exists(path)) return be_absent(p, err, "%s: there is no such file", instead);
     spak_str absolute = {0};
-    if (!absolute_path(path, &absolute, err)) return false;
+    bool ok = absolute_path(path, &absolute, err);
     p->argv[i] = absolute.data;
+    if (!ok) return false;
     return spak_sha256_file(path, hex, err) && set(p->hidden, absolute.data, json_string(name), err) &&
            (json_array_append_new(scripts, json_pack("{s:s, s:s}", "name", name, "sha256", hex)) == 0 ||
             spak_fail_oom(err)) &&
@@ -172,30 +173,32 @@ static bool read_env(program *p, spak_error *err) {
         if (!*name || strchr(name, '=') || !json_is_string(value))
             return spak_fail(err, "program %s: env: expected NAME = \"value\", found '%s'", p->label, name);
         spak_str_printf(&text, "%s=%s", name, json_string_value(value));
-        if (!spak_str_ok(&text, err)) return false;
         p->env[count++] = text.data;
+        if (!spak_str_ok(&text, err)) return false;
     }
     return !env || set(p->record, "env", json_incref((json_t *)env), err);
 }
 
-/* The descriptions of the files that the program finds in its folder. */
-static bool read_files(program *p, spak_error *err) {
+/* What the files hold that the program finds in its folder. */
+static bool read_files(program *p, const loop_run *run, spak_error *err) {
     const char *name;
     json_t *source;
     json_t *files = json_object();
     if (!set(p->record, "files", files, err)) return false;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
         const char *dataset = spak_json_str(source, "dataset", NULL);
-        json_t *description = NULL;
         if (!*name || name[0] == '.' || strchr(name, '/') || !dataset)
             return spak_fail(err, "program %s: files: expected [\"name\"] = {dataset = \"...\"}, found '%s'", p->label,
                              name);
-        if (!data_describe(dataset, &description, err) || !set(files, name, description, err)) return false;
+        const json_t *data = lua_data_of(run, dataset, err);
+        if (!data) return spak_fail_context(err, "program %s", p->label);
+        json_t *content = json_pack("{s:s, s:s}", "dataset", dataset, "sha256", spak_json_str(data, "sha256", ""));
+        if (!set(files, name, content, err)) return false;
     }
     return true;
 }
 
-static bool read_asked(program *p, spak_error *err) {
+static bool read_asked(program *p, const loop_run *run, spak_error *err) {
     p->label = spak_json_str(p->asked, "label", NULL);
     p->max_lines = spak_json_int(p->asked, "max_lines", 0);
     if (!p->label) return spak_fail(err, "program: needs a label");
@@ -207,7 +210,7 @@ static bool read_asked(program *p, spak_error *err) {
     p->record = json_pack("{s:s, s:[], s:[]}", "label", p->label, "command", "scripts");
     if (!p->hidden || !p->record) return spak_fail_oom(err);
     if (p->max_lines && !set(p->record, "max_lines", json_integer(p->max_lines), err)) return false;
-    return read_command(p, err) && read_env(p, err) && read_files(p, err);
+    return read_command(p, err) && read_env(p, err) && read_files(p, run, err);
 }
 
 /* --- its folder --- */
@@ -222,14 +225,14 @@ static bool make_folder(program *p, spak_error *err) {
     const char *tmp = getenv("TMPDIR");
     spak_str path = {0};
     spak_str_printf(&path, "%s/spak-program-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-    if (!spak_str_ok(&path, err)) return false;
-    if (!mkdtemp(path.data)) {
-        spak_fail_errno(err, "%s: cannot make a folder", path.data);
+    bool ok = spak_str_ok(&path, err);
+    if (ok && !mkdtemp(path.data)) ok = spak_fail_errno(err, "%s: cannot make a folder", path.data);
+    if (!ok) {
         spak_str_free(&path);
         return false;
     }
     p->folder = path.data;
-    bool ok = set(p->hidden, p->folder, json_string("."), err);
+    ok = set(p->hidden, p->folder, json_string("."), err);
     const char *name;
     json_t *source;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
@@ -343,9 +346,8 @@ static bool execute(program *p, spak_error *err) {
                       .take = take_line,
                       .context = p};
     spak_ended ended = {0};
-    p->lines = json_array();
-    p->reports = json_array();
-    if (!set(p->record, "lines", p->lines, err) || !set(p->record, "reports", p->reports, err)) return false;
+    if (!set(p->record, "lines", p->lines = json_array(), err)) return false;
+    if (!set(p->record, "reports", p->reports = json_array(), err)) return false;
     if (!make_folder(p, err)) return false;
     how.folder = p->folder;
     if (p->max_lines) spak_progress_begin(&p->bar, p->label, (long)p->max_lines);
@@ -380,7 +382,11 @@ static void program_free(program *p) {
 /* Runs the program, unless the trace has an equal record or shows that it is still not there. */
 static bool run_once(program *p, loop_run *run, const json_t **record, spak_error *err) {
     json_t *like = json_copy(p->record);
-    if (!like) return spak_fail_oom(err);
+    /* json_copy drops members when memory runs out, and a shorter `like` finds other programs' records. */
+    if (!like || json_object_size(like) != json_object_size(p->record)) {
+        json_decref(like);
+        return spak_fail_oom(err);
+    }
     json_object_del(like, "reason");
     const json_t *found = loop_find(run, "evaluate", like);
     json_decref(like);
@@ -403,7 +409,7 @@ static bool run_once(program *p, loop_run *run, const json_t **record, spak_erro
 
 bool lua_program(loop_run *run, const json_t *asked, const json_t **record, spak_error *err) {
     program p = {.asked = asked};
-    bool ok = read_asked(&p, err) && run_once(&p, run, record, err);
+    bool ok = read_asked(&p, run, err) && run_once(&p, run, record, err);
     program_free(&p);
     return ok;
 }

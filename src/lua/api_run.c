@@ -35,6 +35,15 @@ json_t *lua_json_argument(lua_State *L, int index) {
     return value;
 }
 
+const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err) {
+    size_t i;
+    json_t *description;
+    json_array_foreach(run->data, i,
+                       description) if (!strcmp(spak_json_str(description, "name", ""), name)) return description;
+    spak_fail(err, "the result depends on the data set %s, so name it in the recipe's `data`", name);
+    return NULL;
+}
+
 static loop_run *self(lua_State *L) { return *(loop_run **)luaL_checkudata(L, 1, TYPE); }
 
 typedef bool (*step)(loop_run *run, spak_error *err);
