@@ -58,7 +58,8 @@ local function more(run, plan, options)
   local alone = run:options()
   alone.samples, alone.peer = options.samples, false
   local function once(label, changes)
-    run:evaluate { label = label, config = { variant = "fused" }, problem = problem(run, 1024, changes), options = alone }
+    local one = problem(run, 1024, changes)
+    run:evaluate { label = label, config = { variant = "fused" }, problem = one, options = alone }
   end
   for _, kv_heads in ipairs { 8, 2, 1 } do once("grouped", { kv_heads = kv_heads }) end
   for _, dtype in ipairs { "f32", "f16", "bf16" } do once("sixteen", { dtype = dtype }) end
@@ -73,7 +74,9 @@ local function beside_torch(run, options)
   for round = 1, 3 do
     local torch = run:program {
       label = ("torch_%d"):format(round), optional = true, timeout_s = 120,
-      command = { "python3", "experiments/peers/sdpa_torch.py", shape, "--repeats", ("%d"):format(2 * options.samples) },
+      command = {
+        "python3", "experiments/peers/sdpa_torch.py", shape, "--repeats", ("%d"):format(2 * options.samples),
+      },
     }
     if torch.status ~= "ok" then return end
     run:evaluate {
@@ -102,7 +105,7 @@ return {
     run:tune()
     sweep(run, plan, options)
     more(run, plan, options)
-    -- beside_torch(run, options)
+    beside_torch(run, options)
     run:settle()
     run:crystallise("fmha_system_v2.dsl")
   end,

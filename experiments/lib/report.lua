@@ -11,8 +11,8 @@ function M.must_agree(record, what, stated, computed)
   end
 end
 
--- The speed of one trial, of flop operations a run; beside a peer with the median and the quartiles of the quotients over
--- its pairs of samples.
+-- The speed of one trial, of flop operations a run; beside a peer with the median and the quartiles of the quotients
+-- over its pairs of samples.
 function M.speed(record, flop)
   M.must_agree(record, "gflops", record.gflops, 1e-6 * flop / stats.median(record.time_ms))
   if not record.peer_time_ms then return { gflops = record.gflops, record = record } end

@@ -1,5 +1,5 @@
--- What the FMHA trace says: what fusing pays, the ladder, the gate tried on planted faults, the floor in sixteen bits, and
--- named values for the chapter, the paper and the claims.
+-- What the FMHA trace says: what fusing pays, the ladder, the gate tried on planted faults, the floor in sixteen bits,
+-- and named values for the chapter, the paper and the claims.
 local common = require "lib.report"
 local stats = require "lib.stats"
 
@@ -192,7 +192,8 @@ local function report_mutations(report)
   }
 end
 
--- The study of the floor. A cell tells what becomes of the rows of one type in one situation: NaN, or their largest error.
+-- The study of the floor. A cell tells what becomes of the rows of one type in one situation: NaN, or the largest
+-- error.
 local FLOORS = { "-inf", "-1e20", "lowest" }
 
 local function floor_rows(rows, ref)
@@ -215,12 +216,12 @@ end
 local function report_floor(report)
   local study
   for _, record in ipairs(report.records) do
-    if record.kind == "evaluate" and record.label == "study" and record.study == "floor_in_16_bits" then study = record end
+    if record.label == "study" and record.study == "floor_in_16_bits" then study = record end
   end
   if not study then return end
   local ref, nan, mask_error = report:ref(study), { inf = 0, wide = 0, f16 = 0, lowest = 0 }, 0
   for _, row in ipairs(study.result.rows) do
-    local of = row.floor == "-inf" and "inf" or row.floor == "lowest" and "lowest" or row.dtype == "f16" and "f16" or "wide"
+    local of = ({ ["-inf"] = "inf", lowest = "lowest" })[row.floor] or (row.dtype == "f16" and "f16" or "wide")
     nan[of] = nan[of] + row.nan
     if of == "wide" and row.case == "all keys at the floor" then mask_error = math.max(mask_error, row.error) end
   end
