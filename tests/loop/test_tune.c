@@ -88,6 +88,11 @@ static void test_predictions(void) {
                             "here:1:1", &ratio, &pairs, NULL, &err),
        "commas and conditions in quotes: %s", err.message);
     is_near(ratio.median, 1.5, 1e-12, "compound conditions");
+    json_t *program = json_pack("{s:s, s:s, s:[s]}", "label", "peer", "status", "ok", "command", "python3");
+    ok(loop_record(&t.run, "evaluate", program, NULL, &err) &&
+           loop_predicted_ratio(&t.run, NULL, "ratio(gflops, n == 10, n == 20)", "here:1:1", &ratio, &pairs, NULL,
+                                &err),
+       "a program's record is no trial: %s", err.message);
     static const char *const malformed[] = {"ratio(gflops, size == 1)", "gflops > 3", "ratio(a, b, c, d)",
                                             "ratio(gflops, size == 1, size == 2",
                                             "ratio(gflops, size == 1, size == 2) > 1"};
