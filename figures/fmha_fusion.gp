@@ -45,12 +45,12 @@ set logscale x 2
 set xrange [x_min / 1.15 : x_max * 1.15]
 set xtics 1,2 format '%.0f'
 set xlabel 'length T (queries and keys)' offset 0,0.4
-set lmargin at screen 0.17
+set lmargin at screen 0.18
 set rmargin at screen 0.965
 set title offset 0,-0.6 font title_font
 set key vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
 
-# Halves and doubles are what one looks for in a ratio: the axis is in powers of two.
+# Halves and doubles are what one looks for in a ratio: the axis is in powers of two, with some numbers between them.
 set tmargin at screen 0.835
 set bmargin at screen 0.57
 set key at screen 0.56,0.493 center top
@@ -58,7 +58,7 @@ set title '(a) time: three passes over one'
 set ylabel 'ratio of times' offset -0.6,0
 set logscale y 2
 set yrange [a_low_min / 1.15 : a_high_max * 1.15]
-set ytics 2 format '%g'
+set ytics (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64) format '%g'
 beside(i) = 1.03 ** (i - 2.5)
 plot 1 with lines linestyle 20 notitle, \
      for [i=1:series] data index (i-1) using (column(col_length) * beside(i)) \

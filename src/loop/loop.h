@@ -132,8 +132,9 @@ bool loop_guide_problems(const json_t *guide, const json_t *system, const json_t
 bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_t **why, spak_error *err);
 
 /* What the system knows, sorted by where it comes from: *ledger is a new object of four arrays, "inherited", "changed",
- * "new" and "outside" (out of scope here, or retired), with an entry {"kind", "name", "from": file} for every invariant,
- * rule, hint and fact; an entry that is outside says "why", a changed one names the file whose item it replaces. */
+ * "new" and "outside" (out of scope here, or retired), with an entry {"kind", "name", "from": file} for every
+ * invariant, rule, hint and fact; an entry that is outside says "why", a changed one names the file whose item it
+ * replaces. */
 bool loop_knowledge(const loop_run *run, json_t **ledger, spak_error *err);
 
 /* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the spread over pairs of
