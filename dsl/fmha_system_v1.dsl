@@ -41,6 +41,7 @@ system FMHA_System_v1 {
     // The operator's manifest has more; only what shapes the tile is searched.
     tuning_space {
         variant: [fused]
+        isa: [avx2, avx512]
         tile_m: [32, 64, 96, 128, 192, 256]
         tile_n: [24, 48, 96, 192, 288, 384]
     }
