@@ -189,7 +189,7 @@ const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS] = {
      backward_matches_differences},
     {"every_element_written_once",
      "every element of O, LSE, dQ, dK and dV is written and none is added to, "
-     "nothing beside them is, and each tile of queries has one thread",
+     "nothing beside them is, and each unit of work has one thread",
      every_element_written_once},
     {"no_read_outside",
      "no kernel reads or writes past the ends of its inputs and outputs, "

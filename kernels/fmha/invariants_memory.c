@@ -68,7 +68,8 @@ bool fmha_covers(const fmha_share *share, int threads, size_t units) {
     return once;
 }
 
-/* The tiles of queries are dealt out so that each has one thread. */
+/* The tiles of queries, and the parts of the keys for the gradients, are dealt
+ * out so that each has one thread. */
 static bool check_shares(fmha_check *check, const fmha_case *c,
                          const fmha_config *config) {
     if (config->variant < FMHA_FUSED) return true;
@@ -80,11 +81,13 @@ static bool check_shares(fmha_check *check, const fmha_case *c,
         if (!fmha_plan_new(&many, &c->shape, threads, 0, &plan, check->err))
             return false;
         size_t tiles = fmha_panels_of(c->shape.q_len, many.tile_m),
-               units = tiles * c->shape.batch * c->shape.heads;
+               heads = c->shape.batch * c->shape.heads;
         check->tried++;
-        if (!fmha_covers(plan->share, threads, units))
+        if (!fmha_covers(plan->share, threads, tiles * heads) ||
+            !fmha_covers(plan->backward_share, threads,
+                         plan->key_parts * heads))
             good = fmha_found(check, c, &many, threads,
-                              "some tile of queries has no thread, or two");
+                              "some unit of work has no thread, or two");
         fmha_plan_free(plan);
     }
     return good;

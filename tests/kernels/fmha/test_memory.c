@@ -100,7 +100,7 @@ static void kernels(void) {
 }
 
 static void shares(void) {
-    const uint32_t first[] = {0, 3, 4}, second[] = {1, 2}, twice[] = {1, 2, 3}, beyond[] = {1, 2, 5};
+    uint32_t first[] = {0, 3, 4}, second[] = {1, 2}, twice[] = {1, 2, 3}, beyond[] = {1, 2, 5};
     const fmha_share good[] = {{first, 3}, {second, 2}}, none[] = {{first, 3}, {second, 1}},
                      both[] = {{first, 3}, {twice, 3}}, outside[] = {{first, 3}, {beyond, 3}};
     ok(fmha_covers(good, 2, 5), "units dealt out");
