@@ -190,8 +190,8 @@ system FMHA_System_v1 {
         }
         rule a_panel_stays_in_l1 {
             when: `op == "fmha"`
-            apply: `hw.l1d_bytes == nil or 4 * lanes * (tile_n + 2 * problem.head_dim) <= hw.l1d_bytes`
-            reason: "a panel's scores are written, reduced, exponentiated and read again, beside its queries and its output"
+            apply: `hw.l1d_bytes == nil or 4 * lanes * (tile_n + problem.head_dim) <= hw.l1d_bytes`
+            reason: "a panel's scores are written, reduced and read again beside its queries, then beside its output"
             scope { kind: [cpu] }
             evidence: ["a count of bytes; no measurement needed"]
             support: 0

@@ -69,6 +69,22 @@ static void test_budget(void) {
     toy_close(&t);
 }
 
+/* What the operator fills in may break a rule that said nothing while the axis was open. */
+static void test_refused_start(void) {
+    static const char strict[] =
+        "system Strict_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
+        " knowledge {\n  invariant adds_up { statement: \"y\" }\n  rule large { apply: `size == 4` }\n }\n}\n";
+    toy t;
+    spak_error err = {0};
+    json_t *problem = json_object(), *start = json_pack("{s:i}", "size", 4);
+    open_gated(&t, strict);
+    ok(!loop_tune(&t.run, "strict", NULL, problem, NULL, 10, NULL, &err) && strstr(err.message, "refused by a rule"),
+       "a refused default is an error that says so: %s", err.message);
+    ok(loop_tune(&t.run, "other", start, problem, NULL, 10, NULL, &err), "another start is fine");
+    json_decref(problem), json_decref(start);
+    toy_close(&t);
+}
+
 static void test_predictions(void) {
     toy t;
     spak_error err = {0};
@@ -212,6 +228,7 @@ int main(void) {
     test_tune();
     test_failed_trial();
     test_budget();
+    test_refused_start();
     test_predictions();
     test_type_as_axis();
     test_contradiction();
