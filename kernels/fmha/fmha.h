@@ -7,10 +7,12 @@
  *   fused.c       tiles with an online softmax: P never leaves the tile
  *   backward.c    the fused backward pass
  *   micro_*.c     the micro-kernels, one file an instruction set
- *   config.c      the tuning axes
+ *   config.c      the shape and the tuning axes, plan.c buffers and threads,
+ *                 traffic.c what a run reads and writes
  *   invariants.c  the executable invariants; faults.c the faults that the fused
  *                 kernels make on request, studies.c the studies
- *   trial.c       one measurement; op.c the operator's table */
+ *   trial.c       one measurement, verify.c what checks it; op.c the operator's
+ * table */
 #ifndef SPAK_FMHA_H
 #define SPAK_FMHA_H
 
@@ -131,6 +133,9 @@ void fmha_backward(fmha_plan *plan, const fmha_backward_args *x);
 bool fmha_config_read(const json_t *json, const fmha_shape *shape, int threads,
                       fmha_config *config, spak_error *why);
 json_t *fmha_config_json(const fmha_config *config);
+const char *fmha_variant_name(fmha_variant variant);
+const char *fmha_dtype_name(fmha_dtype dtype);
+bool fmha_dtype_parse(const char *name, fmha_dtype *dtype);
 bool fmha_shape_check(const fmha_shape *shape, spak_error *err);
 
 /* Bytes that a run moves between the kernel and the tensors in memory, counted
@@ -138,10 +143,15 @@ bool fmha_shape_check(const fmha_shape *shape, spak_error *err);
  * such, writes of S, P, O, LSE. Caches are not modelled: a tile that is read
  * again counts again. */
 double fmha_traffic_bytes(const fmha_config *config, const fmha_shape *shape);
+double fmha_backward_traffic_bytes(const fmha_config *config,
+                                   const fmha_shape *shape);
+
+/* Bytes of the buffers of a plan for this shape, for one thread. */
+double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape);
 
 /* --- the operator's table --- */
 
-enum { FMHA_NUM_FAULTS = 16 };
+enum { FMHA_NUM_FAULTS = 23 };
 extern const dev_fault fmha_faults[FMHA_NUM_FAULTS]; /* fault i + 1 */
 enum { FMHA_NUM_INVARIANTS = 8 };
 extern const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS];
