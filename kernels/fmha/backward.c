@@ -6,11 +6,12 @@
  *
  * Five products a tile, of which S and P, dP and dS never leave it.
  *
- * A unit of work is one query head: it walks over the tiles of keys, whose dK
- * and dV stay in the second-level cache, and for each of them over the tiles of
- * queries, whose dQ is a sum over the tiles of keys in their order. dK and dV
- * of a group of heads are summed afterwards, in the order of the heads. Nothing
- * depends on which thread did what.
+ * A unit of work is one query head, or with few heads a part of its keys: it
+ * walks over the tiles of keys, whose dK and dV stay in the second-level cache,
+ * and for each of them over the tiles of queries, whose dQ is a sum over the
+ * tiles of keys in their order. The parts' dQ, and dK and dV of a group of
+ * heads, are summed afterwards, in their order. Nothing depends on which thread
+ * did what.
  *
  * Queries lie in the lanes as in fused.c. dQ^T += K^T dS^T is then a product
  * like O^T += V^T P^T. For dV += P dO the sum is over queries: P^T is read
@@ -25,15 +26,16 @@ static const float ones[FMHA_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                            1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                            1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
-/* One head's queries and their dO, packed for all tiles of keys. Lanes beyond
- * the last query hold zeros, and a shift that makes their P zero. */
+/* One head's queries and their dO, packed for all tiles of keys, from panel
+ * `first` on: those before it see no key. Lanes beyond the last query hold
+ * zeros, and a shift that makes their P zero. */
 static void pack_head(const fmha_plan *plan, const fmha_backward_args *x,
-                      fmha_scratch *w, size_t b, size_t h) {
+                      fmha_scratch *w, size_t b, size_t h, size_t first) {
     const fmha_shape *z = &plan->shape;
     const size_t lanes = plan->lanes, dim = z->head_dim,
                  panels = fmha_panels_of(z->q_len, lanes);
     const float *lse = x->lse + (b * z->heads + h) * z->q_len;
-    for (size_t p = 0; p < panels; p++) {
+    for (size_t p = first; p < panels; p++) {
         size_t i = p * lanes, rows = fmha_min(lanes, z->q_len - i);
         const float *q = fmha_row(&x->q, b, h, i),
                     *d_o = fmha_row(&x->d_o, b, h, i);
@@ -61,7 +63,6 @@ static void pack_head(const fmha_plan *plan, const fmha_backward_args *x,
     }
     if (plan->fault != FAULT_DELTA)
         fmha_delta(x, b, h, 0, z->q_len, dim, w->delta);
-    memset(w->dq, 0, panels * lanes * dim * sizeof *w->dq);
 }
 
 static void pack_tile(const fmha_plan *plan, const fmha_backward_args *x,
@@ -91,6 +92,15 @@ static size_t keys_of_panel(const fmha_plan *plan, const fmha_shape *shape,
     size_t last = fmha_min((p + 1) * plan->lanes, shape->q_len) - 1,
            seen = fmha_visible(shape, last);
     return seen > t->j0 ? fmha_min(seen - t->j0, t->keys) : 0;
+}
+
+/* The first panel of queries that sees key j0, or the number of panels. */
+static size_t first_panel(const fmha_plan *plan, const fmha_shape *shape,
+                          size_t j0) {
+    const backward_tile one = {j0, 1, 0, 0};
+    size_t p = 0, panels = fmha_panels_of(shape->q_len, plan->lanes);
+    while (p < panels && keys_of_panel(plan, shape, &one, p) == 0) p++;
+    return p;
 }
 
 /* A mistake: dV from P that was never divided by the sum. */
@@ -173,28 +183,33 @@ static void store_tile(const fmha_plan *plan, const fmha_scratch *w,
         }
 }
 
-static void store_dq(const fmha_plan *plan, const fmha_backward_args *x,
-                     fmha_scratch *w, size_t b, size_t h) {
-    const fmha_shape *z = &plan->shape;
-    float by[FMHA_MAX_LANES];
-    for (size_t l = 0; l < plan->lanes; l++)
-        by[l] = plan->fault == FAULT_DQ_SCALE ? 1 : plan->scale;
-    for (size_t i = 0; i < z->q_len; i += plan->lanes)
-        fmha_store_panel(plan, w, w->dq + i * z->head_dim, by,
-                         fmha_out_row(&x->dq, b, h, i), x->dq.row,
-                         fmha_min(plan->lanes, z->q_len - i));
+/* Element 0 of the dQ of part 0 of a head, and the floats of a part. */
+static float *dq_of_head(const fmha_plan *plan, size_t head, size_t *floats) {
+    *floats = fmha_panels_of(plan->shape.q_len, plan->lanes) * plan->lanes *
+              plan->shape.head_dim;
+    return plan->part_dq + head * plan->key_parts * *floats;
 }
 
-static void run_head(const fmha_plan *plan, const fmha_backward_args *x,
-                     fmha_scratch *w, size_t b, size_t h) {
+/* A part of a head's keys, and all of its queries that see them. */
+static void run_unit(const fmha_plan *plan, const fmha_backward_args *x,
+                     fmha_scratch *w, size_t unit) {
     fmha_shape shape = plan->shape;
-    if (plan->fault == FAULT_BACKWARD_CAUSAL) shape.causal = false;
-    const size_t panels = fmha_panels_of(shape.q_len, plan->lanes),
+    const size_t head = unit / plan->key_parts, part = unit % plan->key_parts,
+                 b = head / shape.heads, h = head % shape.heads,
+                 panels = fmha_panels_of(shape.q_len, plan->lanes),
                  per_tile = plan->config.tile_m / plan->lanes,
-                 tile_n = plan->config.tile_n;
-    pack_head(plan, x, w, b, h);
-    for (size_t j0 = 0; j0 < shape.kv_len; j0 += tile_n) {
-        backward_tile t = {j0, fmha_min(tile_n, shape.kv_len - j0), 0, 0};
+                 tile_n = plan->config.tile_n,
+                 end = fmha_part_tile(plan, part + 1);
+    size_t floats;
+    w->dq = dq_of_head(plan, head, &floats) + part * floats;
+    memset(w->dq, 0, floats * sizeof *w->dq);
+    if (plan->fault == FAULT_BACKWARD_CAUSAL) shape.causal = false;
+    pack_head(plan, x, w, b, h,
+              first_panel(plan, &shape, fmha_part_tile(plan, part) * tile_n));
+    for (size_t tile = fmha_part_tile(plan, part); tile < end; tile++) {
+        size_t j0 = tile * tile_n;
+        backward_tile t = {j0, fmha_min(tile_n, shape.kv_len - j0),
+                           first_panel(plan, &shape, j0), 0};
         pack_tile(plan, x, w, b, h, j0, t.keys);
         for (; t.p0 < panels; t.p0 = t.p1) {
             t.p1 = fmha_min(t.p0 + per_tile, panels);
@@ -202,7 +217,31 @@ static void run_head(const fmha_plan *plan, const fmha_backward_args *x,
         }
         store_tile(plan, w, &t, b, h);
     }
-    store_dq(plan, x, w, b, h);
+}
+
+/* dQ from the parts of each head, summed in their order; this thread's share of
+ * the panels of queries. */
+static void sum_parts(const fmha_plan *plan, const fmha_backward_args *x,
+                      fmha_scratch *w, int thread, int threads) {
+    const fmha_shape *z = &plan->shape;
+    const size_t lanes = plan->lanes, size = z->head_dim * lanes,
+                 panels = fmha_panels_of(z->q_len, lanes),
+                 all = z->batch * z->heads * panels,
+                 end = fmha_part(all, (size_t)thread + 1, (size_t)threads);
+    float by[FMHA_MAX_LANES];
+    for (size_t l = 0; l < lanes; l++)
+        by[l] = plan->fault == FAULT_DQ_SCALE ? 1 : plan->scale;
+    for (size_t u = fmha_part(all, (size_t)thread, (size_t)threads); u < end;
+         u++) {
+        size_t floats, head = u / panels, p = u % panels, i = p * lanes;
+        float *dq = dq_of_head(plan, head, &floats) + p * size;
+        for (size_t part = 1; part < plan->key_parts; part++)
+            for (size_t e = 0; e < size; e++) dq[e] += dq[part * floats + e];
+        fmha_store_panel(
+            plan, w, dq, by,
+            fmha_out_row(&x->dq, head / z->heads, head % z->heads, i),
+            x->dq.row, fmha_min(lanes, z->q_len - i));
+    }
 }
 
 typedef struct job {
@@ -212,12 +251,12 @@ typedef struct job {
 
 static void backward_share(void *arg, int thread, int threads) {
     const job *j = arg;
-    const fmha_shape *z = &j->plan->shape;
-    const size_t heads = z->batch * z->heads;
-    for (size_t u = (size_t)thread; u < heads; u += (size_t)threads)
-        run_head(j->plan, j->x, &j->plan->scratch[thread], u / z->heads,
-                 u % z->heads);
+    const fmha_share *mine = &j->plan->backward_share[thread];
+    fmha_scratch *w = &j->plan->scratch[thread];
+    for (size_t u = 0; u < mine->count; u++)
+        run_unit(j->plan, j->x, w, mine->units[u]);
     dev_pool_barrier(j->plan->pool);
+    sum_parts(j->plan, j->x, w, thread, threads);
     fmha_sum_groups(j->plan, j->x, thread, threads);
 }
 

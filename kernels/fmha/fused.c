@@ -52,14 +52,29 @@ void fmha_pack_keys(const fmha_plan *plan, float *dst, const float *src,
     }
 }
 
+/* Rows of `width` floats, dense. Eight at a time: what is too much is
+ * overwritten by the next row, and the last row stops where it should. */
+static void copy_rows(float *dst, size_t width, const float *src, size_t ld,
+                      size_t rows, bool may_read_on) {
+    enum { WIDE = 8 };
+    const size_t wide = (width + WIDE - 1) / WIDE * WIDE;
+    size_t j = 0, sure = wide - width; /* rows that the excess may reach into */
+    for (; may_read_on && j + sure < rows; j++)
+        for (size_t x = 0; x < wide; x += WIDE)
+            memcpy(dst + j * width + x, src + j * ld + x, WIDE * sizeof *dst);
+    for (; j < rows; j++)
+        for (size_t x = 0; x < width; x++) dst[j * width + x] = src[j * ld + x];
+}
+
 void fmha_pack_dims(const fmha_plan *plan, float *dst, const float *src,
                     size_t ld, size_t keys, size_t valid) {
+    enum { MOST = 16 }; /* rows of a register tile, in whole copies */
     size_t dims = plan->shape.head_dim, rows = plan->micro->rows,
            count = fmha_panels_of(dims, rows);
     for (size_t p = 0, r0 = 0; p < count; p++) {
         size_t r1 = fmha_panel_row(dims, p + 1, count), width = r1 - r0;
         float *panel = dst + r0 * keys;
-        plan->pack->pack_copy(panel, width, src + r0, ld, valid, width);
+        copy_rows(panel, width, src + r0, ld, valid, r0 + MOST <= dims);
         memset(panel + valid * width, 0,
                (keys - valid) * width * sizeof *panel);
         r0 = r1;

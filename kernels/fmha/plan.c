@@ -3,6 +3,7 @@
  * All buffers of a plan are one allocation. lay_out() walks over them twice:
  * first to learn how long they are together, then to place them. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -53,7 +54,6 @@ static void lay_out_scratch(const fmha_plan *plan, fmha_scratch *w, carve *at) {
     w->dp = take(at, tile_m * tile_n);
     w->all_q = take(at, queries * dim);
     w->all_do = take(at, queries * dim);
-    w->dq = take(at, queries * dim);
     w->lanes_q = take(at, queries * dims);
     w->lanes_do = take(at, queries * dims);
     w->shift = take(at, queries);
@@ -84,22 +84,12 @@ static void lay_out(fmha_plan *plan, carve *at) {
         for (int t = 0; t < plan->threads; t++)
             lay_out_scratch(plan, &plan->scratch[t], at);
         at->forward = at->used;
+        size_t queries = fmha_panels_of(x->q_len, plan->lanes) * plan->lanes;
+        plan->part_dq = take(
+            at, x->batch * x->heads * plan->key_parts * queries * x->head_dim);
     }
     plan->part_dk = take(at, parts);
     plan->part_dv = take(at, parts);
-}
-
-double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape) {
-    fmha_scratch scratch;
-    fmha_plan plan = {
-        .config = *config, .shape = *shape, .threads = 1, .scratch = &scratch};
-    carve at = {NULL, 0, 0};
-    if (config->variant >= FMHA_FUSED) {
-        plan.lanes = fmha_micro_of(config->isa)->lanes;
-        plan.key_tiles = fmha_panels_of(shape->kv_len, config->tile_n);
-    }
-    lay_out(&plan, &at);
-    return (double)at.used;
 }
 
 /* Packed tiles are walked with large strides: pages of 2 MiB, where the system
@@ -125,9 +115,9 @@ static bool allocate(fmha_plan *plan) {
 
 /* --- who does what --- */
 
-/* Multiply-adds of a unit: the keys that its queries see, and a little for what
- * a tile costs without any. */
-static double unit_cost(const fmha_plan *plan, size_t unit) {
+/* Multiply-adds of a tile of queries: the keys that they see, and a little for
+ * what a tile costs without any. */
+static double forward_cost(const fmha_plan *plan, size_t unit) {
     const fmha_shape *x = &plan->shape;
     size_t tiles = fmha_panels_of(x->q_len, plan->config.tile_m),
            i0 = unit % tiles * plan->config.tile_m,
@@ -138,44 +128,111 @@ static double unit_cost(const fmha_plan *plan, size_t unit) {
     return cost;
 }
 
-/* The longest first, each to the thread that has least so far: with a causal
- * mask the last tile of queries costs many times the first. Units of one cost
- * come in their order. A thread then does its own in the order of the heads, so
- * that their keys stay in its cache. */
-static bool deal_units(fmha_plan *plan, spak_error *err) {
+/* The same of a part of a head's keys: the queries that see them. */
+static double backward_cost(const fmha_plan *plan, size_t unit) {
     const fmha_shape *x = &plan->shape;
-    size_t tiles = fmha_panels_of(x->q_len, plan->config.tile_m),
-           heads = x->batch * x->heads, n = heads * tiles,
-           team = (size_t)plan->threads, at = 0;
-    if (n > UINT32_MAX)
-        return spak_fail(err, "fmha: %zu tiles of queries are too many", n);
-    plan->share = spak_calloc(team, sizeof *plan->share);
-    plan->units = spak_malloc((n + 1) * sizeof *plan->units);
-    uint16_t *owner = spak_malloc((n + 1) * sizeof *owner);
-    double *load = spak_calloc(team, sizeof *load);
-    bool ok = plan->share && plan->units && owner && load;
-    /* Cost never falls from one tile of a head to the next. */
-    for (size_t tile = tiles; ok && tile-- > 0;)
-        for (size_t head = 0; head < heads; head++) {
-            size_t least = 0;
-            for (size_t t = 1; t < team; t++)
-                if (load[t] < load[least]) least = t;
-            load[least] += unit_cost(plan, tile);
-            owner[head * tiles + tile] = (uint16_t)least;
-        }
-    for (size_t t = 0; ok && t < team; t++) {
-        plan->share[t].units = plan->units + at;
-        for (size_t u = 0; u < n; u++)
-            if (owner[u] == t) plan->units[at++] = (uint32_t)u;
-        plan->share[t].count =
-            (size_t)(plan->units + at - plan->share[t].units);
+    size_t part = unit % plan->key_parts,
+           j0 = fmha_part_tile(plan, part) * plan->config.tile_n,
+           j1 = fmha_part_tile(plan, part + 1) * plan->config.tile_n;
+    double cost = 16;
+    for (size_t i = 0; i < x->q_len; i += plan->lanes) {
+        size_t seen = fmha_visible(x, fmha_min(i + plan->lanes, x->q_len) - 1);
+        cost += seen > j0 ? (double)(fmha_min(seen, j1) - j0) : 0;
     }
-    spak_free(owner);
+    return cost;
+}
+
+typedef struct unit {
+    double cost;
+    uint32_t number, owner;
+} unit;
+
+static int longest_first(const void *a, const void *b) {
+    const unit *x = a, *y = b;
+    if (x->cost != y->cost) return x->cost > y->cost ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
+}
+
+static int by_number(const void *a, const void *b) {
+    const unit *x = a, *y = b;
+    return x->number < y->number ? -1 : 1;
+}
+
+/* The longest first, each to the thread that has least so far: with a causal
+ * mask the last tile of queries costs many times the first. A thread then does
+ * its own in the order of the heads, so that their keys stay in its cache. */
+static void deal(const fmha_plan *plan, unit *units, size_t n, double *load,
+                 fmha_share *share, uint32_t *numbers) {
+    const size_t team = (size_t)plan->threads;
+    qsort(units, n, sizeof *units, longest_first);
+    for (size_t u = 0; u < n; u++) {
+        size_t least = 0;
+        for (size_t t = 1; t < team; t++)
+            if (load[t] < load[least]) least = t;
+        load[least] += units[u].cost;
+        units[u].owner = (uint32_t)least;
+    }
+    qsort(units, n, sizeof *units, by_number);
+    for (size_t t = 0; t < team; t++) {
+        share[t].units = numbers;
+        for (size_t u = 0; u < n; u++)
+            if (units[u].owner == t) *numbers++ = units[u].number;
+        share[t].count = (size_t)(numbers - share[t].units);
+    }
+}
+
+static bool deal_units(const fmha_plan *plan, size_t n,
+                       double (*cost)(const fmha_plan *, size_t),
+                       fmha_share **share, spak_error *err) {
+    if (n >= UINT32_MAX)
+        return spak_fail(err, "fmha: %zu units of work are too many", n);
+    const size_t team = (size_t)plan->threads;
+    unit *units = spak_calloc(n + 1, sizeof *units);
+    double *load = spak_calloc(team, sizeof *load);
+    uint32_t *numbers = spak_calloc(n + 1, sizeof *numbers);
+    *share = spak_calloc(team, sizeof **share);
+    bool ok = units && load && numbers && *share;
+    for (size_t u = 0; ok && u < n; u++)
+        units[u] = (unit){cost(plan, u), (uint32_t)u, 0};
+    if (ok)
+        deal(plan, units, n, load, *share, numbers);
+    else
+        spak_free(numbers);
+    spak_free(units);
     spak_free(load);
     return ok || spak_fail_oom(err);
 }
 
+static void free_share(fmha_share *share) {
+    if (share) spak_free(share[0].units);
+    spak_free(share);
+}
+
+/* Units of a head in the backward pass: with few heads each is cut, so that
+ * there are UNITS at least. The shape alone decides, or the order of the sums
+ * in dQ would depend on the machine. */
+static size_t parts_of_keys(const fmha_plan *plan) {
+    enum { UNITS = 16 };
+    size_t heads = plan->shape.batch * plan->shape.heads,
+           parts = fmha_panels_of(UNITS, heads);
+    return fmha_max(1, fmha_min(parts, plan->key_tiles));
+}
+
 /* --- life --- */
+
+double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape) {
+    fmha_scratch scratch;
+    fmha_plan plan = {
+        .config = *config, .shape = *shape, .threads = 1, .scratch = &scratch};
+    carve at = {NULL, 0, 0};
+    if (config->variant >= FMHA_FUSED) {
+        plan.lanes = fmha_micro_of(config->isa)->lanes;
+        plan.key_tiles = fmha_panels_of(shape->kv_len, config->tile_n);
+        plan.key_parts = parts_of_keys(&plan);
+    }
+    lay_out(&plan, &at);
+    return (double)at.used;
+}
 
 /* One plan of matmul for each thread: their products are apart. */
 static bool plan_products(fmha_plan *plan, spak_error *err) {
@@ -206,8 +263,16 @@ static bool prepare_variant(fmha_plan *plan, spak_error *err) {
     if (variant == FMHA_UNFUSED) return plan_products(plan, err);
     if (variant == FMHA_NAIVE) return true;
     plan->key_tiles = fmha_panels_of(plan->shape.kv_len, plan->config.tile_n);
+    plan->key_parts = parts_of_keys(plan);
     plan->scratch = spak_calloc((size_t)plan->threads, sizeof *plan->scratch);
-    return plan->scratch ? deal_units(plan, err) : spak_fail_oom(err);
+    if (!plan->scratch) return spak_fail_oom(err);
+    const size_t heads = plan->shape.batch * plan->shape.heads;
+    return deal_units(
+               plan,
+               heads * fmha_panels_of(plan->shape.q_len, plan->config.tile_m),
+               forward_cost, &plan->share, err) &&
+           deal_units(plan, heads * plan->key_parts, backward_cost,
+                      &plan->backward_share, err);
 }
 
 bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
@@ -244,8 +309,8 @@ void fmha_plan_free(fmha_plan *plan) {
         matmul_plan_free(plan->products[t]);
     spak_free(plan->products);
     spak_free(plan->scratch);
-    spak_free(plan->share);
-    spak_free(plan->units);
+    free_share(plan->share);
+    free_share(plan->backward_share);
     spak_free(plan->raw);
     spak_free(plan);
 }

@@ -39,7 +39,7 @@ _Static_assert(FAULTS_END == FMHA_NUM_FAULTS + 1, "each fault has a name");
 
 /* One thread's share: numbers of units in the order in which it does them. */
 typedef struct fmha_share {
-    const uint32_t *units;
+    uint32_t *units;
     size_t count;
 } fmha_share;
 
@@ -52,7 +52,8 @@ typedef struct fmha_scratch {
     float *s, *dp; /* (tile_m / L, tile_n, L); forward: one panel of s */
     float *rows;   /* (L, D): a panel on its way to memory */
     /* The rest is the backward pass's. P = panels of all queries, E of D. */
-    float *all_q, *all_do, *dq;     /* (P, D, L) */
+    float *all_q, *all_do;          /* (P, D, L) */
+    float *dq;                      /* (P, D, L): this unit's, in part_dq */
     float *lanes_q, *lanes_do;      /* (E, P, L, L) */
     float *shift, *delta, *undo;    /* (P L) */
     float *k_keys, *v_keys, *k_dim; /* a key tile, packed three ways */
@@ -74,8 +75,9 @@ struct fmha_plan {
     size_t lanes, key_tiles;
     float *k, *v;          /* packed, (B Hkv, key_tiles, tile_n D) */
     fmha_scratch *scratch; /* (threads) */
-    fmha_share *share;     /* (threads): tiles of queries */
-    uint32_t *units;
+    size_t key_parts;      /* units of a head in the backward pass */
+    fmha_share *share, *backward_share; /* (threads) */
+    float *part_dq;                     /* (B, H, key_parts, P, D, L) */
     float *part_dk, *part_dv; /* (B, H, Tk, D): each query head's own */
 
     /* naive and unfused */
@@ -131,6 +133,11 @@ void fmha_delta(const fmha_backward_args *x, size_t b, size_t h, size_t i0,
  * the heads, dK scaled; this thread's share of the keys. */
 void fmha_sum_groups(const fmha_plan *plan, const fmha_backward_args *x,
                      int thread, int threads);
+
+/* The first key tile of part `part` of a head's tiles. */
+static inline size_t fmha_part_tile(const fmha_plan *plan, size_t part) {
+    return fmha_part(plan->key_tiles, part, plan->key_parts);
+}
 
 /* Rounds one row of an output. */
 void fmha_round_row(float *row, size_t n, fmha_dtype dtype);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../tap.h"
+#include "base/alloc.h"
 #include "base/rng.h"
 #include "fmha/micro.h"
 #include "fmha/oracle.h"
@@ -137,10 +138,10 @@ static double error_over_bound(const tensors *t, fmha_dtype dtype, bool *gaps) {
 /* batch, heads, kv_heads, q_len, kv_len, head_dim, causal, scale */
 static const fmha_shape shapes[] = {
     {1, 1, 1, 1, 1, 1, false, 0},       {1, 2, 1, 13, 13, 8, true, 0},       {2, 4, 2, 64, 64, 64, false, 0},
-    {1, 2, 2, 127, 257, 16, true, 0},   {1, 1, 1, 257, 127, 40, true, 0},    {1, 2, 1, 64, 1023, 64, false, 0.5f},
-    {1, 1, 1, 70, 300, 256, true, 0},   {1, 6, 3, 33, 65, 7, false, -0.25f}, {1, 2, 2, 0, 5, 8, true, 0},
-    {1, 2, 2, 5, 0, 8, true, 0},        {2, 4, 4, 100, 100, 128, true, 0},   {1, 4, 1, 1, 257, 72, true, 0},
-    {1, 2, 1, 1023, 127, 24, false, 0},
+    {1, 2, 2, 127, 257, 16, true, 0},   {1, 1, 1, 257, 127, 40, true, 0},    {1, 1, 1, 40, 1023, 64, false, 0.5f},
+    {1, 1, 1, 40, 150, 256, true, 0},   {1, 6, 3, 33, 65, 7, false, -0.25f}, {1, 2, 2, 0, 5, 8, true, 0},
+    {1, 2, 2, 5, 0, 8, true, 0},        {1, 2, 2, 100, 100, 128, true, 0},   {1, 4, 1, 1, 257, 72, true, 0},
+    {1, 1, 1, 1023, 127, 24, false, 0},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -286,6 +287,34 @@ static void test_rounding(void) {
        "signs and NaN stay");
 }
 
+/* Each allocation of a plan fails in turn: an error, no plan, nothing left behind. */
+static void test_out_of_memory(const char *axes, int threads) {
+    const fmha_shape z = {1, 2, 1, 40, 50, 16, true, 0};
+    fmha_config config;
+    fmha_plan *plan = NULL;
+    spak_error err = {""};
+    if (!ok(read_config(axes, &z, threads, &config), "%s", axes)) return;
+    long n = 0;
+    bool failed_well = true;
+    for (;; n++) {
+        spak_alloc_fail_after(n);
+        bool made = fmha_plan_new(&config, &z, threads, 0, &plan, &err);
+        spak_alloc_fail_after(-1);
+        if (made) break;
+        failed_well = failed_well && !plan && *err.message;
+    }
+    ok(n > 2 && failed_well, "%ld allocations fail in turn", n);
+    unsigned long before = spak_alloc_failures();
+    float x[2 * 50 * 16 * 2] = {0}, out[2 * 40 * 16 + 2 * 40];
+    spak_alloc_fail_after(0);
+    fmha_forward(plan,
+                 &(fmha_forward_args){fmha_dense_in(x, 2, 40, 16), fmha_dense_in(x, 1, 50, 16),
+                                      fmha_dense_in(x, 1, 50, 16), fmha_dense_out(out, 2, 40, 16), out + 2 * 40 * 16});
+    spak_alloc_fail_after(-1);
+    is_int(spak_alloc_failures() - before, 0, "a run allocates nothing");
+    fmha_plan_free(plan);
+}
+
 static void test_refusals(void) {
     spak_error why;
     fmha_config config = {FMHA_FUSED, DEV_ISA_PORTABLE, 8, 8, FMHA_F32};
@@ -306,6 +335,9 @@ int main(void) {
     test_threads("threads");
     test_threads("unfused");
     for (fmha_fault fault = 1; fault <= FMHA_NUM_FAULTS; fault++) test_fault(fault);
+    test_out_of_memory("{\"variant\": \"naive\"}", 1);
+    test_out_of_memory("{\"variant\": \"unfused\"}", 2);
+    test_out_of_memory("{\"variant\": \"threads\"}", 2);
     test_refusals();
     return done_testing();
 }
