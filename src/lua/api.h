@@ -23,7 +23,16 @@ void lua_push_report(lua_State *L, lua_report *report);
 /* Raises err's message as a Lua error. */
 int lua_raise(lua_State *L, const spak_error *err);
 
+/* What data_describe said of a data set when the run was opened. Fails unless the recipe names it in its `data`, for
+ * only then does another content of it start a new trace. */
+const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err);
+
 /* Argument `index` (a table) as JSON; raises when it cannot be. An absent or nil argument gives NULL. */
 json_t *lua_json_argument(lua_State *L, int index);
+
+/* api_engine.c and api_program.c: the steps run:engine and run:program on their decoded argument (an object). An equal
+ * earlier record of the trace is returned instead of a new run. Both need a valid ticket. *record is borrowed. */
+bool lua_engine(loop_run *run, const json_t *asked, const json_t **record, spak_error *err);
+bool lua_program(loop_run *run, const json_t *asked, const json_t **record, spak_error *err);
 
 #endif

@@ -10,6 +10,8 @@
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
  *   run:mutate()                            the gate on each of the operator's planted faults
  *   run:study(name, options)                one of the operator's studies -> its record
+ *   run:engine{label=, script=, problem=, samples=}             times a model written in Lua (api_engine.c) -> its
+ * record run:program{label=, command=, ...}      a peer that is a program (api_program.c) -> its record
  *   run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
@@ -31,6 +33,15 @@ json_t *lua_json_argument(lua_State *L, int index) {
     luaL_checktype(L, index, LUA_TTABLE);
     if (!lua_to_json(L, index, &value, &err)) lua_raise(L, &err);
     return value;
+}
+
+const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err) {
+    size_t i;
+    json_t *description;
+    json_array_foreach(run->data, i,
+                       description) if (!strcmp(spak_json_str(description, "name", ""), name)) return description;
+    spak_fail(err, "the result depends on the data set %s, so name it in the recipe's `data`", name);
+    return NULL;
 }
 
 static loop_run *self(lua_State *L) { return *(loop_run **)luaL_checkudata(L, 1, TYPE); }
@@ -151,6 +162,22 @@ static int run_study(lua_State *L) {
     return 1;
 }
 
+typedef bool (*step_of_call)(loop_run *run, const json_t *asked, const json_t **record, spak_error *err);
+
+static int record_of(lua_State *L, step_of_call function) {
+    loop_run *run = self(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    json_t *asked = lua_json_argument(L, 2);
+    spak_error err = {0};
+    const json_t *record = NULL;
+    bool ok = function(run, asked, &record, &err);
+    push_or_raise(L, ok, record, asked, &err);
+    return 1;
+}
+
+static int run_engine(lua_State *L) { return record_of(L, lua_engine); }
+static int run_program(lua_State *L) { return record_of(L, lua_program); }
+
 static int run_index(lua_State *L) {
     loop_run *run = self(L);
     const char *key = luaL_checkstring(L, 2);
@@ -184,6 +211,8 @@ static const luaL_Reg methods[] = {{"plan", run_plan},
                                    {"evaluate", run_evaluate},
                                    {"mutate", run_mutate},
                                    {"study", run_study},
+                                   {"engine", run_engine},
+                                   {"program", run_program},
                                    {NULL, NULL}};
 
 void lua_push_run(lua_State *L, loop_run *run) {

@@ -2,11 +2,13 @@
 #ifndef SPAK_LUA_BOX_H
 #define SPAK_LUA_BOX_H
 
+#include <signal.h>
+
 #include "lua/sandbox.h"
 
 enum { BOX_WHERE = LUA_IDSIZE + 24, BOX_PATH = 4096 };
 
-typedef enum box_trip { BOX_RUNS, BOX_INSTRUCTIONS, BOX_MEMORY, BOX_HEAP } box_trip;
+typedef enum box_trip { BOX_RUNS, BOX_INSTRUCTIONS, BOX_MEMORY, BOX_HEAP, BOX_TIME } box_trip;
 
 /* What a call may use. An inner call (an expression) gets a smaller budget and pays it back to the outer one. */
 typedef struct box_budget {
@@ -26,7 +28,8 @@ struct lua_box {
     box_trip refused;      /* why the allocator last said no */
     char where[BOX_WHERE]; /* file:line where the limit was hit */
     char require_root[BOX_PATH];
-    int cached; /* compiled expressions */
+    volatile sig_atomic_t overdue; /* the deadline has passed */
+    int cached;                    /* compiled expressions */
 };
 
 lua_box *box_of(lua_State *L);
@@ -44,6 +47,13 @@ box_trip box_limit_behind(lua_State *L, int status);
 
 /* Marks the limit as hit and raises. */
 int box_trip_and_raise(lua_State *L, box_trip why);
+
+/* The hook that draws on the budget. */
+void box_on_count(lua_State *L, lua_Debug *ar);
+
+/* deadline.c: begin and end the time that limits.max_seconds gives the outermost call. */
+void box_deadline_begin(lua_box *box);
+void box_deadline_end(lua_box *box);
 
 /* Takes a limit that an inner call hit for an ordinary error of the outer one. */
 void box_forgive(lua_box *box);

@@ -4,8 +4,11 @@
  *     r:uniform()        random.random()          r:uniform(a, b)   random.uniform(a, b)
  *     r:normal(mu, s)    random.gauss(mu, s)      r:below(n)        random.randrange(n), 0 to n - 1
  *     r:shuffle(list)    random.shuffle(list)     r:choice(list)    random.choice(list)
+ *     r:choices(weights) random.choices(range(n), weights)[0] + 1, with n = #weights
  *
  * shuffle works in place and returns its argument. */
+#include <math.h>
+
 #include "base/rng.h"
 #include "lua/box.h"
 
@@ -72,8 +75,27 @@ static int choice(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg METHODS[] = {{"uniform", uniform}, {"normal", normal}, {"below", below},
-                                   {"shuffle", shuffle}, {"choice", choice}, {NULL, NULL}};
+static int choices(lua_State *L) {
+    spak_mt *mt = self(L);
+    lua_Integer n = list_length(L);
+    luaL_argcheck(L, n >= 1, 2, "the list is empty");
+    double *weights = lua_newuserdatauv(L, (size_t)n * sizeof *weights, 0);
+    double total = 0;
+    for (lua_Integer i = 0; i < n; i++) {
+        int is_number = 0;
+        lua_rawgeti(L, 2, i + 1);
+        weights[i] = lua_tonumberx(L, -1, &is_number);
+        luaL_argcheck(L, is_number && weights[i] >= 0, 2, "a weight must be a number that is not negative");
+        total += weights[i];
+        lua_pop(L, 1);
+    }
+    luaL_argcheck(L, total > 0 && isfinite(total), 2, "the sum of the weights must be positive and finite");
+    lua_pushinteger(L, (lua_Integer)spak_mt_choice_weighted(mt, weights, (size_t)n) + 1);
+    return 1;
+}
+
+static const luaL_Reg METHODS[] = {{"uniform", uniform}, {"normal", normal},   {"below", below}, {"shuffle", shuffle},
+                                   {"choice", choice},   {"choices", choices}, {NULL, NULL}};
 
 void box_open_rng(lua_State *L) {
     luaL_newmetatable(L, TYPE);

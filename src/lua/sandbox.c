@@ -13,9 +13,9 @@
  * Lua answers a refused allocation with a full collection and asks again; so a refusal alone is no trip, only the
  * LUA_ERRMEM that follows when the second request was refused too.
  *
- * Rejected: a limit on wall time (the same recipe would pass here and fail there), a thread or signal as watchdog (Lua
- * must not be interrupted inside an allocation), and a process per recipe (the C functions that recipes call share the
- * device with the host). */
+ * Rejected: a limit on wall time for recipes (the same recipe would pass here and fail there; code that is timed has
+ * one, see deadline.c), a thread as watchdog (Lua must not be interrupted inside an allocation), and a process per
+ * recipe (the C functions that recipes call share the device with the host). */
 #include "lua/sandbox.h"
 
 #include <limits.h>
@@ -85,16 +85,17 @@ static void *allocate(void *ctx, void *ptr, size_t old_size, size_t size) {
 int box_trip_and_raise(lua_State *L, box_trip why) {
     lua_box *box = box_of(L);
     if (!box->tripped) {
-        if (why == BOX_INSTRUCTIONS) note_where(box);
+        if (why == BOX_INSTRUCTIONS || why == BOX_TIME) note_where(box);
         box->tripped = why;
     }
     lua_pushlightuserdata(L, (void *)&limit_tag);
     return lua_error(L);
 }
 
-static void on_count(lua_State *L, lua_Debug *ar) {
+void box_on_count(lua_State *L, lua_Debug *ar) {
     lua_box *box = box_of(L);
     (void)ar;
+    if (box->overdue) box_trip_and_raise(L, BOX_TIME);
     if (!box->tripped) {
         box->now.left -= box->interval;
         if (box->now.left >= 0) return;
@@ -122,11 +123,16 @@ void box_enter(lua_box *box) {
     if (box->depth++) return;
     rest(box);
     box->now.left = box->now.instructions = box->limits.max_instructions;
-    lua_sethook(box->L, on_count, LUA_MASKCOUNT, box->interval);
+    if (box->limits.max_seconds > 0) {
+        box_deadline_begin(box);
+    } else {
+        lua_sethook(box->L, box_on_count, LUA_MASKCOUNT, box->interval);
+    }
 }
 
 void box_leave(lua_box *box) {
     if (--box->depth) return;
+    if (box->limits.max_seconds > 0) box_deadline_end(box);
     rest(box);
 }
 
@@ -146,6 +152,11 @@ static void say_limit(const lua_box *box, spak_error *err) {
         case BOX_MEMORY:
             spak_fail(err, "memory limit of %.4g MiB reached in %s; keep less data in Lua at a time or raise the limit",
                       (double)box->now.memory / (1 << 20), where);
+            return;
+        case BOX_TIME:
+            spak_fail(err,
+                      "time limit of %.4g s reached in %s; is there a loop that does not end? If not, give it more",
+                      box->limits.max_seconds, where);
             return;
         default: spak_fail_oom(err); spak_fail_context(err, "%s", where);
     }

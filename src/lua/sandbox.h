@@ -27,10 +27,15 @@ typedef struct lua_box lua_box;
 /* Limits of one outermost call. 0 takes the default: 2e9 instructions, 1 GiB. An expression never gets more than 1e6
  * instructions and 64 MiB on top of what the box holds when it begins, and never more than these limits. Memory that is
  * allocated counts as instructions too (64 bytes one instruction in a recipe, 4 bytes in an expression), and so do the
- * steps of library functions that loop, so that no call can run long behind the counter's back. */
+ * steps of library functions that loop, so that no call can run long behind the counter's back.
+ *
+ * Counting each instruction halves Lua's speed. With max_seconds above 0 only allocations and library functions are
+ * counted, and the call fails when it has taken that long: for code whose time is the result. One such call at a time
+ * in a process; it takes SIGALRM. */
 typedef struct lua_limits {
     long long max_instructions;
     size_t max_memory_bytes;
+    double max_seconds;
 } lua_limits;
 
 /* limits may be NULL (all defaults). On success *box is to be freed with lua_box_free. Fails when memory runs out. */

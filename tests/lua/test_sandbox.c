@@ -245,6 +245,13 @@ static void test_determinism(void) {
           "assert(a:below(10) == b:below(10)) return a:choice{'x'}",
           "x");
     gives(box, "return table.concat(spak.rng(42):shuffle{1, 2, 3, 4, 5}, ' ')", "4 2 3 5 1");
+    gives(box,
+          "local r, t = spak.rng(42), {} for i = 1, 12 do t[i] = r:choices{1, 2, 0, 3.5} end return table.concat(t)",
+          "412244412124");
+    gives(box,
+          "local r = spak.rng(42) for _, bad in ipairs { {}, {3, -1}, {0, 0}, {1, 'x'}, {1/0}, {0/0} } do "
+          "assert(not pcall(r.choices, r, bad)) end return 'refused'",
+          "refused");
     lua_box_free(box);
 }
 
