@@ -1,0 +1,1 @@
+#include "microgpt/microgpt.h"
