@@ -28,9 +28,11 @@ static void attend_backward(state *s, size_t i) {
     bool no_row_sum = s->fault == MICROGPT_SOFTMAX_WITHOUT_ROW_SUM,
          no_scale = s->fault == MICROGPT_SCALE_MISSING_BACKWARD;
     REAL scale = no_scale ? 1 : (REAL)ATTENTION_SCALE;
-    size_t end = s->fault == MICROGPT_MASK_LEAKS && i + 1 < s->n ? i + 2 : i + 1;
+    size_t end =
+        s->fault == MICROGPT_MASK_LEAKS && i + 1 < s->n ? i + 2 : i + 1;
     for (int v = 0; v < ROW_VECS; v++) {
-        size_t q = v * LANES, k = MICROGPT_WIDTH + q, value = k + MICROGPT_WIDTH;
+        size_t q = v * LANES, k = MICROGPT_WIDTH + q,
+               value = k + MICROGPT_WIDTH;
         vec out = v_load(s->d_attended[i] + q), dq = {0};
         vec d_i = v_head_sum(out * v_load(s->attended[i] + q));
         if (no_row_sum) d_i = (vec){0};
@@ -41,8 +43,8 @@ static void attend_backward(state *s, size_t i) {
             vec dp = v_head_sum(out * v_load(row + value));
             vec ds = p * (dp - d_i) * scale;
             dq = v_fma(ds, v_load(row + k), dq);
-            v_store(d_row + k, v_fma(ds, v_load(s->qkv[i] + q),
-                                     v_load(d_row + k)));
+            v_store(d_row + k,
+                    v_fma(ds, v_load(s->qkv[i] + q), v_load(d_row + k)));
             v_store(d_row + value, v_fma(p, out, v_load(d_row + value)));
         }
         v_store(s->d_qkv[i] + q, dq);
@@ -91,6 +93,13 @@ INLINE void embedding_backward(state *s, const microgpt_doc *doc) {
     }
 }
 
+/* Every matrix but the output's has none. */
+INLINE void no_more_gradient(state *s) {
+    memset(s->grad, 0, MICROGPT_HEAD * sizeof *s->grad);
+    memset(s->grad + MICROGPT_QKV, 0,
+           (MICROGPT_PARAMS - MICROGPT_QKV) * sizeof *s->grad);
+}
+
 //> backward
 static void backward(void *state_, const microgpt_doc *doc) {
     enum { D = MICROGPT_WIDTH, H = MICROGPT_HIDDEN };
@@ -102,7 +111,10 @@ static void backward(void *state_, const microgpt_doc *doc) {
                    g + MICROGPT_HEAD, n);
     linear_inputs(s->d_logits[0], LOGITS, MICROGPT_TOKENS, s->head, s->d_z[0],
                   D, n);
-    cut(s, MICROGPT_ONLY_OUTPUT_TRAINS, s->d_z[0], D);
+    if (s->fault == MICROGPT_ONLY_OUTPUT_TRAINS) {
+        no_more_gradient(s);
+        return;
+    }
 
     linear_weights(s->d_z[0], D, D, s->hidden[0], H, g + MICROGPT_FC2, n);
     linear_inputs(s->d_z[0], D, D, s->fc2, s->d_hidden[0], H, n);

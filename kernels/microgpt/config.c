@@ -10,12 +10,11 @@ const char *microgpt_variant_name(microgpt_variant variant) {
 }
 
 const microgpt_kernels *microgpt_kernels_of(const microgpt_config *config) {
-    static const microgpt_kernels
-        *const all[MICROGPT_VARIANTS][DEV_ISA_COUNT] = {
-            {&microgpt_exact_portable, &microgpt_exact_avx2,
-             &microgpt_exact_avx512},
-            {&microgpt_single_portable, &microgpt_single_avx2,
-             &microgpt_single_avx512}};
+    static const microgpt_kernels *const all[MICROGPT_VARIANTS][DEV_ISA_COUNT] =
+        {{&microgpt_exact_portable, &microgpt_exact_avx2,
+          &microgpt_exact_avx512},
+         {&microgpt_single_portable, &microgpt_single_avx2,
+          &microgpt_single_avx512}};
     const microgpt_kernels *kernels = all[config->variant][config->isa];
     return kernels->bytes ? kernels : NULL;
 }
@@ -49,9 +48,9 @@ bool microgpt_config_read(const json_t *json, int threads,
         return spak_fail(
             why, "axis isa: '%s' is none of portable, avx2, avx512", isa);
     if (!dev_cpu_has(config->isa) || !microgpt_kernels_of(config))
-        return spak_fail(
-            why, "axis isa: this processor runs %s at best, not %s",
-            dev_isa_name(dev_cpu_isa()), isa);
+        return spak_fail(why,
+                         "axis isa: this processor runs %s at best, not %s",
+                         dev_isa_name(dev_cpu_isa()), isa);
     if (threads != 1)
         return spak_fail(why,
                          "problem.threads: a step of 7 rows runs on one "

@@ -9,7 +9,7 @@ struct microgpt_docs {
     char *text;
     struct span {
         size_t at, length;
-    } *name; /* (count), in the order of training */
+    } * name; /* (count), in the order of training */
 };
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -50,8 +50,7 @@ static bool shuffle(microgpt_docs *docs, spak_mt *mt, microgpt_fault fault,
             }
         else
             spak_mt_shuffle(mt, order, docs->count);
-        for (size_t i = 0; i < docs->count; i++)
-            name[i] = docs->name[order[i]];
+        for (size_t i = 0; i < docs->count; i++) name[i] = docs->name[order[i]];
         spak_free(docs->name);
         docs->name = name;
         name = NULL;

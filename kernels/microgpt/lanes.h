@@ -10,8 +10,11 @@
 
 #include "microgpt/microgpt.h"
 
-typedef REAL vec
-    __attribute__((vector_size(LANES * sizeof(REAL)), may_alias));
+#ifndef REG_BYTES
+#define REG_BYTES (LANES * sizeof(REAL)) /* of a register, for sums */
+#endif
+
+typedef REAL vec __attribute__((vector_size(LANES * sizeof(REAL)), may_alias));
 typedef __typeof__((vec){0} < (vec){0}) mask; /* integers, 0 or -1 */
 
 enum { ROW_VECS = MICROGPT_WIDTH / LANES };
@@ -39,8 +42,8 @@ INLINE vec v_where(mask m, vec x) { return (vec)((mask)x & m); } /* else 0 */
 
 /* In each lane the sum over its group of four lanes: over one head. */
 INLINE vec v_head_sum(vec x) {
-    x += __builtin_shufflevector(x, x, SWAP_1);
-    return x + __builtin_shufflevector(x, x, SWAP_2);
+    vec pairs = x + __builtin_shufflevector(x, x, SWAP_1);
+    return pairs + __builtin_shufflevector(pairs, pairs, SWAP_2);
 }
 
 /* In each lane the sum over all. */
@@ -100,8 +103,8 @@ INLINE vec v_exp(vec x, microgpt_fault fault) {
     vec y = v_set1(1.9875691500e-4f);
     y = v_fma(y, r, v_set1(1.3981999507e-3f));
     y = v_fma(y, r, v_set1(8.3334519073e-3f));
-    if (fault == MICROGPT_EXP_OF_LOW_DEGREE) y = v_set1(0);
     y = v_fma(y, r, v_set1(4.1665795894e-2f));
+    if (fault == MICROGPT_EXP_OF_LOW_DEGREE) y = v_set1(0);
     y = v_fma(y, r, v_set1(1.6666665459e-1f));
     y = v_fma(y, r, v_set1(5.0000001201e-1f));
     y = v_fma(y, r * r, r) + 1.0f;

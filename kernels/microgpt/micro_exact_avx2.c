@@ -4,7 +4,7 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 
-#define REAL double
+#define REAL  double
 #define LANES 4
 #define EXACT
 #define v_fma(x, y, z) ((vec)_mm256_fmadd_pd((x), (y), (z)))

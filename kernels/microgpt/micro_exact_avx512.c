@@ -4,7 +4,7 @@
 #ifdef __AVX512F__
 #include <immintrin.h>
 
-#define REAL double
+#define REAL  double
 #define LANES 8
 #define EXACT
 #define v_fma(x, y, z) ((vec)_mm512_fmadd_pd((x), (y), (z)))

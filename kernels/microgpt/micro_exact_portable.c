@@ -1,12 +1,10 @@
-/* The step in doubles for any processor: vectors of four that the compiler maps onto
- * what there is. A product and its sum are rounded one by one. */
+/* The step in doubles for any processor: vectors of four that the compiler maps
+ * onto what there is. A product and its sum are rounded one by one. */
 #include "microgpt/microgpt.h"
 
-/* The vectors are passed to inlined functions only. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
-#define REAL  double
-#define LANES 4
+#define REAL      double
+#define LANES     4
+#define REG_BYTES 16 /* SSE2, NEON */
 #define EXACT
 #define v_fma(x, y, z) ((x) * (y) + (z))
 #define v_max(x, y)    v_max_(x, y)

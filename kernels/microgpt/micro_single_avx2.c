@@ -4,8 +4,8 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 
-#define REAL float
-#define LANES 8
+#define REAL           float
+#define LANES          8
 #define v_fma(x, y, z) ((vec)_mm256_fmadd_ps((x), (y), (z)))
 #define v_max(x, y)    ((vec)_mm256_max_ps((x), (y)))
 #define v_sqrt(x)      ((vec)_mm256_sqrt_ps((x)))

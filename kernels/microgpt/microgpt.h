@@ -43,25 +43,25 @@ enum {
 
     /* Where each matrix begins among the parameters: the reference's order. A
      * matrix is (out, in), row-major. */
-    MICROGPT_WTE = 0,      /* (27, 16) token embeddings */
-    MICROGPT_WPE = 432,    /* (16, 16) position embeddings */
-    MICROGPT_HEAD = 688,   /* (27, 16) */
-    MICROGPT_QKV = 1120,   /* (16, 16) of each of wq, wk, wv: one (48, 16) */
-    MICROGPT_WO = 1888,    /* (16, 16) */
-    MICROGPT_FC1 = 2144,   /* (64, 16) */
-    MICROGPT_FC2 = 3168,   /* (16, 64) */
+    MICROGPT_WTE = 0,    /* (27, 16) token embeddings */
+    MICROGPT_WPE = 432,  /* (16, 16) position embeddings */
+    MICROGPT_HEAD = 688, /* (27, 16) */
+    MICROGPT_QKV = 1120, /* (16, 16) of each of wq, wk, wv: one (48, 16) */
+    MICROGPT_WO = 1888,  /* (16, 16) */
+    MICROGPT_FC1 = 2144, /* (64, 16) */
+    MICROGPT_FC2 = 3168, /* (16, 64) */
     MICROGPT_PARAMS = 4192
 };
 
-#define MICROGPT_NORM_EPS      1e-5
-#define MICROGPT_RATE          0.01 /* falls to 0 over the run */
-#define MICROGPT_BETA1         0.85
-#define MICROGPT_BETA2         0.99
-#define MICROGPT_ADAM_EPS      1e-8
-#define MICROGPT_INIT_SIGMA    0.08
-#define MICROGPT_TEMPERATURE   0.5
-#define MICROGPT_STEPS         1000
-#define MICROGPT_SEED          42
+#define MICROGPT_NORM_EPS    1e-5
+#define MICROGPT_RATE        0.01 /* falls to 0 over the run */
+#define MICROGPT_BETA1       0.85
+#define MICROGPT_BETA2       0.99
+#define MICROGPT_ADAM_EPS    1e-8
+#define MICROGPT_INIT_SIGMA  0.08
+#define MICROGPT_TEMPERATURE 0.5
+#define MICROGPT_STEPS       1000
+#define MICROGPT_SEED        42
 
 /* --- faults --- */
 
@@ -231,10 +231,17 @@ double microgpt_flop(size_t n);
 
 /* --- the oracle --- */
 
+/* Roundings between a weight and a logit, one after the other: three norms of
+ * 20 each, and sums of 16, 4, 16, 16, 16, 64, 16 products; twice that, for what
+ * a norm or a softmax makes of an error that reaches it. Times the unit
+ * roundoff it bounds the relative error of a loss. */
+enum { MICROGPT_CHAIN = 2 * (3 * 20 + 148) };
+
 /* What the plain forward pass found besides the loss. */
 typedef struct microgpt_oracle {
     double logits[MICROGPT_CONTEXT][MICROGPT_TOKENS];
     uint64_t active[MICROGPT_CONTEXT]; /* bit u: hidden unit u is above zero */
+    double margin; /* how near to zero the nearest hidden unit came */
 } microgpt_oracle;
 
 /* The mean loss; out may be NULL. */
@@ -246,10 +253,7 @@ void microgpt_oracle_adam(double *p, double *m, double *v, double g,
 
 /* --- the operator's table --- */
 
-enum {
-    MICROGPT_NUM_INVARIANTS = 8,
-    MICROGPT_NUM_STUDIES = 3
-};
+enum { MICROGPT_NUM_INVARIANTS = 8, MICROGPT_NUM_STUDIES = 3 };
 extern const dev_invariant microgpt_invariants[MICROGPT_NUM_INVARIANTS];
 extern const dev_study microgpt_studies[MICROGPT_NUM_STUDIES];
 

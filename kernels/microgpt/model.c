@@ -16,8 +16,8 @@ bool microgpt_model_new(const microgpt_config *config, microgpt_fault fault,
                          dev_isa_name(config->isa));
     model->memory = spak_malloc(kernels->bytes + ALIGN);
     if (!model->memory) return spak_fail_oom(err);
-    model->state = (void *)(((uintptr_t)model->memory + ALIGN - 1) /
-                            ALIGN * ALIGN);
+    model->state =
+        (void *)(((uintptr_t)model->memory + ALIGN - 1) / ALIGN * ALIGN);
     return true;
 }
 

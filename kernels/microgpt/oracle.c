@@ -25,7 +25,6 @@ static void norm(const double *x, double *y) {
     for (int i = 0; i < D; i++) y[i] = x[i] * factor;
 }
 
-/* In place; returns nothing that softmax does not. */
 static void softmax(double *x, size_t n) {
     double most = x[0], total = 0;
     for (size_t i = 1; i < n; i++) most = fmax(most, x[i]);
@@ -48,11 +47,13 @@ static void attend(double (*qkv)[3 * D], size_t t, double *out) {
     }
 }
 
-static uint64_t mlp(const double *params, const double *x, double *y) {
+static uint64_t mlp(const double *params, const double *x, double *y,
+                    double *margin) {
     double hidden[DEEP];
     uint64_t active = 0;
     linear(params + MICROGPT_FC1, x, DEEP, D, hidden);
     for (int i = 0; i < DEEP; i++) {
+        *margin = fmin(*margin, fabs(hidden[i]));
         if (hidden[i] > 0) active |= (uint64_t)1 << i;
         hidden[i] = fmax(hidden[i], 0);
     }
@@ -62,7 +63,7 @@ static uint64_t mlp(const double *params, const double *x, double *y) {
 
 double microgpt_oracle_loss(const double *params, const microgpt_doc *doc,
                             microgpt_oracle *out) {
-    double qkv[MICROGPT_CONTEXT][3 * D], sum = 0;
+    double qkv[MICROGPT_CONTEXT][3 * D], sum = 0, margin = INFINITY;
     for (size_t t = 0; t < doc->n; t++) {
         const double *token = params + MICROGPT_WTE + doc->tokens[t] * D,
                      *place = params + MICROGPT_WPE + t * D;
@@ -75,7 +76,7 @@ double microgpt_oracle_loss(const double *params, const microgpt_doc *doc,
         linear(params + MICROGPT_WO, attended, D, D, y);
         for (int i = 0; i < D; i++) x[i] += y[i];
         norm(x, y);
-        uint64_t active = mlp(params, y, attended);
+        uint64_t active = mlp(params, y, attended, &margin);
         for (int i = 0; i < D; i++) x[i] += attended[i];
         linear(params + MICROGPT_HEAD, x, MICROGPT_TOKENS, D, logits);
         for (int i = 0; i < MICROGPT_TOKENS && out; i++)
@@ -84,6 +85,7 @@ double microgpt_oracle_loss(const double *params, const microgpt_doc *doc,
         softmax(logits, MICROGPT_TOKENS);
         sum -= log(logits[doc->tokens[t + 1]]);
     }
+    if (out) out->margin = margin;
     return sum / (double)doc->n;
 }
 

@@ -13,7 +13,14 @@
  * Whatever the tile, an element of C is one chain of fused multiply-adds in the
  * order of k. */
 
-enum { TILE_ROWS = ROW_VECS >= 8 ? 1 : 8 / ROW_VECS > 4 ? 4 : 8 / ROW_VECS };
+enum {
+    REG_LANES = REG_BYTES / sizeof(REAL),
+    REGS = MICROGPT_WIDTH / REG_LANES, /* of a row of 16 */
+    TILE_ROWS = REGS == 8   ? 1
+                : REGS == 4 ? 2
+                            : 4
+};
+typedef REAL reg __attribute__((vector_size(REG_BYTES), may_alias));
 
 typedef struct matrix {
     REAL *at;
@@ -22,19 +29,19 @@ typedef struct matrix {
 
 //> product
 INLINE void tile(matrix a, matrix b, matrix c, size_t k, const int rows) {
-    vec sum[TILE_ROWS][ROW_VECS];
+    reg sum[TILE_ROWS][REGS];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < ROW_VECS; v++) sum[r][v] = (vec){0};
+        for (int v = 0; v < REGS; v++) sum[r][v] = (reg){0};
     for (size_t p = 0; p < k; p++)
         for (int r = 0; r < rows; r++) {
-            vec x = v_set1(a.at[(size_t)r * a.row + p * a.column]);
-            for (int v = 0; v < ROW_VECS; v++)
-                sum[r][v] = v_fma(x, v_load(b.at + p * b.row + v * LANES),
-                                  sum[r][v]);
+            reg x = (reg){0} + a.at[(size_t)r * a.row + p * a.column];
+            const reg *y = (const reg *)(b.at + p * b.row);
+            for (int v = 0; v < REGS; v++)
+                sum[r][v] = v_fma(x, y[v], sum[r][v]);
         }
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < ROW_VECS; v++)
-            v_store(c.at + (size_t)r * c.row + v * LANES, sum[r][v]);
+        for (int v = 0; v < REGS; v++)
+            ((reg *)(c.at + (size_t)r * c.row))[v] = sum[r][v];
 }
 //< product
 
@@ -50,17 +57,10 @@ INLINE void product(matrix a, matrix b, matrix c, size_t m, size_t n,
             z.at += TILE_ROWS * z.row;
         }
         switch (m - i) { /* below TILE_ROWS, which the compiler knows */
-            case 3:
-                tile(x, y, z, k, TILE_ROWS < 3 ? TILE_ROWS : 3);
-                break;
-            case 2:
-                tile(x, y, z, k, TILE_ROWS < 2 ? TILE_ROWS : 2);
-                break;
-            case 1:
-                tile(x, y, z, k, 1);
-                break;
-            default:
-                break;
+            case 3: tile(x, y, z, k, TILE_ROWS < 3 ? TILE_ROWS : 3); break;
+            case 2: tile(x, y, z, k, TILE_ROWS < 2 ? TILE_ROWS : 2); break;
+            case 1: tile(x, y, z, k, 1); break;
+            default: break;
         }
     }
 }

@@ -6,7 +6,7 @@
  * x at that point. */
 #include "microgpt/lanes.h"
 
-enum { LOGITS = 32 }; /* 27, filled up to whole vectors */
+enum { LOGITS = 32 };       /* 27, filled up to whole vectors */
 #define ATTENTION_SCALE 0.5 /* 1 / sqrt(4) */
 
 typedef struct state {
@@ -81,5 +81,5 @@ static void get(const void *state_, microgpt_array which, double *out) {
     for (int i = 0; i < MICROGPT_PARAMS; i++) out[i] = (double)from[i];
 }
 
-const microgpt_kernels MICROGPT_TABLE = {
-    sizeof(state), set, get, forward, backward, adam, logits};
+const microgpt_kernels MICROGPT_TABLE = {sizeof(state), set,  get,   forward,
+                                         backward,      adam, logits};
