@@ -143,6 +143,9 @@ typedef struct microgpt_kernels {
     void (*backward)(void *state, const microgpt_doc *doc);
     /* Adam's step number `step` (0, 1, ...) with learning rate `rate`. */
     void (*adam)(void *state, double rate, int step);
+    /* Which hidden units the forward pass of n positions found above zero: bit
+     * u of active[t]. */
+    void (*active)(const void *state, size_t n, uint64_t *active);
     /* Logits (27) at position first + count - 1. Positions first to that one
      * are computed; the keys and values of those before must stand already. */
     void (*logits)(void *state, const int *tokens, size_t first, size_t count,
@@ -229,6 +232,27 @@ void microgpt_start_free(microgpt_start *start); /* NULL is fine */
  * Norms, softmax and loss are left out. */
 double microgpt_flop(size_t n);
 
+/* The two precisions beside each other, after the same steps. The loss is
+ * smooth but where a hidden unit goes on or off: there it has a kink, and two
+ * runs that stand on either side of it take different steps. So they can be
+ * held to a bound up to the first step at which a unit is on in one and off in
+ * the other, and not beyond. */
+typedef struct microgpt_parting {
+    double deviation; /* largest relative difference of a loss, all steps */
+    double deviation_before; /* ... before the first flip */
+    int first_flip;          /* a step; -1: none */
+} microgpt_parting;
+
+/* One number for which units are on; equal patterns give equal numbers. */
+uint64_t microgpt_pattern(const microgpt_model *model, size_t n);
+
+/* From the losses and patterns of both runs (steps of each); deviation (steps)
+ * may be NULL. */
+void microgpt_part(const double *single, const double *exact,
+                   const uint64_t *single_pattern,
+                   const uint64_t *exact_pattern, int steps, double *deviation,
+                   microgpt_parting *parting);
+
 /* --- the oracle --- */
 
 /* Roundings between a weight and a logit, one after the other: three norms of
@@ -253,7 +277,7 @@ void microgpt_oracle_adam(double *p, double *m, double *v, double g,
 
 /* --- the operator's table --- */
 
-enum { MICROGPT_NUM_INVARIANTS = 8, MICROGPT_NUM_STUDIES = 3 };
+enum { MICROGPT_NUM_INVARIANTS = 8, MICROGPT_NUM_STUDIES = 4 };
 extern const dev_invariant microgpt_invariants[MICROGPT_NUM_INVARIANTS];
 extern const dev_study microgpt_studies[MICROGPT_NUM_STUDIES];
 

@@ -83,6 +83,34 @@ double microgpt_flop(size_t n) {
            (double)ADAM * MICROGPT_PARAMS;
 }
 
+/* --- two precisions --- */
+
+uint64_t microgpt_pattern(const microgpt_model *model, size_t n) {
+    uint64_t active[MICROGPT_CONTEXT], hash = 14695981039346656037u;
+    model->kernels->active(model->state, n, active);
+    for (size_t t = 0; t < n; t++) { /* a permutation at each step: FNV-like */
+        hash = (hash ^ active[t]) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+void microgpt_part(const double *single, const double *exact,
+                   const uint64_t *single_pattern,
+                   const uint64_t *exact_pattern, int steps, double *deviation,
+                   microgpt_parting *parting) {
+    *parting = (microgpt_parting){.first_flip = -1};
+    for (int i = 0; i < steps; i++) {
+        double d = fabs(single[i] - exact[i]) / exact[i];
+        if (deviation) deviation[i] = d;
+        if (!(d <= parting->deviation)) parting->deviation = d;
+        bool flips = single_pattern[i] != exact_pattern[i];
+        if (flips && parting->first_flip < 0) parting->first_flip = i;
+        if (parting->first_flip < 0)
+            parting->deviation_before = parting->deviation;
+    }
+}
+
 /* --- sampling --- */
 
 /* softmax(logits / temperature), as weights of random.choices. */

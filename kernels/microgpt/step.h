@@ -81,5 +81,14 @@ static void get(const void *state_, microgpt_array which, double *out) {
     for (int i = 0; i < MICROGPT_PARAMS; i++) out[i] = (double)from[i];
 }
 
-const microgpt_kernels MICROGPT_TABLE = {sizeof(state), set,  get,   forward,
-                                         backward,      adam, logits};
+static void active(const void *state_, size_t n, uint64_t *out) {
+    const state *s = state_;
+    for (size_t t = 0; t < n; t++) {
+        out[t] = 0;
+        for (int u = 0; u < MICROGPT_HIDDEN; u++)
+            if (s->hidden[t][u] > 0) out[t] |= (uint64_t)1 << u;
+    }
+}
+
+const microgpt_kernels MICROGPT_TABLE = {sizeof(state), set,  get,    forward,
+                                         backward,      adam, active, logits};

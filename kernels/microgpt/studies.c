@@ -12,7 +12,7 @@
 typedef struct study {
     const char *dataset;
     uint64_t seed;
-    int steps, names, repeats;
+    int steps, names, repeats, seeds;
     microgpt_start *start;
     double *losses;       /* (steps) */
     microgpt_model model; /* the one trained last */
@@ -25,6 +25,7 @@ static bool begin(study *s, const json_t *options, spak_error *err) {
         {"steps", JSON_INTEGER, 1, 100000, false},
         {"names", JSON_INTEGER, 1, 100000, false},
         {"repeats", JSON_INTEGER, 1, 1000, false},
+        {"seeds", JSON_INTEGER, 1, 1000, false},
     };
     *s = (study){0};
     if (!dev_members_check("microgpt", "options", options, members,
@@ -35,6 +36,7 @@ static bool begin(study *s, const json_t *options, spak_error *err) {
     s->steps = (int)spak_json_int(options, "steps", MICROGPT_STEPS);
     s->names = (int)spak_json_int(options, "names", 0);
     s->repeats = (int)spak_json_int(options, "repeats", 7);
+    s->seeds = (int)spak_json_int(options, "seeds", 16);
     s->losses = spak_malloc((size_t)s->steps * sizeof *s->losses);
     return s->losses ? microgpt_start_new(s->dataset, s->seed, MICROGPT_SOUND,
                                           &s->start, err)
@@ -216,6 +218,73 @@ static bool gradient_coverage(const json_t *options, json_t **out,
     return finish(&s, good, result, out);
 }
 
+/* --- fidelity --- */
+
+/* Both precisions step by step; losses and patterns are (2, steps). */
+static bool part(study *s, double *losses, uint64_t *patterns,
+                 microgpt_parting *parting, spak_error *err) {
+    size_t steps = (size_t)s->steps;
+    for (int v = 0; v < MICROGPT_VARIANTS; v++) {
+        microgpt_config config = {(microgpt_variant)v, dev_cpu_isa()};
+        microgpt_model_free(&s->model);
+        if (!microgpt_model_new(&config, MICROGPT_SOUND, &s->model, err))
+            return false;
+        microgpt_set(&s->model, s->start->params);
+        for (size_t i = 0; i < steps; i++) {
+            microgpt_doc doc;
+            size_t length, at = (size_t)v * steps + i;
+            const char *name = microgpt_docs_get(s->start->docs, i, &length);
+            microgpt_doc_of(name, length, &doc);
+            losses[at] = microgpt_step(&s->model, &doc, (int)i, s->steps);
+            patterns[at] = microgpt_pattern(&s->model, doc.n);
+        }
+    }
+    microgpt_part(losses + steps, losses, patterns + steps, patterns, s->steps,
+                  NULL, parting);
+    return true;
+}
+
+static bool each_seed(study *s, json_t *result, spak_error *err) {
+    size_t steps = (size_t)s->steps;
+    double *losses = spak_malloc(2 * steps * (sizeof *losses + 8));
+    json_t *runs = json_array();
+    double most = 0;
+    int flipped = 0;
+    bool good = (losses && runs) || spak_fail_oom(err);
+    for (int i = 0; good && i < s->seeds; i++) {
+        microgpt_parting p;
+        uint64_t seed = s->seed + (uint64_t)i;
+        microgpt_start_free(s->start);
+        good = microgpt_start_new(s->dataset, seed, MICROGPT_SOUND, &s->start,
+                                  err) &&
+               part(s, losses, (uint64_t *)(losses + 2 * steps), &p, err);
+        if (!good) break;
+        if (p.first_flip >= 0) flipped++;
+        most = fmax(most, p.deviation_before);
+        json_array_append_new(
+            runs,
+            json_pack(
+                "{s:I,s:f,s:f,s:o}", "seed", (json_int_t)seed, "deviation",
+                p.deviation, "before_flip", p.deviation_before, "first_flip",
+                p.first_flip < 0 ? json_null() : json_integer(p.first_flip)));
+    }
+    spak_free(losses);
+    json_object_set_new(result, "runs", runs);
+    json_object_set_new(result, "seeds", json_integer(s->seeds));
+    json_object_set_new(result, "flipped", json_integer(flipped));
+    json_object_set_new(result, "before_flip", json_real(most));
+    return good;
+}
+
+static bool fidelity(const json_t *options, json_t **out, spak_error *err) {
+    study s;
+    json_t *result = NULL;
+    *out = NULL;
+    bool good = begin(&s, options, err) && new_result(&s, &result, err) &&
+                each_seed(&s, result, err);
+    return finish(&s, good, result, out);
+}
+
 const dev_study microgpt_studies[MICROGPT_NUM_STUDIES] = {
     {"samples", "names drawn after training, in doubles and in floats",
      samples},
@@ -227,4 +296,8 @@ const dev_study microgpt_studies[MICROGPT_NUM_STUDIES] = {
      "how many parameters have a gradient, what a step takes and where the "
      "loss ends, when all train and when only the output matrix does",
      gradient_coverage},
+    {"fidelity",
+     "how far the losses in floats leave those in doubles, for several seeds, "
+     "and at which step a hidden unit first changed sides",
+     fidelity},
 };

@@ -6,9 +6,12 @@
  * as they then are, and every so often an update against Adam's definition. A
  * timed run must then end with the bits of that run, in every loss and in every
  * parameter; both are wiped before it, so a run that was left out, cut short or
- * played back from memory does not pass. Floats are held against doubles as
- * well: the two runs' losses may differ by what the roundings of one forward
- * pass allow, although their weights go their own ways for a thousand steps. */
+ * played back from memory does not pass.
+ *
+ * Floats are held against doubles as well: the losses of the two runs may
+ * differ by what the roundings of one forward pass allow, although each goes
+ * its own way through all the steps; but only as long as the same hidden units
+ * are on in both (see microgpt_parting). */
 #include "device/trial.h"
 
 #include <float.h>
@@ -24,8 +27,9 @@ enum { UPDATES_EVERY = 50, MOST_STEPS = 100000 };
 typedef struct run {
     microgpt_config config;
     microgpt_model model;
-    double *losses;                   /* (steps) of the run made last */
-    double *kept;                     /* (steps) of the run that was checked */
+    double *losses;    /* (steps) of the run made last */
+    double *kept;      /* (steps) of the run that was checked */
+    uint64_t *pattern; /* (steps) its hidden units that were on */
     double kept_end[MICROGPT_PARAMS]; /* its parameters at the end */
 } run;
 
@@ -78,12 +82,14 @@ static bool prepare(trial *t, spak_error *err) {
     t->has_exact = t->config.variant == MICROGPT_SINGLE;
     t->ours.config = t->exact.config = t->config;
     t->exact.config.variant = MICROGPT_EXACT;
-    t->memory = spak_malloc(5 * steps * sizeof *t->memory);
+    t->memory = spak_malloc(7 * steps * sizeof *t->memory);
     if (!t->memory) return spak_fail_oom(err);
     t->ours.losses = t->memory;
     t->ours.kept = t->memory + steps;
     t->exact.losses = t->memory + 2 * steps;
     t->exact.kept = t->memory + 3 * steps;
+    t->ours.pattern = (uint64_t *)(t->memory + 5 * steps);
+    t->exact.pattern = (uint64_t *)(t->memory + 6 * steps);
     if (!microgpt_start_new(t->dataset, t->seed, MICROGPT_SOUND, &t->start,
                             err))
         return false;
@@ -140,6 +146,7 @@ static bool checked_run(trial *t, run *r, double *worst, spak_error *why) {
             microgpt_get(&r->model, MICROGPT_SQUARE, before[2]);
         }
         r->kept[step] = microgpt_step(&r->model, &doc, step, t->steps);
+        r->pattern[step] = microgpt_pattern(&r->model, doc.n);
         if (!t->options.check) continue;
         double want = microgpt_oracle_loss(before[0], &doc, NULL);
         double error = fabs(r->kept[step] - want) / (MICROGPT_CHAIN * u * want);
@@ -206,18 +213,24 @@ static json_t *list_of(const double *x, int n) {
 
 /* Puts the deviation from the doubles; false when it is above the bound. */
 static bool put_deviation(trial *t, json_t *result, spak_error *why) {
-    double *deviation = t->memory + 4 * (size_t)t->steps, most = 0;
+    double *deviation = t->memory + 4 * (size_t)t->steps;
     double bound = MICROGPT_CHAIN * (double)FLT_EPSILON / 2;
-    for (int i = 0; i < t->steps; i++) {
-        deviation[i] =
-            fabs(t->ours.kept[i] - t->exact.kept[i]) / t->exact.kept[i];
-        most = fmax(most, deviation[i]);
-    }
+    microgpt_parting p;
+    microgpt_part(t->ours.kept, t->exact.kept, t->ours.pattern,
+                  t->exact.pattern, t->steps, deviation, &p);
     json_object_set_new(result, "deviation", list_of(deviation, t->steps));
-    json_object_set_new(result, "loss_deviation", json_real(most));
+    json_object_set_new(result, "loss_deviation", json_real(p.deviation));
+    json_object_set_new(result, "deviation_before_flip",
+                        json_real(p.deviation_before));
+    json_object_set_new(
+        result, "first_flip",
+        p.first_flip < 0 ? json_null() : json_integer(p.first_flip));
     json_object_set_new(result, "deviation_bound", json_real(bound));
-    return most <= bound ||
-           spak_fail(why, "the losses leave those in doubles by %.3g", most);
+    return p.deviation_before <= bound ||
+           spak_fail(why,
+                     "the losses leave those in doubles by %.3g, and no hidden "
+                     "unit changed sides",
+                     p.deviation_before);
 }
 
 static void put_peer(const trial *t, json_t *result) {
@@ -287,6 +300,7 @@ bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
                          const json_t *config, const json_t *problem,
                          const json_t *options, json_t **out, spak_error *err) {
     spak_error why = {""};
+    unsigned long failures = spak_alloc_failures();
     *out = NULL;
     trial *t = spak_calloc(1, sizeof *t);
     json_t *result = t ? json_object() : NULL;
@@ -316,6 +330,8 @@ bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
         spak_free(t->memory);
         spak_free(t);
     }
+    if (done && spak_alloc_failures() != failures) /* a member was dropped */
+        done = spak_fail_oom(err);
     if (done)
         *out = result;
     else
