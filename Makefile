@@ -57,6 +57,7 @@ SPEED   := $(if $(SAN),-O1,-O3)
 MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
 $(B)/obj/kernels/%.o:        ISA := $(SPEED)
 $(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
+$(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
 $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 

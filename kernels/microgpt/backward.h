@@ -100,7 +100,6 @@ INLINE void no_more_gradient(state *s) {
            (MICROGPT_PARAMS - MICROGPT_QKV) * sizeof *s->grad);
 }
 
-//> backward
 static void backward(void *state_, const microgpt_doc *doc) {
     enum { D = MICROGPT_WIDTH, H = MICROGPT_HIDDEN };
     state *s = state_;
@@ -140,4 +139,3 @@ static void backward(void *state_, const microgpt_doc *doc) {
                                s->d_normed[t], s->d_y[t], s->d_x[t]);
     embedding_backward(s, doc);
 }
-//< backward

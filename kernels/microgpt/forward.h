@@ -20,7 +20,6 @@ INLINE void add_row(REAL *x, const REAL *y) {
         v_store(x + v * LANES, v_load(x + v * LANES) + v_load(y + v * LANES));
 }
 
-//> attention
 /* Position i looks at positions from .. to - 1. A row of q, k and v holds the
  * four heads side by side, four lanes each, so all heads are done at once: the
  * product of q and k, lane by lane, summed over the lanes of a head, is in each
@@ -52,7 +51,6 @@ static void attend(state *s, size_t i, size_t from, size_t to) {
         v_store(s->attended[i] + v * LANES, out);
     }
 }
-//< attention
 
 /* Which positions does i see? Itself and those before. */
 INLINE void attend_rows(state *s, size_t first, size_t count) {

@@ -27,7 +27,6 @@ typedef struct matrix {
     size_t row, column; /* strides in elements; column is 1 for B and C */
 } matrix;
 
-//> product
 INLINE void tile(matrix a, matrix b, matrix c, size_t k, const int rows) {
     reg sum[TILE_ROWS][REGS];
     for (int r = 0; r < rows; r++)
@@ -43,7 +42,6 @@ INLINE void tile(matrix a, matrix b, matrix c, size_t k, const int rows) {
         for (int v = 0; v < REGS; v++)
             ((reg *)(c.at + (size_t)r * c.row))[v] = sum[r][v];
 }
-//< product
 
 /* C (m, n) = A (m, k) B (k, n), n a multiple of 16. */
 INLINE void product(matrix a, matrix b, matrix c, size_t m, size_t n,

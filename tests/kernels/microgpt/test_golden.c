@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../tap.h"
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "microgpt/microgpt.h"
@@ -68,8 +69,12 @@ static void compare(const microgpt_start *start, const golden *want, microgpt_va
             err.message))
         return;
     microgpt_set(&model, start->params);
+    unsigned long failures = spak_alloc_failures();
+    spak_alloc_fail_after(0);
     uint64_t begin = spak_now_ns();
     microgpt_train(&model, start->docs, STEPS, losses);
+    spak_alloc_fail_after(-1);
+    ok(spak_alloc_failures() == failures, "a step allocates nothing");
     printf("# %.1f us a step\n", (double)(spak_now_ns() - begin) * 1e-3 / STEPS);
     double early = deviation(losses, want->loss, 100), all = deviation(losses, want->loss, STEPS);
     bool exact = variant == MICROGPT_EXACT;
