@@ -281,17 +281,17 @@ enum { MICROGPT_NUM_INVARIANTS = 8, MICROGPT_NUM_STUDIES = 4 };
 extern const dev_invariant microgpt_invariants[MICROGPT_NUM_INVARIANTS];
 extern const dev_study microgpt_studies[MICROGPT_NUM_STUDIES];
 
-/* dev_op's trial; and the same with what is timed in the place of
- * microgpt_train, for tests. */
+/* dev_op's trial; and the same for tests, with what is timed in the place of
+ * microgpt_train (unless NULL), and a fault in the step. */
 typedef void microgpt_trainer(void *ctx, microgpt_model *model,
                               const microgpt_docs *docs, int steps,
                               double *losses);
 bool microgpt_trial(const json_t *config, const json_t *problem,
                     const json_t *options, json_t **result, spak_error *err);
 bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
-                         const json_t *config, const json_t *problem,
-                         const json_t *options, json_t **result,
-                         spak_error *err);
+                         microgpt_fault fault, const json_t *config,
+                         const json_t *problem, const json_t *options,
+                         json_t **result, spak_error *err);
 
 extern const dev_op microgpt_op;
 

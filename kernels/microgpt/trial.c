@@ -3,8 +3,9 @@
  *
  * What is timed is checked. First the run is made once step by step with the
  * clock standing: there each loss is held against the oracle's, on the weights
- * as they then are, and every so often an update against Adam's definition. A
- * timed run must then end with the bits of that run, in every loss and in every
+ * as they then are, and every so often the gradient, along a random direction,
+ * against the oracle's slope, and the update against Adam's definition. A timed
+ * run must then end with the bits of that run, in every loss and in every
  * parameter; both are wiped before it, so a run that was left out, cut short or
  * played back from memory does not pass.
  *
@@ -22,7 +23,7 @@
 #include "base/alloc.h"
 #include "microgpt/microgpt.h"
 
-enum { UPDATES_EVERY = 50, MOST_STEPS = 100000 };
+enum { LOOK_EVERY = 20, MOST_STEPS = 100000 };
 
 typedef struct run {
     microgpt_config config;
@@ -46,6 +47,7 @@ typedef struct trial {
     double positions, flop;    /* of a step, on average */
     microgpt_trainer *trainer; /* NULL: microgpt_train */
     void *trainer_ctx;
+    microgpt_fault fault; /* of ours */
 } trial;
 
 static const dev_member problem_members[] = {
@@ -99,14 +101,58 @@ static bool prepare(trial *t, spak_error *err) {
         t->positions += (double)doc.n / t->steps;
         t->flop += microgpt_flop(doc.n) / t->steps;
     }
-    return microgpt_model_new(&t->ours.config, MICROGPT_SOUND, &t->ours.model,
-                              err) &&
+    return microgpt_model_new(&t->ours.config, t->fault, &t->ours.model, err) &&
            (!t->has_exact ||
             microgpt_model_new(&t->exact.config, MICROGPT_SOUND,
                                &t->exact.model, err));
 }
 
 /* --- the run that is checked --- */
+
+/* The slope of the oracle's loss at params along v, a unit vector, by
+ * differences; *bound is what rounding and curvature leave open. scratch
+ * (4192). The gradient times v must be that: one number for all parameters. */
+static double slope(const double *params, const double *v,
+                    const microgpt_doc *doc, double *scratch, double *bound) {
+    double d[2] = {0, 0}, f = 0;
+    bool same = false;
+    *bound = INFINITY; /* on a kink itself there is no slope */
+    for (double h = 0x1p-10; !same && h > 0x1p-30; h /= 4) {
+        uint64_t active[MICROGPT_CONTEXT] = {0};
+        same = true;
+        for (int i = 0; i < 4; i++) { /* h, -h, 2h, -2h */
+            microgpt_oracle at;
+            double x = (i < 2 ? h : 2 * h) * (i % 2 ? -1 : 1);
+            for (int p = 0; p < MICROGPT_PARAMS; p++)
+                scratch[p] = params[p] + x * v[p];
+            f = microgpt_oracle_loss(scratch, doc, &at);
+            d[i / 2] = (i % 2 ? d[i / 2] : 0) + f / (2 * x);
+            if (i == 0) memcpy(active, at.active, doc->n * sizeof *active);
+            if (memcmp(active, at.active, doc->n * sizeof *active) != 0)
+                same = false; /* a kink in between: nearer */
+        }
+        if (same)
+            *bound = MICROGPT_CHAIN * DBL_EPSILON * f / h + fabs(d[1] - d[0]);
+    }
+    return d[0];
+}
+
+static bool gradient_is_right(const trial *t, const microgpt_model *model,
+                              const double *params, const microgpt_doc *doc,
+                              double u, int step) {
+    double gradient[MICROGPT_PARAMS], v[MICROGPT_PARAMS],
+        scratch[MICROGPT_PARAMS], bound, along = 0, squares = 0;
+    microgpt_get(model, MICROGPT_GRADIENT, gradient);
+    for (int i = 0; i < MICROGPT_PARAMS; i++) {
+        uint32_t word[4];
+        spak_philox(t->seed, 400 + (uint64_t)step, (uint64_t)i, word);
+        v[i] = (word[0] & 1 ? 1 : -1) / sqrt(MICROGPT_PARAMS);
+        along += v[i] * gradient[i];
+        squares += gradient[i] * gradient[i];
+    }
+    double want = slope(params, v, doc, scratch, &bound);
+    return fabs(along - want) <= bound + 2 * MICROGPT_CHAIN * u * sqrt(squares);
+}
 
 /* Adam's update number `step`, whose state before it is in before. */
 static bool update_is_right(const microgpt_model *model,
@@ -129,7 +175,8 @@ static bool update_is_right(const microgpt_model *model,
 }
 
 /* Makes the run and keeps it. *worst becomes the largest error of a loss, over
- * its bound; false with why when an update is wrong. */
+ * its bound; false with why when a loss, a
+ * gradient or an update is wrong. */
 static bool checked_run(trial *t, run *r, double *worst, spak_error *why) {
     double before[3][MICROGPT_PARAMS];
     bool exact = r->config.variant == MICROGPT_EXACT;
@@ -138,7 +185,7 @@ static bool checked_run(trial *t, run *r, double *worst, spak_error *why) {
     microgpt_set(&r->model, t->start->params);
     for (int step = 0; step < t->steps; step++) {
         microgpt_doc doc;
-        bool look = t->options.check && step % UPDATES_EVERY == 0;
+        bool look = t->options.check && step % LOOK_EVERY == 0;
         doc_of_step(t, step, &doc);
         microgpt_get(&r->model, MICROGPT_VALUES, before[0]);
         if (look) {
@@ -150,15 +197,21 @@ static bool checked_run(trial *t, run *r, double *worst, spak_error *why) {
         if (!t->options.check) continue;
         double want = microgpt_oracle_loss(before[0], &doc, NULL);
         double error = fabs(r->kept[step] - want) / (MICROGPT_CHAIN * u * want);
-        if (!(error <= *worst)) *worst = error; /* NaN stays */
+        if (!(error <= 1))
+            return spak_fail(why,
+                             "the loss of step %d differs from the oracle's by "
+                             "%.3g bounds",
+                             step, error);
+        *worst = fmax(*worst, error);
         double rate = MICROGPT_RATE * (1 - (double)step / t->steps);
+        if (look && !gradient_is_right(t, &r->model, before[0], &doc, u, step))
+            return spak_fail(
+                why, "the gradient of step %d is not the loss's slope", step);
         if (look && !update_is_right(&r->model, before, rate, u, step))
             return spak_fail(why, "the update of step %d is not Adam's", step);
     }
     microgpt_get(&r->model, MICROGPT_VALUES, r->kept_end);
-    return *worst <= 1 ||
-           spak_fail(why, "a loss differs from the oracle's by %.3g bounds",
-                     *worst);
+    return true;
 }
 
 /* --- what is timed --- */
@@ -297,8 +350,9 @@ static bool run_trial(trial *t, json_t *result, spak_error *err) {
 }
 
 bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
-                         const json_t *config, const json_t *problem,
-                         const json_t *options, json_t **out, spak_error *err) {
+                         microgpt_fault fault, const json_t *config,
+                         const json_t *problem, const json_t *options,
+                         json_t **out, spak_error *err) {
     spak_error why = {""};
     unsigned long failures = spak_alloc_failures();
     *out = NULL;
@@ -310,6 +364,7 @@ bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
     } else if (read_call(t, config, problem, options, err)) {
         t->trainer = trainer;
         t->trainer_ctx = ctx;
+        t->fault = fault;
         done = true;
         if (!microgpt_config_read(config, t->threads, &t->config, &why)) {
             json_object_set_new(result, "status", json_string("refused"));
@@ -341,6 +396,6 @@ bool microgpt_trial_with(microgpt_trainer *trainer, void *ctx,
 
 bool microgpt_trial(const json_t *config, const json_t *problem,
                     const json_t *options, json_t **result, spak_error *err) {
-    return microgpt_trial_with(NULL, NULL, config, problem, options, result,
-                               err);
+    return microgpt_trial_with(NULL, NULL, MICROGPT_SOUND, config, problem,
+                               options, result, err);
 }

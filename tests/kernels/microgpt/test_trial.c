@@ -12,7 +12,7 @@ static bool trial_with(microgpt_trainer *trainer, void *ctx, const char *config,
                        const char *options, json_t **result, spak_error *err) {
     json_t *c = parse(config), *p = parse(problem), *o = parse(options);
     *err = (spak_error){""};
-    bool ran = microgpt_trial_with(trainer, ctx, c, p, o, result, err);
+    bool ran = microgpt_trial_with(trainer, ctx, MICROGPT_SOUND, c, p, o, result, err);
     json_decref(c);
     json_decref(p);
     json_decref(o);
@@ -132,6 +132,46 @@ static void test_cheats(const char *config) {
         ok(c == HONEST || !json_object_get(result, "time_ms"), "no time for what is wrong");
         json_decref(result);
     }
+}
+
+/* A step that is wrong in each run alike: what the trial itself sees of it. */
+static void test_faulty(const char *config, microgpt_fault fault, const char *expected) {
+    json_t *c = parse(config), *p = parse(small), *o = parse(quick), *result = NULL;
+    spak_error err = {""};
+    ok(microgpt_trial_with(NULL, NULL, fault, c, p, o, &result, &err), "%s with %s %s", config,
+       microgpt_faults[fault - 1].name, err.message);
+    const char *reason = spak_json_str(result, "reason", "");
+    is_str(spak_json_str(result, "status", ""), "failed", "its status");
+    ok(strstr(reason, expected) && !json_object_get(result, "time_ms"), "because: %s", reason);
+    json_decref(result);
+    json_decref(c);
+    json_decref(p);
+    json_decref(o);
+}
+
+static void test_all_faulty(void) {
+    static const char exact[] = "{\"variant\": \"exact\"}", single[] = "{\"variant\": \"single\"}";
+    test_faulty(exact, MICROGPT_MASK_LEAKS, "oracle");
+    test_faulty(exact, MICROGPT_COPY_NOT_RENEWED, "oracle");
+    test_faulty(exact, MICROGPT_ADAM_WITHOUT_BIAS_CORRECTION, "Adam");
+    test_faulty(single, MICROGPT_ADAM_WITHOUT_BIAS_CORRECTION, "Adam");
+    test_faulty(single, MICROGPT_MASK_LEAKS, "oracle");
+    for (int v = 0; v < 2; v++)
+        for (int f = MICROGPT_ONLY_OUTPUT_TRAINS; f <= MICROGPT_TOKEN_GRADIENT_OVERWRITTEN; f++)
+            test_faulty(v ? single : exact, (microgpt_fault)f, "slope");
+}
+
+/* Up to the first step with another pattern the deviation counts, from there on it is told only. */
+static void test_parting(void) {
+    const double single[] = {1, 2.5, 4, 4}, exact[] = {1, 2, 2, 4};
+    const uint64_t one[] = {7, 7, 7, 7}, other[] = {7, 7, 8, 7};
+    double deviation[4];
+    microgpt_parting p;
+    microgpt_part(single, exact, one, other, 4, deviation, &p);
+    ok(p.first_flip == 2 && p.deviation == 1 && p.deviation_before == 0.25, "apart at step %d", p.first_flip);
+    microgpt_part(single, exact, one, one, 4, NULL, &p);
+    ok(p.first_flip == -1 && p.deviation_before == 1, "never apart: all steps count");
+    is_near(deviation[1], 0.25, 0, "each step's deviation");
 }
 
 /* --- studies --- */
@@ -261,6 +301,8 @@ int main(void) {
 
     test_cheats("{}");
     test_cheats("{\"variant\": \"exact\"}");
+    test_all_faulty();
+    test_parting();
     test_studies();
     test_docs();
     test_memory();
