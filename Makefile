@@ -48,6 +48,7 @@ LINK     = $(CC) -pthread $(CFLAGS) $(SANS) $(LDFLAGS)
 
 # Kernels are compiled for speed. Those for one instruction set carry its name at the end of theirs; on other processors
 # they compile to nothing. Sanitizers leave those alone (unrolled, they take minutes to compile); guard pages watch them.
+# The portable ones hand vectors wider than a register to inlined functions: no ABI is involved (-Wno-psabi).
 ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 AVX2    := -mavx2 -mfma
 AVX512  := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mprefer-vector-width=512
@@ -55,6 +56,8 @@ endif
 SPEED   := $(if $(SAN),-O1,-O3)
 MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
 $(B)/obj/kernels/%.o:        ISA := $(SPEED)
+$(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
+$(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
 $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 

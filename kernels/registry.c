@@ -2,5 +2,6 @@
 #include "device/op.h"
 #include "fmha/fmha.h"
 #include "matmul/matmul.h"
+#include "microgpt/microgpt.h"
 
-const dev_op *const dev_ops[] = {&matmul_op, &fmha_op, NULL};
+const dev_op *const dev_ops[] = {&matmul_op, &fmha_op, &microgpt_op, NULL};

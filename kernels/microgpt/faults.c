@@ -1,0 +1,40 @@
+/* What the code does wrong on request: each a branch a layer, or a step. */
+#include "microgpt/microgpt.h"
+
+const dev_fault microgpt_faults[MICROGPT_NUM_FAULTS] = {
+    {"only_output_trains",
+     "the gradient stops at the output matrix, as where a custom kernel "
+     "returns a tensor without one"},
+    {"attention_cut", "the gradient does not enter the attention block"},
+    {"mlp_cut", "the gradient does not enter the MLP"},
+    {"norm_without_cross_term",
+     "RMSNorm's backward pass takes the factor for a constant"},
+    {"residual_gradient_dropped",
+     "what goes past a block is not added to what comes through it"},
+    {"relu_lets_all_through",
+     "ReLU's backward pass does not look at where the unit was off"},
+    {"softmax_without_row_sum",
+     "softmax's backward pass leaves out the sum over the row"},
+    {"scale_missing_backward",
+     "the scores' scale is left out of the backward pass"},
+    {"loss_not_averaged",
+     "the gradient is that of the sum over positions, not of their mean"},
+    {"token_gradient_overwritten",
+     "a letter that comes twice keeps the gradient of its last place alone"},
+    {"mask_leaks", "each position sees the one after it"},
+    {"adam_without_bias_correction",
+     "Adam's means are not corrected for the zeros they began with"},
+    {"rate_does_not_fall", "the learning rate stays what it was at first"},
+    {"copy_not_renewed",
+     "the transposed copy of one matrix keeps its first values"},
+    {"cache_forgets_first",
+     "with a cache, the first position is no longer looked at"},
+    {"exp_of_low_degree",
+     "the exponential in floats is a polynomial of degree 3"},
+    {"weights_in_other_order",
+     "the output matrix is drawn before the position embeddings"},
+    {"shuffle_upwards",
+     "the names are shuffled from the first on, not from "
+     "the last"},
+    {"large_weights", "the first weights are drawn with deviation 1"},
+};
