@@ -10,6 +10,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "device/trial.h"
 #include "fmha/micro.h"
 #include "fmha/plan.h"
 
@@ -81,75 +82,19 @@ static void default_tiles(fmha_config *config, const fmha_shape *shape) {
 
 /* --- reading --- */
 
-static bool read_name(const json_t *json, const char *key, const char **name,
-                      spak_error *why) {
-    const json_t *value = json_object_get(json, key);
-    *name = NULL;
-    if (!value) return true;
-    if (!json_is_string(value))
-        return spak_fail(why, "axis %s: expected a name in quotes", key);
-    *name = json_string_value(value);
-    return true;
-}
-
-static bool read_size(const json_t *json, const char *key, size_t least,
-                      size_t most, size_t *size, spak_error *why) {
-    const json_t *value = json_object_get(json, key);
-    if (!value) return true;
-    double x = json_number_value(value);
-    if (!json_is_number(value) || x != floor(x) || x < (double)least ||
-        x > (double)most)
-        return spak_fail(why,
-                         "axis %s: expected a whole number from %zu to %zu",
-                         key, least, most);
-    *size = (size_t)x;
-    return true;
-}
-
-/* A misspelt axis would measure the default under a wrong name. */
-static bool axes_known(const json_t *json, spak_error *why) {
-    static const char *const axes[] = {"variant", "isa", "tile_m", "tile_n",
-                                       "dtype"};
-    const char *key;
-    json_t *value;
-    if (json && !json_is_object(json))
-        return spak_fail(why, "the configuration must be an object");
-    json_object_foreach((json_t *)json, key, value) {
-        size_t i = 0;
-        while (i < sizeof axes / sizeof *axes && strcmp(axes[i], key) != 0) i++;
-        if (i == sizeof axes / sizeof *axes)
-            return spak_fail(why, "there is no axis '%s'", key);
-    }
-    return true;
-}
-
 static bool read_names(const json_t *json, int threads, fmha_config *config,
                        spak_error *why) {
-    const char *variant, *isa, *dtype;
-    if (!read_name(json, "variant", &variant, why) ||
-        !read_name(json, "isa", &isa, why) ||
-        !read_name(json, "dtype", &dtype, why))
+    int variant = threads > 1 ? FMHA_THREADS : FMHA_FUSED, dtype = FMHA_F32;
+    if (!dev_axis_choice(json, "variant", variant_names, FMHA_VARIANTS,
+                         &variant, why) ||
+        !dev_axis_choice(json, "dtype", dtype_names, 3, &dtype, why) ||
+        !dev_axis_isa(json, &config->isa, why))
         return false;
-    config->variant = threads > 1 ? FMHA_THREADS : FMHA_FUSED;
-    int v = 0;
-    while (variant && v < FMHA_VARIANTS && strcmp(variant, variant_names[v]))
-        v++;
-    if (v == FMHA_VARIANTS)
-        return spak_fail(why, "axis variant: there is no variant '%s'",
-                         variant);
-    if (variant) config->variant = (fmha_variant)v;
-    if (dtype && !fmha_dtype_parse(dtype, &config->dtype))
-        return spak_fail(why, "axis dtype: '%s' is none of f32, f16, bf16",
-                         dtype);
-    config->isa = dev_cpu_isa();
-    if (isa && !dev_isa_parse(isa, &config->isa))
-        return spak_fail(
-            why, "axis isa: '%s' is none of portable, avx2, avx512", isa);
-    if (!fmha_micro_of(config->isa) || !dev_cpu_has(config->isa))
-        return spak_fail(
-            why, "axis isa: this processor runs %s at best, not %s",
-            dev_isa_name(dev_cpu_isa()), dev_isa_name(config->isa));
-    return true;
+    config->variant = (fmha_variant)variant;
+    config->dtype = (fmha_dtype)dtype;
+    return fmha_micro_of(config->isa) ||
+           spak_fail(why, "axis isa: this program was built without %s",
+                     dev_isa_name(config->isa));
 }
 
 /* The constraints of fmha.dsl, by the same names. */
@@ -179,8 +124,12 @@ static bool keep_constraints(const fmha_config *config, const fmha_shape *shape,
 
 bool fmha_config_read(const json_t *json, const fmha_shape *shape, int threads,
                       fmha_config *config, spak_error *why) {
+    static const char *const axes[] = {"variant", "isa", "tile_m", "tile_n",
+                                       "dtype"};
     memset(config, 0, sizeof *config);
-    if (!fmha_shape_check(shape, why) || !axes_known(json, why)) return false;
+    if (!fmha_shape_check(shape, why) ||
+        !dev_axes_known(json, axes, sizeof axes / sizeof *axes, why))
+        return false;
     if (threads < 1 || threads > MAX_THREADS)
         return spak_fail(why, "problem.threads: expected 1 to %d, found %d",
                          MAX_THREADS, threads);
@@ -192,8 +141,8 @@ bool fmha_config_read(const json_t *json, const fmha_shape *shape, int threads,
                          "thread, the problem asks for %d",
                          fmha_variant_name(config->variant), threads);
     if (config->variant < FMHA_FUSED) return true;
-    if (!read_size(json, "tile_m", 1, MAX_TILE, &config->tile_m, why) ||
-        !read_size(json, "tile_n", 1, MAX_TILE, &config->tile_n, why))
+    if (!dev_axis_size(json, "tile_m", 1, MAX_TILE, &config->tile_m, why) ||
+        !dev_axis_size(json, "tile_n", 1, MAX_TILE, &config->tile_n, why))
         return false;
     default_tiles(config, shape);
     return keep_constraints(config, shape, why);

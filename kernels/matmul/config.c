@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "device/trial.h"
 #include "matmul/matmul.h"
 
 static const char *const variant_names[MATMUL_VARIANTS] = {
@@ -20,15 +21,6 @@ static const char *const variant_names[MATMUL_VARIANTS] = {
 
 const char *matmul_variant_name(matmul_variant variant) {
     return variant_names[variant];
-}
-
-bool matmul_variant_parse(const char *name, matmul_variant *variant) {
-    for (int i = 0; i < MATMUL_VARIANTS; i++)
-        if (!strcmp(name, variant_names[i])) {
-            *variant = (matmul_variant)i;
-            return true;
-        }
-    return false;
 }
 
 const matmul_isa_kernels *matmul_isa(dev_isa isa) {
@@ -72,55 +64,20 @@ static void default_blocks(matmul_config *config) {
 
 /* --- reading --- */
 
-static bool read_name(const json_t *json, const char *key, const char **name,
-                      spak_error *why) {
-    const json_t *value = json_object_get(json, key);
-    *name = NULL;
-    if (!value) return true;
-    if (!json_is_string(value))
-        return spak_fail(why, "axis %s: expected a name in quotes", key);
-    *name = json_string_value(value);
-    return true;
-}
-
-static bool read_size(const json_t *json, const char *key, size_t least,
-                      size_t most, size_t *size, spak_error *why) {
-    const json_t *value = json_object_get(json, key);
-    if (!value) return true;
-    double x = json_number_value(value);
-    if (!json_is_number(value) || x != (double)(long long)x ||
-        x < (double)least || x > (double)most)
-        return spak_fail(why,
-                         "axis %s: expected a whole number from %zu to %zu",
-                         key, least, most);
-    *size = (size_t)x;
-    return true;
-}
-
 static bool read_tile(const json_t *json, matmul_config *config,
                       spak_error *why) {
-    const char *isa, *name;
-    if (!read_name(json, "isa", &isa, why) ||
-        !read_name(json, "tile", &name, why))
-        return false;
-    config->isa = dev_cpu_isa();
-    if (isa && !dev_isa_parse(isa, &config->isa))
-        return spak_fail(
-            why, "axis isa: '%s' is none of portable, avx2, avx512", isa);
+    if (!dev_axis_isa(json, &config->isa, why)) return false;
     const matmul_isa_kernels *kernels = matmul_isa(config->isa);
-    if (!kernels || !dev_cpu_has(config->isa))
-        return spak_fail(
-            why, "axis isa: this processor runs %s at best, not %s",
-            dev_isa_name(dev_cpu_isa()), dev_isa_name(config->isa));
-    config->tile = &kernels->tiles[0];
-    if (!name) return true;
-    for (size_t i = 0; i < kernels->num_tiles; i++)
-        if (!strcmp(name, kernels->tiles[i].name)) {
-            config->tile = &kernels->tiles[i];
-            return true;
-        }
-    return spak_fail(why, "axis tile: '%s' is no tile of %s", name,
-                     dev_isa_name(config->isa));
+    if (!kernels)
+        return spak_fail(why, "axis isa: this program was built without %s",
+                         dev_isa_name(config->isa));
+    const char *names[MATMUL_MOST_TILES];
+    int choice = 0, count = (int)kernels->num_tiles;
+    for (int i = 0; i < count; i++) names[i] = kernels->tiles[i].name;
+    if (!dev_axis_choice(json, "tile", names, count, &choice, why))
+        return false;
+    config->tile = &kernels->tiles[choice];
+    return true;
 }
 
 /* The constraints of matmul.dsl, by the same names. */
@@ -147,30 +104,17 @@ static bool keep_constraints(const matmul_config *config, spak_error *why) {
     return true;
 }
 
-/* A misspelt axis would measure the default under a wrong name. */
-static bool axes_known(const json_t *json, spak_error *why) {
-    static const char *const axes[] = {"variant", "isa", "tile",    "kc",
-                                       "mc",      "nc",  "prefetch"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json, key, value) {
-        size_t i = 0;
-        while (i < sizeof axes / sizeof *axes && strcmp(axes[i], key) != 0) i++;
-        if (i == sizeof axes / sizeof *axes)
-            return spak_fail(why, "there is no axis '%s'", key);
-    }
-    return true;
-}
-
 bool matmul_config_read(const json_t *json, int threads, matmul_config *config,
                         spak_error *why) {
-    const char *name;
+    static const char *const axes[] = {"variant", "isa", "tile",    "kc",
+                                       "mc",      "nc",  "prefetch"};
+    int variant = threads > 1 ? MATMUL_THREADS : MATMUL_REGISTER_TILE;
     memset(config, 0, sizeof *config);
-    if (!axes_known(json, why) || !read_name(json, "variant", &name, why))
+    if (!dev_axes_known(json, axes, sizeof axes / sizeof *axes, why) ||
+        !dev_axis_choice(json, "variant", variant_names, MATMUL_VARIANTS,
+                         &variant, why))
         return false;
-    config->variant = threads > 1 ? MATMUL_THREADS : MATMUL_REGISTER_TILE;
-    if (name && !matmul_variant_parse(name, &config->variant))
-        return spak_fail(why, "axis variant: there is no variant '%s'", name);
+    config->variant = (matmul_variant)variant;
     if (threads < 1 || threads > MATMUL_MAX_THREADS)
         return spak_fail(why, "problem.threads: expected 1 to %d, found %d",
                          MATMUL_MAX_THREADS, threads);
@@ -183,12 +127,12 @@ bool matmul_config_read(const json_t *json, int threads, matmul_config *config,
     if (config->variant >= MATMUL_REGISTER_TILE) {
         config->prefetch = 8;
         if (!read_tile(json, config, why) ||
-            !read_size(json, "prefetch", 0, 4096, &config->prefetch, why))
+            !dev_axis_size(json, "prefetch", 0, 4096, &config->prefetch, why))
             return false;
     }
-    if (!read_size(json, "kc", 4, 1 << 20, &config->kc, why) ||
-        !read_size(json, "mc", 1, 1 << 20, &config->mc, why) ||
-        !read_size(json, "nc", 1, 1 << 20, &config->nc, why))
+    if (!dev_axis_size(json, "kc", 4, 1 << 20, &config->kc, why) ||
+        !dev_axis_size(json, "mc", 1, 1 << 20, &config->mc, why) ||
+        !dev_axis_size(json, "nc", 1, 1 << 20, &config->nc, why))
         return false;
     default_blocks(config);
     return keep_constraints(config, why);

@@ -126,10 +126,12 @@ typedef struct matmul_config {
     size_t prefetch; /* register_tile and threads: steps of k ahead; 0: none */
 } matmul_config;
 
-enum { MATMUL_MAX_THREADS = 256 };
+enum {
+    MATMUL_MAX_THREADS = 256,
+    MATMUL_MOST_TILES = 16 /* of one instruction set */
+};
 
 const char *matmul_variant_name(matmul_variant variant);
-bool matmul_variant_parse(const char *name, matmul_variant *variant);
 
 /* Axes of `json` (may be NULL) over the machine's defaults for the problem.
  * Returns false with the reason when an axis has a value that is unknown, or

@@ -44,6 +44,8 @@ static const matmul_tile tiles[] = {
     {"12x8", 12, 8, tile_12x8_micro},
     {"8x8", 8, 8, tile_8x8_micro},
 };
+_Static_assert(sizeof tiles / sizeof *tiles <= MATMUL_MOST_TILES,
+               "config.c lists the tiles by name");
 
 const matmul_isa_kernels matmul_kernels_avx2 = {
     tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};

@@ -44,6 +44,8 @@ static const matmul_tile tiles[] = {
     {"8x48", 8, 48, tile_8x48_micro},
     {"24x16", 24, 16, tile_24x16_micro},
 };
+_Static_assert(sizeof tiles / sizeof *tiles <= MATMUL_MOST_TILES,
+               "config.c lists the tiles by name");
 
 const matmul_isa_kernels matmul_kernels_avx512 = {
     tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};

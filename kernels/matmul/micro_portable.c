@@ -48,6 +48,8 @@ static const matmul_tile tiles[] = {
 #endif
     {"4x8", 4, 8, tile_4x8_micro},
 };
+_Static_assert(sizeof tiles / sizeof *tiles <= MATMUL_MOST_TILES,
+               "config.c lists the tiles by name");
 
 const matmul_isa_kernels matmul_kernels_portable = {
     tiles, sizeof tiles / sizeof *tiles, pack_copy, pack_transpose};

@@ -1,6 +1,5 @@
 /* The tuning axes: precision and instruction set. */
-#include <string.h>
-
+#include "device/trial.h"
 #include "microgpt/microgpt.h"
 
 static const char *const variant_names[MICROGPT_VARIANTS] = {"exact", "single"};
@@ -19,38 +18,19 @@ const microgpt_kernels *microgpt_kernels_of(const microgpt_config *config) {
     return kernels->bytes ? kernels : NULL;
 }
 
-/* A misspelt axis would measure the default under a wrong name. */
-static bool axes_known(const json_t *json, spak_error *why) {
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json, key, value) {
-        if (strcmp(key, "variant") != 0 && strcmp(key, "isa") != 0)
-            return spak_fail(why, "there is no axis '%s'", key);
-        if (!json_is_string(value))
-            return spak_fail(why, "axis %s: expected a name in quotes", key);
-    }
-    return true;
-}
-
 bool microgpt_config_read(const json_t *json, int threads,
                           microgpt_config *config, spak_error *why) {
-    *config = (microgpt_config){MICROGPT_SINGLE, dev_cpu_isa()};
-    if (!axes_known(json, why)) return false;
-    const char *variant = spak_json_str(json, "variant", "single");
-    const char *isa = spak_json_str(json, "isa", dev_isa_name(config->isa));
-    int v = 0;
-    while (v < MICROGPT_VARIANTS && strcmp(variant, variant_names[v]) != 0) v++;
-    if (v == MICROGPT_VARIANTS)
-        return spak_fail(why, "axis variant: there is no variant '%s'",
-                         variant);
-    config->variant = (microgpt_variant)v;
-    if (!dev_isa_parse(isa, &config->isa))
-        return spak_fail(
-            why, "axis isa: '%s' is none of portable, avx2, avx512", isa);
-    if (!dev_cpu_has(config->isa) || !microgpt_kernels_of(config))
-        return spak_fail(why,
-                         "axis isa: this processor runs %s at best, not %s",
-                         dev_isa_name(dev_cpu_isa()), isa);
+    static const char *const axes[] = {"variant", "isa"};
+    int variant = MICROGPT_SINGLE;
+    if (!dev_axes_known(json, axes, sizeof axes / sizeof *axes, why) ||
+        !dev_axis_choice(json, "variant", variant_names, MICROGPT_VARIANTS,
+                         &variant, why) ||
+        !dev_axis_isa(json, &config->isa, why))
+        return false;
+    config->variant = (microgpt_variant)variant;
+    if (!microgpt_kernels_of(config))
+        return spak_fail(why, "axis isa: this program was built without %s",
+                         dev_isa_name(config->isa));
     if (threads != 1)
         return spak_fail(why,
                          "problem.threads: a step of 7 rows runs on one "

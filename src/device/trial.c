@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "device/device.h"
+#include "base/str.h"
 
 enum {
     MAX_SAMPLES = 10000,
@@ -62,6 +62,59 @@ bool dev_trial_options_read(const char *op, const json_t *options, dev_trial_opt
                                .check = spak_json_bool(options, "check", true),
                                .flush = spak_json_bool(options, "flush", true)};
     return true;
+}
+
+/* --- reading a configuration --- */
+
+/* A misspelt axis would measure the default under a wrong name. */
+bool dev_axes_known(const json_t *config, const char *const *axes, size_t count, spak_error *why) {
+    const char *key;
+    json_t *value;
+    if (config && !json_is_object(config)) return spak_fail(why, "the configuration must be an object");
+    json_object_foreach((json_t *)config, key, value) {
+        size_t i = 0;
+        while (i < count && strcmp(axes[i], key) != 0) i++;
+        if (i == count) return spak_fail(why, "there is no axis '%s'", key);
+    }
+    return true;
+}
+
+bool dev_axis_size(const json_t *config, const char *axis, size_t least, size_t most, size_t *value, spak_error *why) {
+    const json_t *given = json_object_get(config, axis);
+    if (!given) return true;
+    double x = json_number_value(given);
+    if (!json_is_number(given) || x != floor(x) || x < (double)least || x > (double)most)
+        return spak_fail(why, "axis %s: expected a whole number from %zu to %zu", axis, least, most);
+    *value = (size_t)x;
+    return true;
+}
+
+bool dev_axis_choice(const json_t *config, const char *axis, const char *const *names, int count, int *choice,
+                     spak_error *why) {
+    const json_t *given = json_object_get(config, axis);
+    if (!given) return true;
+    const char *name = json_string_value(given);
+    if (!name) return spak_fail(why, "axis %s: expected a name in quotes", axis);
+    for (int i = 0; i < count; i++)
+        if (!strcmp(name, names[i])) {
+            *choice = i;
+            return true;
+        }
+    spak_str all = {0};
+    for (int i = 0; i < count; i++) spak_str_printf(&all, "%s%s", i ? ", " : "", names[i]);
+    spak_fail(why, "axis %s: '%s' is none of %s", axis, name, spak_str_text(&all));
+    spak_str_free(&all);
+    return false;
+}
+
+bool dev_axis_isa(const json_t *config, dev_isa *isa, spak_error *why) {
+    const char *names[DEV_ISA_COUNT];
+    int choice = (int)dev_cpu_isa();
+    for (int i = 0; i < DEV_ISA_COUNT; i++) names[i] = dev_isa_name((dev_isa)i);
+    if (!dev_axis_choice(config, "isa", names, DEV_ISA_COUNT, &choice, why)) return false;
+    *isa = (dev_isa)choice;
+    return dev_cpu_has(*isa) || spak_fail(why, "axis isa: this processor runs %s at best, not %s",
+                                          dev_isa_name(dev_cpu_isa()), dev_isa_name(*isa));
 }
 
 /* --- timing --- */

@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "device/device.h"
 
 /* --- reading a call --- */
 
@@ -32,6 +33,16 @@ typedef struct dev_member {
 /* Fails, naming op and where ("problem"), unless object (NULL: as if empty) has just such members. */
 bool dev_members_check(const char *op, const char *where, const json_t *object, const dev_member *members, size_t count,
                        spak_error *err);
+
+/* --- reading a configuration --- */
+
+/* Each fills why and returns false when the axis is there and not as it should be; an axis that is left out leaves the
+ * value as it was. */
+bool dev_axes_known(const json_t *config, const char *const *axes, size_t count, spak_error *why);
+bool dev_axis_size(const json_t *config, const char *axis, size_t least, size_t most, size_t *value, spak_error *why);
+bool dev_axis_choice(const json_t *config, const char *axis, const char *const *names, int count, int *choice,
+                     spak_error *why);
+bool dev_axis_isa(const json_t *config, dev_isa *isa, spak_error *why); /* one that this processor has */
 
 /* --- timing --- */
 

@@ -323,8 +323,10 @@ bool loop_record(loop_run *run, const char *kind, json_t *body, const json_t **r
                          "and run again",
                          trace_path(run->trace), kind);
     }
+    unsigned long failures = spak_alloc_failures();
     json_t *kept = json_copy(body);
-    if (!kept) {
+    if (!kept || spak_alloc_failures() != failures) { /* json_copy drops failures silently */
+        json_decref(kept);
         json_decref(body);
         return spak_fail(err, "cannot build a %s record: out of memory, or a number that is not finite", kind);
     }
