@@ -111,12 +111,15 @@ system MatMul_System_v1 {
         //> knowledge
         invariant tiled_sum_within_bound {
             statement: "each element is within c k u (|A| |B|) of the oracle"
+            scope { op: [matmul] }
         }
+        // These three hold for any kernel: a system that inherits them has
+        // to show them too.
         invariant every_element_written_once {
-            statement: "the tiles cover C exactly and touch nothing else"
+            statement: "the tiles cover the output and touch nothing else"
         }
         invariant no_read_outside {
-            statement: "no kernel reads or writes past the ends of A, B, C"
+            statement: "no kernel touches memory outside of its arrays"
         }
         invariant threads_do_not_change_bits {
             statement: "any number of threads gives the same bits"

@@ -107,12 +107,15 @@ system MatMul_System_v2 {
     knowledge {
         invariant tiled_sum_within_bound {
             statement: "each element is within c k u (|A| |B|) of the oracle"
+            scope { op: [matmul] }
         }
+        // These three hold for any kernel: a system that inherits them has
+        // to show them too.
         invariant every_element_written_once {
-            statement: "the tiles cover C exactly and touch nothing else"
+            statement: "the tiles cover the output and touch nothing else"
         }
         invariant no_read_outside {
-            statement: "no kernel reads or writes past the ends of A, B, C"
+            statement: "no kernel touches memory outside of its arrays"
         }
         invariant threads_do_not_change_bits {
             statement: "any number of threads gives the same bits"
@@ -137,7 +140,7 @@ system MatMul_System_v2 {
             config: `isa == "avx2" and kc == 512 and mc == 96 and nc == 2048 and prefetch == 8 and tile == "6x16" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
             merit: 0.999
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -150,7 +153,7 @@ system MatMul_System_v2 {
             measured: 0.765
             range: [0.757, 0.815]
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#21, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#67, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -163,7 +166,7 @@ system MatMul_System_v2 {
             measured: 0.744
             range: [0.737, 0.786]
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#69, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -188,7 +191,7 @@ system MatMul_System_v2 {
             measured: 0.93
             range: [0.923, 0.933]
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#30, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#76, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -201,7 +204,7 @@ system MatMul_System_v2 {
             measured: 0.971
             range: [0.965, 0.975]
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#32, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#78, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -214,7 +217,7 @@ system MatMul_System_v2 {
             measured: 0.935
             range: [0.926, 0.973]
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#36, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -225,7 +228,7 @@ system MatMul_System_v2 {
             description: "no value of this axis that was tried differs by more than the noise"
             noise: 0.02
             values_tried: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -238,7 +241,7 @@ system MatMul_System_v2 {
             measured: 0.973
             range: [0.973, 0.973]
             pairs: 1
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#51, trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -249,7 +252,7 @@ system MatMul_System_v2 {
             description: "no value of this axis that was tried differs by more than the noise"
             noise: 0.02
             values_tried: 4
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#55]
             support: 1
             contradictions: 0
@@ -261,7 +264,7 @@ system MatMul_System_v2 {
             predicted: [2, 20]
             measured: 16.6
             pairs: 3
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#96, trace:matmul/amd-epyc-zen3-2c#112, trace:matmul/amd-epyc-zen3-2c#110, trace:matmul/amd-epyc-zen3-2c#126, trace:matmul/amd-epyc-zen3-2c#124]
             support: 1
             contradictions: 0
@@ -273,7 +276,7 @@ system MatMul_System_v2 {
             predicted: [1.05, 4]
             measured: 1.08
             pairs: 4
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#114, trace:matmul/amd-epyc-zen3-2c#112, trace:matmul/amd-epyc-zen3-2c#128, trace:matmul/amd-epyc-zen3-2c#126]
             support: 1
             contradictions: 0
@@ -285,7 +288,7 @@ system MatMul_System_v2 {
             predicted: [1.05, 3]
             measured: 1.06
             pairs: 5
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#102, trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#116, trace:matmul/amd-epyc-zen3-2c#114, trace:matmul/amd-epyc-zen3-2c#130, trace:matmul/amd-epyc-zen3-2c#128]
             support: 1
             contradictions: 0
@@ -297,7 +300,7 @@ system MatMul_System_v2 {
             predicted: [2, 12]
             measured: 3.44
             pairs: 5
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#102, trace:matmul/amd-epyc-zen3-2c#118, trace:matmul/amd-epyc-zen3-2c#116, trace:matmul/amd-epyc-zen3-2c#132, trace:matmul/amd-epyc-zen3-2c#130]
             support: 1
             contradictions: 0
@@ -309,7 +312,7 @@ system MatMul_System_v2 {
             predicted: [1.6, 2.05]
             measured: 1.7
             pairs: 5
-            scope { id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#108, trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#122, trace:matmul/amd-epyc-zen3-2c#118, trace:matmul/amd-epyc-zen3-2c#136, trace:matmul/amd-epyc-zen3-2c#132]
             support: 1
             contradictions: 0

@@ -1,5 +1,5 @@
 -- What the MatMul trace says: the ladder's figure and table, the search, the predictions, and named values.
-local stats = require "lib.stats"
+local common = require "lib.report"
 
 local RUNGS = { "naive", "loop_order", "blocked", "packed", "register_tile", "tuned", "threads" }
 local IDEAS = {
@@ -12,28 +12,6 @@ local IDEAS = {
   threads = "two threads, beside the peer on two",
 }
 
--- What a record says of itself must follow from its samples.
-local function must_agree(record, what, stated, computed)
-  if math.abs(stated / computed - 1) > 1e-6 then
-    error(("record %d: its %s is %g, but its samples give %g"):format(record.seq, what, stated, computed), 0)
-  end
-end
-
--- The speed of one trial beside the peer: median and quartiles over its pairs of samples.
-local function speed(record)
-  local pairs_of_samples = stats.quotients(record.peer_time_ms, record.time_ms)
-  local p, ratio = record.problem, stats.median(pairs_of_samples)
-  must_agree(record, "ratio", record.ratio, ratio)
-  must_agree(record, "gflops", record.gflops, 2e-6 * p.m * p.n * p.k / stats.median(record.time_ms))
-  return {
-    ratio = ratio,
-    q1 = stats.quantile(pairs_of_samples, 0.25),
-    q3 = stats.quantile(pairs_of_samples, 0.75),
-    gflops = record.gflops,
-    record = record,
-  }
-end
-
 -- ladder[rung][size] = speed, for the trials that went well and had a peer; the sizes in order; the peer's name.
 local function read_ladder(report)
   local ladder, seen, sizes, peer = {}, {}, {}, nil
@@ -42,7 +20,7 @@ local function read_ladder(report)
     if record.kind == "evaluate" and record.status == "ok" and record.ratio then
       local rung = record.label == "tuned" and "tuned" or record.config.variant
       local size = record.problem.m
-      ladder[rung][size] = speed(record)
+      ladder[rung][size] = common.speed(record, 2 * size * record.problem.n * record.problem.k)
       peer = peer or record.peer
       if not seen[size] then seen[size] = true; sizes[#sizes + 1] = size end
     end
@@ -51,29 +29,21 @@ local function read_ladder(report)
   return ladder, sizes, peer
 end
 
--- How a number of threads is written in a sentence.
-local function in_words(number)
-  return ({ "one", "two", "three", "four", "five", "six", "seven", "eight" })[number] or ("%d"):format(number)
-end
-
 -- The figure's words, all from the trace: on what machine, how it was measured, and on how many threads the last step.
 local function ladder_words(report, ladder, peer)
-  local hw, fewest, most, threads = report.hw, math.huge, 0, 1
+  local records, threads = {}, 1
   for rung, of_rung in pairs(ladder) do
     for _, s in pairs(of_rung) do
-      fewest, most = math.min(fewest, s.record.options.samples), math.max(most, s.record.options.samples)
+      records[#records + 1] = s.record
       if rung == "threads" then threads = s.record.problem.threads end
     end
   end
-  local samples = fewest == most and ("%d"):format(most) or ("%d to %d"):format(fewest, most)
-  local machine = { hw.model or hw.id }
-  if hw.microarchitecture then machine[#machine + 1] = hw.microarchitecture end
-  if hw.isa then machine[#machine + 1] = hw.isa end
+  local number = common.in_words(threads)
   return {
     peer = peer:match("^%a+") or "peer",
-    machine = table.concat(machine, ", "),
-    measured = ("profile %s, %s samples a point (median, quartiles)"):format(report.profile, samples),
-    threads_title = ("threads (%s threads, peer on %s)"):format(in_words(threads), in_words(threads)),
+    machine = common.machine(report.hw),
+    measured = common.measured(report, records),
+    threads_title = ("threads (%s threads, peer on %s)"):format(number, number),
   }
 end
 
@@ -120,78 +90,6 @@ local function tabulate_ladder(report, ladder, sizes)
   }
 end
 
-local function tabulate_predictions(report)
-  local rows = {}
-  for _, record in ipairs(report.records) do
-    if record.kind == "insight" and record.predict then
-      local ref = report:ref(record)
-      rows[#rows + 1] = {
-        (record.name:gsub("_", " ")),
-        { value = record.within[1], ref = ref }, { value = record.within[2], ref = ref },
-        record.pairs > 0 and { value = record.measured, ref = ref } or "nothing to compare",
-        record.outcome,
-      }
-    end
-  end
-  if #rows == 0 then return end
-  report:table {
-    name = "matmul_predictions",
-    caption = "Predictions, written down before the trials, and what became of them",
-    columns = {
-      { header = "prediction", align = "left" }, { header = "at least", align = "right", format = "%.2f" },
-      { header = "at most", align = "right", format = "%.2f" }, { header = "measured", align = "right", format = "%.2f" },
-      { header = "outcome", align = "left" },
-    },
-    rows = rows,
-  }
-end
-
-local function tabulate_gate(report)
-  local rows, cases, refs = {}, 0, {}
-  for _, record in ipairs(report.records) do
-    if record.kind == "invariant" then
-      local ref = report:ref(record)
-      rows[#rows + 1] = {
-        (record.invariant:gsub("_", " ")), record.statement, { value = record.evidence.cases, ref = ref },
-        record.holds and "holds" or "FAILS",
-      }
-      cases = cases + record.evidence.cases
-      refs[#refs + 1] = ref
-    end
-  end
-  report:value("invariant_cases", cases, { refs = refs, format = "%d" })
-  report:table {
-    name = "matmul_gate",
-    caption = "The gate: invariants run on the CPU before any trial",
-    columns = {
-      { header = "invariant", align = "left" }, { header = "statement", align = "left" },
-      { header = "cases", align = "right", format = "%d" }, { header = "outcome", align = "left" },
-    },
-    rows = rows,
-  }
-end
-
--- The search's best configuration, axis by axis, and how many trials it took.
-local function report_search(report)
-  for _, record in ipairs(report.records) do
-    if record.kind == "converge" then
-      local ref, rows = report:ref(record), {}
-      for axis, value in pairs(record.best) do
-        rows[#rows + 1] = { axis, type(value) == "number" and { value = value, ref = ref } or value }
-      end
-      report:table {
-        name = "matmul_best",
-        caption = "The best configuration that the search met",
-        columns = { { header = "axis", align = "left" }, { header = "value", align = "right", format = "%d" } },
-        rows = rows,
-      }
-      report:value("trials", record.trials, { refs = { ref }, format = "%d" })
-      report:value("trials_refused", record.refused, { refs = { ref }, format = "%d" })
-      report:value("trials_failed", record.failed, { refs = { ref }, format = "%d" })
-    end
-  end
-end
-
 local NOISE = 0.02 -- relative; no difference below it is taken for one
 
 -- How the ladder on one thread climbs: each step beside the step below it, at the largest size that both were run at.
@@ -218,11 +116,8 @@ local function report_climb(report, ladder, sizes)
 end
 
 local function report_spread(report, name, s, size)
-  local refs = { report:ref(s.record) }
-  report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.3f" })
-  report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.3f" })
-  report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.3f" })
-  report:value("size_" .. name, size, { refs = refs, format = "%d" })
+  common.spread(report, name, s)
+  report:value("size_" .. name, size, { refs = { report:ref(s.record) }, format = "%d" })
 end
 
 -- The last rungs at the largest size. Where neither side gained from a second thread there was no second core to be had,
@@ -256,12 +151,12 @@ end
 
 return function(report)
   local ladder, sizes, peer = read_ladder(report)
-  tabulate_gate(report)
-  report_search(report)
+  common.gate(report)
+  common.search(report)
   if #sizes == 0 then return end -- no peer, or killed before the ladder: nothing to compare
   draw_ladder(report, ladder, sizes, peer)
   tabulate_ladder(report, ladder, sizes)
-  tabulate_predictions(report)
+  common.predictions(report)
   report_climb(report, ladder, sizes)
   report_ratios(report, ladder, sizes)
 end

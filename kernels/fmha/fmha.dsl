@@ -25,6 +25,8 @@ kernel fmha {
 
     derived {
         lanes: `isa == "avx512" and 32 or isa == "avx2" and 16 or 8`
+        mr: `isa == "avx512" and 14 or 6`
+        nv: `2`
         panels: `tile_m / lanes`
         tile_of_keys_bytes: `8 * tile_n * problem.head_dim`
         tile_of_queries_bytes: `8 * tile_m * problem.head_dim`
@@ -51,5 +53,5 @@ kernel fmha {
         reason: "the other variants run on one thread"
     }
 
-    invariants: [online_merge_is_associative, rescaled_equals_two_pass, causal_skip_contributes_nothing, masked_row_is_zero, grouped_heads_map, tail_and_edges_within_bound, threads_do_not_change_bits, backward_matches_differences]
+    invariants: [online_merge_is_associative, rescaled_equals_two_pass, causal_skip_contributes_nothing, masked_row_is_zero, grouped_heads_map, tiled_sum_within_bound, threads_do_not_change_bits, backward_matches_differences, every_element_written_once, no_read_outside]
 }

@@ -153,7 +153,7 @@ double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape);
 
 enum { FMHA_NUM_FAULTS = 23 };
 extern const dev_fault fmha_faults[FMHA_NUM_FAULTS]; /* fault i + 1 */
-enum { FMHA_NUM_INVARIANTS = 8 };
+enum { FMHA_NUM_INVARIANTS = 10 };
 extern const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS];
 enum { FMHA_NUM_STUDIES = 1 };
 extern const dev_study fmha_studies[FMHA_NUM_STUDIES];

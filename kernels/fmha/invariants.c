@@ -148,9 +148,11 @@ INVARIANT(rescaled_equals_two_pass, fmha_check_two_pass)
 INVARIANT(causal_skip_contributes_nothing, fmha_check_causal)
 INVARIANT(masked_row_is_zero, fmha_check_masked)
 INVARIANT(grouped_heads_map, fmha_check_groups)
-INVARIANT(tail_and_edges_within_bound, fmha_check_bounds)
+INVARIANT(tiled_sum_within_bound, fmha_check_bounds)
 INVARIANT(threads_do_not_change_bits, fmha_check_threads)
 INVARIANT(backward_matches_differences, fmha_check_gradients)
+INVARIANT(every_element_written_once, fmha_check_written)
+INVARIANT(no_read_outside, fmha_check_reads)
 
 const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS] = {
     {"online_merge_is_associative",
@@ -173,10 +175,10 @@ const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS] = {
      "query head h reads key and value head h / group, and the gradients of a "
      "group add up in it",
      grouped_heads_map},
-    {"tail_and_edges_within_bound",
+    {"tiled_sum_within_bound",
      "O and LSE are within the oracle's bound for awkward lengths, head "
      "dimensions, strides and types, and nothing else is written",
-     tail_and_edges_within_bound},
+     tiled_sum_within_bound},
     {"threads_do_not_change_bits",
      "outputs and gradients on any number of threads are those of one, bit "
      "for bit",
@@ -185,4 +187,12 @@ const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS] = {
      "the oracle's gradients are the differences of its loss, and the "
      "kernels' gradients are the oracle's within the bound",
      backward_matches_differences},
+    {"every_element_written_once",
+     "every element of O, LSE, dQ, dK and dV is written and none is added to, "
+     "nothing beside them is, and each unit of work has one thread",
+     every_element_written_once},
+    {"no_read_outside",
+     "no kernel reads or writes past the ends of its inputs and outputs, "
+     "forward or backward",
+     no_read_outside},
 };

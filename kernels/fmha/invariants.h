@@ -83,7 +83,7 @@ typedef struct fmha_check {
 typedef bool fmha_check_fn(fmha_check *check);
 fmha_check_fn fmha_check_merge, fmha_check_two_pass, fmha_check_causal,
     fmha_check_masked, fmha_check_groups, fmha_check_bounds, fmha_check_threads,
-    fmha_check_gradients;
+    fmha_check_gradients, fmha_check_written, fmha_check_reads;
 
 /* Runs one check with a subject, as dev_invariant's check does with the plan:
  * options {"seed", "cases"}, and *evidence likewise. */
@@ -118,6 +118,9 @@ static inline float *fmha_dense_row(float *x, size_t heads, size_t len,
  * one number each that counts: q = (1, 0, ...), k_j = (target[j] / scale, ...).
  * The other components of K stay random. */
 void fmha_case_set_scores(fmha_case *c, const double *target);
+
+/* The strides of a tensor (B, heads, len, dim) in a layout; data is NULL. */
+fmha_out fmha_strides(fmha_layout layout, size_t heads, size_t len, size_t dim);
 
 /* --- running --- */
 
@@ -155,5 +158,9 @@ typedef struct fmha_tile_size {
 } fmha_tile_size;
 enum { FMHA_NUM_TILES = 6 };
 extern const fmha_tile_size fmha_tile_sizes[FMHA_NUM_TILES];
+
+/* Each of `units` is in one share, once. */
+struct fmha_share;
+bool fmha_covers(const struct fmha_share *share, int threads, size_t units);
 
 #endif

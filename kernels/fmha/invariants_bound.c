@@ -1,4 +1,4 @@
-/* tail_and_edges_within_bound and threads_do_not_change_bits. */
+/* tiled_sum_within_bound and threads_do_not_change_bits. */
 #include <math.h>
 #include <string.h>
 
@@ -88,7 +88,7 @@ static bool make_case(const fmha_check *check, int index, fmha_case *c,
     return true;
 }
 
-/* --- tail_and_edges_within_bound --- */
+/* --- tiled_sum_within_bound --- */
 
 bool fmha_check_bounds(fmha_check *check) {
     for (int index = 0; index < ALWAYS + check->cases; index++) {

@@ -150,19 +150,25 @@ typedef struct tensor {
     fmha_out at;
 } tensor;
 
+fmha_out fmha_strides(fmha_layout layout, size_t heads, size_t len,
+                      size_t dim) {
+    fmha_out x = fmha_dense_out(NULL, heads, len, dim);
+    if (layout == FMHA_PADDED) {
+        x.row = dim + 3;
+        x.head = len * x.row + 5;
+        x.batch = heads * x.head + 7;
+    } else if (layout == FMHA_TOKENS) {
+        x.row = 3 * heads * dim;
+        x.head = dim;
+        x.batch = len * x.row;
+    }
+    return x;
+}
+
 static bool tensor_new(tensor *t, size_t batches, size_t heads, size_t len,
                        size_t dim, fmha_layout layout) {
     *t = (tensor){.heads = heads, .len = len, .dim = dim, .batches = batches};
-    t->at = fmha_dense_out(NULL, heads, len, dim);
-    if (layout == FMHA_PADDED) {
-        t->at.row = dim + 3;
-        t->at.head = len * t->at.row + 5;
-        t->at.batch = heads * t->at.head + 7;
-    } else if (layout == FMHA_TOKENS) {
-        t->at.row = 3 * heads * dim;
-        t->at.head = dim;
-        t->at.batch = len * t->at.row;
-    }
+    t->at = fmha_strides(layout, heads, len, dim);
     t->floats = batches * t->at.batch + 2 * GUARD;
     t->base = spak_malloc(t->floats * sizeof *t->base);
     t->at.data = t->base ? t->base + GUARD : NULL;

@@ -105,7 +105,8 @@ const char *dsl_code(const json_t *value); /* NULL when the value is not in back
  *   { "file", "sha256", "name", "front_matter", "body": [...of the file's own system block...],
  *     "inherits": [ {"file", "sha256"} ... nearest first ],
  *     "knowledge": [ item of every fact, rule, invariant and hint, own first, each with "origin": file
- *                    and "inherited": bool; an own item replaces an inherited one of the same kind and name ] }
+ *                    and "inherited": bool; an own item replaces an inherited one of the same kind and name, and
+ *                    then has "overrides": file of the nearest one replaced ] }
  *
  * Knowledge is looked for at the top of a file, in its first system block, and in the knowledge blocks of both. Of
  * inherited items the nearest counts; a nameless item replaces nothing. Errors in any file's syntax make it fail, with

@@ -123,17 +123,30 @@ static bool is_knowledge(const json_t *item) {
     return !strcmp(kind, "fact") || !strcmp(kind, "rule") || !strcmp(kind, "invariant") || !strcmp(kind, "hint");
 }
 
-static bool is_overridden(const json_t *knowledge, const json_t *item, const char *origin) {
+/* The item that takes the place of this one from the file origin: it comes from a nearer file. Borrowed, or NULL. */
+static json_t *overriding(const json_t *knowledge, const json_t *item, const char *origin) {
     const char *name = spak_json_str(item, "name", NULL);
-    if (!name) return false;
+    if (!name) return NULL;
     for (size_t i = 0; i < json_array_size(knowledge); i++) {
-        const json_t *other = json_array_get(knowledge, i);
+        json_t *other = json_array_get(knowledge, i);
         if (!strcmp(spak_json_str(other, "name", ""), name) &&
             !strcmp(spak_json_str(other, "kind", ""), spak_json_str(item, "kind", "")) &&
             strcmp(spak_json_str(other, "origin", ""), origin))
-            return true;
+            return other;
     }
-    return false;
+    return NULL;
+}
+
+static bool add_item(json_t *knowledge, const json_t *item, const source *s) {
+    json_t *nearer = overriding(knowledge, item, s->path);
+    if (nearer)
+        return json_object_get(nearer, "overrides") || !json_object_set_new(nearer, "overrides", json_string(s->path));
+    json_t *copy = json_deep_copy(item);
+    bool ok = copy && !json_object_set_new(copy, "origin", json_string(s->path)) &&
+              !json_object_set_new(copy, "inherited", json_boolean(s->distance > 0)) &&
+              !json_array_append(knowledge, copy);
+    json_decref(copy);
+    return ok;
 }
 
 static bool add_knowledge(json_t *knowledge, const json_t *block, const source *s, int depth) {
@@ -143,15 +156,8 @@ static bool add_knowledge(json_t *knowledge, const json_t *block, const source *
         const char *kind = spak_json_str(item, "kind", "");
         if (depth < 2 && (!strcmp(kind, "knowledge") || item == s->system)) {
             if (!add_knowledge(knowledge, item, s, depth + 1)) return false;
-        } else if (is_knowledge(item) && !is_overridden(knowledge, item, s->path)) {
-            json_t *copy = json_deep_copy(item);
-            if (!copy || json_object_set_new(copy, "origin", json_string(s->path)) ||
-                json_object_set_new(copy, "inherited", json_boolean(s->distance > 0)) ||
-                json_array_append(knowledge, copy)) {
-                json_decref(copy);
-                return false;
-            }
-            json_decref(copy);
+        } else if (is_knowledge(item) && !add_item(knowledge, item, s)) {
+            return false;
         }
     }
     return true;

@@ -127,11 +127,14 @@ static void put_conjunction(spak_str *out, const json_t *object) {
     }
 }
 
-/* Where it was seen: this machine and type. A rule's scope is wider: the instruction set. */
+/* Where it was seen: of this operator, on this machine, in this type; a system that inherits it may be about another
+ * operator. A rule's scope is wider, the instruction set; its `when` names the operator. */
 static void put_scope(const growing *g, spak_str *out, bool this_machine) {
     const json_t *hw = g->run->hw;
     const char *key = this_machine ? "id" : "isa";
-    spak_str_printf(out, "    scope { %s: [\"%s\"] dtype: [%s] }\n", key, spak_json_str(hw, key, "unknown"),
+    spak_str_puts(out, "    scope { ");
+    if (this_machine) spak_str_printf(out, "op: [%s] ", g->run->op->name);
+    spak_str_printf(out, "%s: [\"%s\"] dtype: [%s] }\n", key, spak_json_str(hw, key, "unknown"),
                     dsl_text(dsl_value(g->run->manifest, "dtype"), "f32"));
 }
 

@@ -77,6 +77,7 @@ json_t *loop_ref(const loop_run *run, const json_t *record);
 
 /* --- the steps --- */
 
+/* Traces `plan`: the guide's axes, invariants, rules and hypotheses, and as "knowledge" what loop_knowledge gives. */
 bool loop_plan(loop_run *run, spak_error *err);
 bool loop_gate(loop_run *run, spak_error *err);
 
@@ -129,6 +130,12 @@ bool loop_guide_problems(const json_t *guide, const json_t *system, const json_t
 /* True in *applies when a knowledge item's `scope` and `when` hold on this machine; else *why (may be NULL) says which
  * part does not, as a new reference. */
 bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_t **why, spak_error *err);
+
+/* What the system knows, sorted by where it comes from: *ledger is a new object of four arrays, "inherited", "changed",
+ * "new" and "outside" (out of scope here, or retired), with an entry {"kind", "name", "from": file} for every
+ * invariant, rule, hint and fact; an entry that is outside says "why", a changed one names the file whose item it
+ * replaces. */
+bool loop_knowledge(const loop_run *run, json_t **ledger, spak_error *err);
 
 /* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the spread over pairs of
  * trials that agree in everything the two conditions do not speak of. kind: "measure" or "evaluate", or NULL for both.

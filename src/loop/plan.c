@@ -113,10 +113,13 @@ static bool record_plan(planning *plan, const json_t *axes, spak_error *err) {
     loop_run *run = plan->run;
     char hex[SPAK_SHA256_HEX + 1];
     if (!spak_sha256_file(run->guide_path, hex, err)) return false;
-    json_t *body = json_pack(
-        "{s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O}", "system", spak_json_str(run->system, "name", ""), "system_sha256",
-        spak_json_str(run->system, "sha256", ""), "guide_sha256", hex, "axes", axes, "invariants", plan->invariants,
-        "rules", plan->rules, "rules_outside", plan->outside, "hypotheses", plan->hypotheses);
+    json_t *knowledge = NULL;
+    if (!loop_knowledge(run, &knowledge, err)) return false;
+    json_t *body =
+        json_pack("{s:s, s:s, s:s, s:O, s:O, s:O, s:O, s:O, s:o}", "system", spak_json_str(run->system, "name", ""),
+                  "system_sha256", spak_json_str(run->system, "sha256", ""), "guide_sha256", hex, "axes", axes,
+                  "invariants", plan->invariants, "rules", plan->rules, "rules_outside", plan->outside, "hypotheses",
+                  plan->hypotheses, "knowledge", knowledge);
     if (body && loop_find(run, "plan", body)) {
         json_decref(body);
         return true;

@@ -85,10 +85,11 @@ typedef struct sided {
     bool first, second;
 } sided;
 
+/* A peer that is a program leaves a record of the same kind, which has no configuration. */
 static bool is_trial(const json_t *record) {
     const char *kind = spak_json_str(record, "kind", "");
     return (!strcmp(kind, "measure") || !strcmp(kind, "evaluate")) &&
-           !strcmp(spak_json_str(record, "status", ""), "ok");
+           !strcmp(spak_json_str(record, "status", ""), "ok") && json_is_object(json_object_get(record, "config"));
 }
 
 /* A trial without an axis (a naive product has no tile) is on neither side of a condition on that axis. */

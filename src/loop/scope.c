@@ -15,7 +15,8 @@ json_t *loop_expression_env(const loop_run *run, const json_t *config, const jso
     if (problem) json_object_update(env, (json_t *)problem);
     if (config) json_object_update(env, (json_t *)config);
     json_object_set_new(env, "op", json_string(run->op->name));
-    json_object_set_new(env, "dtype", json_string(dsl_text(dsl_value(run->manifest, "dtype"), "f32")));
+    if (!json_object_get(env, "dtype")) /* where the type is no axis, it is the operator's */
+        json_object_set_new(env, "dtype", json_string(dsl_text(dsl_value(run->manifest, "dtype"), "f32")));
     json_object_set(env, "hw", run->hw);
     if (problem) json_object_set(env, "problem", (json_t *)problem);
     return env;

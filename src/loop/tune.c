@@ -152,6 +152,9 @@ bool loop_tune(loop_run *run, const char *label, const json_t *start, const json
         json_t *filled = json_deep_copy(json_object_get(record, "config"));
         ok = filled ? try_config(&s, filled, err) : spak_fail_oom(err);
         json_decref(filled);
+        if (ok && !s.best)
+            ok = spak_fail(err, "tune %s: the machine's default configuration is refused by a rule; give another start",
+                           label);
     }
     for (bool improved = true; ok && improved && s.trials < s.max_trials;) ok = search_round(&s, space, &improved, err);
     spak_progress_end(&s.bar);

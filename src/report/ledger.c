@@ -12,7 +12,9 @@
  *   NOT EVALUATED  anything else, with the reason
  *
  * Evidence made here counts before archived evidence, whatever it says; where they disagree both are shown. What cannot
- * be computed (a value that is missing, a condition that is neither true nor false) is an error and no pass.
+ * be computed (a value that is missing, a condition that is neither true nor false) is an error and no pass. Where an
+ * experiment measures only part of what a claim says, its evaluation has `undecided: "why"` in the place of `holds`:
+ * the number is shown, and the verdict stays NOT EVALUATED.
  *
  * The ledger as JSON:
  *
@@ -409,6 +411,33 @@ static const char *lacking(const json_t *evaluation, const json_t *values) {
     return NULL;
 }
 
+/* The verdict that good evidence gives. */
+static bool decide(ledger_state *s, const char *id, const json_t *evaluation, const json_t *values, const json_t *env,
+                   json_t *row, spak_error *err) {
+    spak_error cause = {0};
+    spak_str failed = {0};
+    bool holds = false, ok;
+    const char *lacks = lacking(evaluation, values), *open = dsl_text(dsl_value(evaluation, "undecided"), NULL);
+    if (lacks) {
+        spak_fail(&cause, "the run has no value %s", lacks);
+        say(row, NOT_EVALUATED, cause.message);
+        return true;
+    }
+    if (open && dsl_value(evaluation, "holds"))
+        ok = spak_fail(&cause, "an evaluation has `holds` or `undecided`, not both");
+    else
+        ok = (open || judge(s, evaluation, values, env, &holds, &cause)) &&
+             measure(s, evaluation, values, env, row, &cause);
+    if (!ok) {
+        say(row, NOT_EVALUATED, cause.message);
+        return note_error(s, evaluation, id, cause.message, err);
+    }
+    if (!open && !holds) list_failed(s, evaluation, env, &failed);
+    say(row, open ? NOT_EVALUATED : holds ? REPRODUCED : DIFFERS, open ? open : spak_str_text(&failed));
+    spak_str_free(&failed);
+    return true;
+}
+
 static bool copy_stand_ins(json_t *row, json_t *names) {
     return !json_array_size(names) || !json_object_set(row, "stand_ins", names);
 }
@@ -429,24 +458,7 @@ static bool evaluate_on(ledger_state *s, const json_t *claim, const json_t *eval
            ((set_text(row, "trace", below_root(s->place, trace->path)) && set_text(row, "experiment", trace->name) &&
              set_text(row, "head", trace->status.head) && copy_stand_ins(row, trace->stand_ins)) ||
             spak_fail_oom(err));
-    if (good && good_evidence(s, trace, file, row)) {
-        spak_error cause = {0};
-        bool holds = false;
-        const char *lacks = lacking(evaluation, values);
-        if (lacks) {
-            spak_fail(&cause, "the run has no value %s", lacks);
-            say(row, NOT_EVALUATED, cause.message);
-        } else if (judge(s, evaluation, values, env, &holds, &cause) &&
-                   measure(s, evaluation, values, env, row, &cause)) {
-            spak_str failed = {0};
-            if (!holds) list_failed(s, evaluation, env, &failed);
-            say(row, holds ? REPRODUCED : DIFFERS, spak_str_text(&failed));
-            spak_str_free(&failed);
-        } else {
-            say(row, NOT_EVALUATED, cause.message);
-            good = note_error(s, evaluation, id, cause.message, err);
-        }
-    }
+    if (good && good_evidence(s, trace, file, row)) good = decide(s, id, evaluation, values, env, row, err);
     json_decref(env);
     if (good)
         *out = row;
@@ -473,7 +485,7 @@ static bool is_decided(const json_t *row) {
 
 /* A misspelt key must not silently drop a condition. */
 static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation, bool *known, spak_error *err) {
-    static const char *const keys[] = {"scope", "experiment", "needs", "holds", "value", "show"};
+    static const char *const keys[] = {"scope", "experiment", "needs", "holds", "undecided", "value", "show"};
     size_t i;
     json_t *item;
     *known = true;
@@ -483,7 +495,8 @@ static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation
             found = found || !strcmp(spak_json_str(item, "key", ""), keys[k]);
         if (found) continue;
         *known = false;
-        if (!note_error(s, item, id, "an evaluation has scope, experiment, needs, holds, value and show, nothing else",
+        if (!note_error(s, item, id,
+                        "an evaluation has scope, experiment, needs, holds or undecided, value and show, nothing else",
                         err))
             return false;
     }

@@ -35,10 +35,14 @@ static void inheriting(void) {
     is_str(spak_json_str(shared, "origin", ""), FOLDER "own.dsl", "and has its origin");
     ok(!spak_json_bool(shared, "inherited", true), "and is not inherited");
     ok(!dsl_block(json_object_get(system, "knowledge"), "rule", "shared", 1), "and is the only one");
+    is_str(spak_json_str(shared, "overrides", ""), FOLDER "middle.dsl", "and says whose place it takes: the nearest's");
+    ok(!json_object_get(find(system, "fact", "own_only"), "overrides"), "one that takes nobody's place does not");
+    ok(!json_object_get(find(system, "fact", "twice_here"), "overrides"), "nor one that stands twice in its own file");
     ok(find(system, "fact", "shared") != NULL, "a fact of the same name stays");
     const json_t *hint = find(system, "hint", "from_both");
     is_str(dsl_text(dsl_value(hint, "try"), ""), "middle", "a nearer one replaces a farther one");
     ok(spak_json_bool(hint, "inherited", false), "and is inherited");
+    is_str(spak_json_str(hint, "overrides", ""), FOLDER "sub/root.dsl", "and says so as well");
     is_str(spak_json_str(find(system, "invariant", "root_only"), "origin", ""), FOLDER "sub/root.dsl", "the farthest");
     ok(find(system, "fact", "other_only") != NULL, "from a file without a system block");
     ok(find(system, "rule", "outside") != NULL, "from outside of the own system block");

@@ -69,6 +69,22 @@ static void test_budget(void) {
     toy_close(&t);
 }
 
+/* What the operator fills in may break a rule that said nothing while the axis was open. */
+static void test_refused_start(void) {
+    static const char strict[] =
+        "system Strict_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
+        " knowledge {\n  invariant adds_up { statement: \"y\" }\n  rule large { apply: `size == 4` }\n }\n}\n";
+    toy t;
+    spak_error err = {0};
+    json_t *problem = json_object(), *start = json_pack("{s:i}", "size", 4);
+    open_gated(&t, strict);
+    ok(!loop_tune(&t.run, "strict", NULL, problem, NULL, 10, NULL, &err) && strstr(err.message, "refused by a rule"),
+       "a refused default is an error that says so: %s", err.message);
+    ok(loop_tune(&t.run, "other", start, problem, NULL, 10, NULL, &err), "another start is fine");
+    json_decref(problem), json_decref(start);
+    toy_close(&t);
+}
+
 static void test_predictions(void) {
     toy t;
     spak_error err = {0};
@@ -88,6 +104,11 @@ static void test_predictions(void) {
                             "here:1:1", &ratio, &pairs, NULL, &err),
        "commas and conditions in quotes: %s", err.message);
     is_near(ratio.median, 1.5, 1e-12, "compound conditions");
+    json_t *program = json_pack("{s:s, s:s, s:[s]}", "label", "peer", "status", "ok", "command", "python3");
+    ok(loop_record(&t.run, "evaluate", program, NULL, &err) &&
+           loop_predicted_ratio(&t.run, NULL, "ratio(gflops, n == 10, n == 20)", "here:1:1", &ratio, &pairs, NULL,
+                                &err),
+       "a program's record is no trial: %s", err.message);
     static const char *const malformed[] = {"ratio(gflops, size == 1)", "gflops > 3", "ratio(a, b, c, d)",
                                             "ratio(gflops, size == 1, size == 2",
                                             "ratio(gflops, size == 1, size == 2) > 1"};
@@ -109,6 +130,25 @@ static void test_predictions(void) {
     is_int(toy_count(&t, "insight", "outcome", "untested"), 1, "what was never tried is untested, not confirmed");
     size_t before = json_array_size(t.run.records);
     ok(loop_settle(&t.run, &err) && json_array_size(t.run.records) == before, "settling again adds nothing");
+    toy_close(&t);
+}
+
+/* A type that is an axis is the configuration's; else it is the operator's. */
+static void test_type_as_axis(void) {
+    static const char system[] =
+        "system Typed_v1 {\n operator: toy\n objective o { target: \"x\" }\n"
+        " engineering_loop { problem p { n: 1 } profile smoke { trials: 30 } }\n"
+        " knowledge {\n  invariant adds_up { statement: \"y\" }\n  rule no_half { apply: `dtype ~= \"f16\"` }\n }\n}\n";
+    toy t;
+    spak_error err = {0};
+    const json_t *record = NULL;
+    json_t *problem = json_object(), *half = json_pack("{s:s}", "dtype", "f16"), *none = json_object();
+    open_gated(&t, system);
+    ok(loop_trial(&t.run, "measure", "x", half, problem, NULL, &record, &err), "a trial in another type");
+    is_str(spak_json_str(record, "status", ""), "refused", "a rule sees the configuration's type");
+    ok(loop_trial(&t.run, "measure", "x", none, problem, NULL, &record, &err), "one in the operator's type");
+    is_str(spak_json_str(record, "status", ""), "ok", "which the rule sees otherwise");
+    json_decref(problem), json_decref(half), json_decref(none);
     toy_close(&t);
 }
 
@@ -154,6 +194,9 @@ static void test_crystallise(void) {
     ok(best && strstr(dsl_code(dsl_value(best, "config")), "size == 4"), "it states the best configuration");
     const char *evidence = dsl_text(json_array_get(dsl_value(best, "evidence"), 0), "");
     ok(spak_starts_with(evidence, "trace:toy/toy-cpu#"), "with a trace reference as evidence: %s", evidence);
+    const json_t *scope = dsl_block(best, "scope", NULL, 0);
+    is_str(dsl_text(json_array_get(dsl_value(scope, "op"), 0), ""), "toy", "it speaks of this operator");
+    is_str(dsl_text(json_array_get(dsl_value(scope, "id"), 0), ""), "toy-cpu", "on this machine");
     ok(dsl_block(knowledge, "fact", "size_1_loses_small_on_toy_cpu", 0), "a losing value is a (negative) fact");
     ok(dsl_block(knowledge, "fact", "flag_makes_no_difference_small_on_toy_cpu", 0),
        "an axis without effect is a (negative) fact");
@@ -185,7 +228,9 @@ int main(void) {
     test_tune();
     test_failed_trial();
     test_budget();
+    test_refused_start();
     test_predictions();
+    test_type_as_axis();
     test_contradiction();
     test_crystallise();
     return done_testing();

@@ -120,6 +120,7 @@ static void test_expressions(void) {
     faulty("v.ratio * 100", "0 / 0", "NaN");
     faulty("v.ratio * 100", "'90'", "gives no finite number");
     faulty("holds: `v.ratio >= published_value and doubled == 1.5`", "", "has an experiment but no condition");
+    faulty("holds: `v.ratio", "undecided: \"why\"\n        holds: `v.ratio", "not both");
     faulty("show: \"%.1f%% of the peer\"", "show: \"%s\"", "exactly one");
     faulty("show: \"%.1f%% of the peer\"", "shows: \"%.1f\"", "an evaluation has scope");
 }
@@ -153,6 +154,28 @@ static void test_needs(void) {
         free(text);
         free(changed);
     }
+}
+
+/* A number that decides nothing is shown with the reason, and is no verdict. */
+static void test_undecided(void) {
+    char *text = get("tests/report/fixtures/dsl/claims.dsl"),
+         *open = with(text, "holds: `v.ratio >= published_value and doubled == 1.5`", "undecided: \"half of it\""),
+         *bad = with(open, "v.ratio * 100", "v.absent");
+    put(in(root, "dsl/claims.dsl"), open);
+    reads("NOT EVALUATED", "here", "half of it", "undecided");
+    json_t *ledger = ledger_of(false);
+    is_str(spak_json_str(row_of(ledger, "T1", 1), "text", ""), "90.0% of the peer", "its number is shown");
+    is_int(json_array_size(json_object_get(ledger, "errors")), 0, "and no error");
+    json_decref(ledger);
+    put(in(root, "dsl/claims.dsl"), bad);
+    ledger = ledger_of(false);
+    const char *error = json_string_value(json_array_get(json_object_get(ledger, "errors"), 0));
+    ok(error && strstr(error, "no value 'absent'"), "one that is not there is an error");
+    json_decref(ledger);
+    put(in(root, "dsl/claims.dsl"), text);
+    free(text);
+    free(open);
+    free(bad);
 }
 
 static void test_output(void) {
@@ -208,6 +231,7 @@ int main(void) {
     test_bad_evidence();
     test_expressions();
     test_needs();
+    test_undecided();
     broken("claim T2 {", "claim T1 {", "claim T1 stands here twice (first in line 1)");
     broken("source: \"Another document\"", "", "needs title, source and published");
     broken("published_value: 0.12", "published_value: \"0.12", "claims.dsl:");

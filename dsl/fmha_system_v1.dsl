@@ -1,0 +1,221 @@
+---
+title: "FMHA: attention that never leaves the tile"
+version: 1
+status: active
+tags: [fmha, attention, cpu, fusion]
+---
+
+// The second system of the series, written by hand. What MatMul taught comes with it; what the trials teach goes into
+// the next version, which `spak crystallise` writes.
+system FMHA_System_v1 {
+    operator: fmha
+    inherits: "matmul_system_v3.dsl"
+
+    objective Never_Write_The_Scores {
+        target: "attention, forward and backward, whose scores and weights live in a tile and never in memory"
+        maximise: peer_ratio
+        correctness: "output, log of the sum, and all gradients stay within the derived bound of the double-precision oracle"
+    }
+
+    baseline {
+        peer: "three passes through memory whose products are MatMul's own micro-kernels: same inputs, same number of threads, samples interleaved with ours"
+        metric: "the ratio of the peer's time to ours in one run, which is what fusing pays"
+    }
+
+    design_space {
+        memory {
+            three_passes: "scores, then weights, then the product with the values, each through memory"
+            online_softmax: "a running maximum, a running sum and a rescaled accumulator: one pass"
+        }
+        layout {
+            queries_in_lanes: "a query's maximum and sum run down a column, so nothing works across lanes"
+        }
+        mask {
+            skipped_tiles: "a tile above the diagonal is not computed; only tiles on it are masked"
+        }
+        parallelism {
+            tiles_of_queries: "tiles of queries are dealt out to the threads, the longest first"
+        }
+    }
+
+    // The operator's manifest has more; only what shapes the tile is searched.
+    tuning_space {
+        variant: [fused]
+        isa: [avx2, avx512]
+        tile_m: [32, 64, 96, 128, 192, 256]
+        tile_n: [24, 48, 96, 192, 288, 384]
+    }
+
+    engineering_loop {
+        problem heads_of_sixty_four {
+            batch: 1
+            heads: 8
+            kv_heads: 8
+            q_len: 1024
+            head_dim: 64
+            causal: false
+            threads: 1
+            seed: 1
+        }
+
+        profile smoke {
+            trials: 14
+            samples: 5
+            min_sample_ms: 2
+        }
+        profile paper {
+            trials: 48
+            samples: 15
+            min_sample_ms: 5
+        }
+
+        // The fused kernel beside three passes over the length, with and without a mask, on one thread and on all.
+        sweep smoke {
+            lengths: [256, 512, 1024, 2048]
+            naive_up_to: 512
+            tuned_up_to: 1024
+            backward_up_to: 512
+            samples: 5
+        }
+        sweep paper {
+            lengths: [256, 512, 1024, 2048, 4096, 8192]
+            naive_up_to: 1024
+            tuned_up_to: 4096
+            backward_up_to: 2048
+            samples: 9
+        }
+    }
+
+    // Written down before the first measurement. Without a mask, 8 heads of 64, unless a condition says otherwise.
+    hypothesis fusing_saves_the_way_to_memory {
+        expect: "the products are the same; won is the way of S and P to memory"
+        predict: `ratio(gflops, variant == "fused" and q_len == 2048, variant == "unfused" and q_len == 2048)`
+        within: [1.3, 4.0]
+    }
+    hypothesis fusing_saves_most_of_the_bytes {
+        expect: "four ways of a square are gone; keys are read again for each tile"
+        predict: `ratio(traffic_bytes, variant == "unfused" and q_len == 2048, variant == "fused" and q_len == 2048)`
+        within: [2.5, 8.0]
+    }
+    hypothesis skipping_halves_the_time {
+        expect: "half of the square is not computed, but for parts of the diagonal"
+        predict: `ratio(gflops, variant == "fused" and causal == true, variant == "fused" and causal == false)`
+        within: [0.75, 1.05]
+    }
+    hypothesis vectors_and_reuse_beat_plain_loops {
+        expect: "plain loops keep neither a vector nor a register tile busy"
+        predict: `ratio(gflops, variant == "unfused", variant == "naive")`
+        within: [5.0, 40.0]
+    }
+    hypothesis tiles_of_queries_divide_well {
+        expect: "tiles of queries share nothing but packed keys and values, so a second core halves the time"
+        predict: `ratio(gflops, variant == "threads" and threads == 2, variant == "fused" and threads == 1)`
+        within: [1.7, 2.05]
+    }
+    hypothesis few_keys_a_tile_cost_rescaling {
+        expect: "the accumulator is read, scaled and written once a tile of keys, so short tiles pay for it often"
+        predict: `ratio(gflops, tile_n == 24, tile_n == 96)`
+        within: [0.7, 0.98]
+    }
+    hypothesis few_queries_a_tile_read_keys_again {
+        expect: "each tile of queries streams all keys and values; a panel or two do little with each"
+        predict: `ratio(gflops, tile_m == 32, tile_m == 128)`
+        within: [0.8, 1.0]
+    }
+    hypothesis grouped_heads_cost_no_speed {
+        expect: "the products are as many; only fewer keys and values are packed"
+        predict: `ratio(gflops, kv_heads == 2, kv_heads == 8)`
+        within: [0.95, 1.15]
+    }
+
+    knowledge {
+        invariant online_merge_is_associative {
+            statement: "partial states of the softmax merge in any order, from tiles of any size, to the same result"
+            scope { op: [fmha] }
+        }
+        invariant rescaled_equals_two_pass {
+            statement: "the rescaled accumulator ends where two passes end, within the bound"
+            scope { op: [fmha] }
+        }
+        invariant causal_skip_contributes_nothing {
+            statement: "skipping tiles above the diagonal changes no bit, and nothing beyond the diagonal reaches a row"
+            scope { op: [fmha] }
+        }
+        invariant masked_row_is_zero {
+            statement: "a row that sees no key gives zero, a logarithm of minus infinity, and no NaN"
+            scope { op: [fmha] }
+        }
+        invariant grouped_heads_map {
+            statement: "a query head reads its group's keys and values, whose gradients add up over the group"
+            scope { op: [fmha] }
+        }
+        invariant backward_matches_differences {
+            statement: "gradients are the differences of the loss, and the oracle's within the bound"
+            scope { op: [fmha] }
+        }
+
+        //> inherited
+        // MatMul's, changed: a sum of products became a softmax of sums. Its
+        // bound has a term for the exponentials, and it holds for O, LSE and
+        // each gradient, whatever the tiles.
+        invariant tiled_sum_within_bound {
+            statement: "each element is within the derived bound of the oracle"
+            scope { op: [fmha] }
+        }
+        // MatMul's, with a wider scope: a product inside of attention spills
+        // for the same reason.
+        rule tile_fits_the_registers {
+            when: `op == "matmul" or op == "fmha"`
+            apply: `mr * nv + nv + 1 <= hw.vector_registers`
+            reason: "a tile that does not fit spills in the inner loop"
+            scope { kind: [cpu] }
+            evidence: ["a count of registers; no measurement needed"]
+            support: 0
+            contradictions: 0
+            status: proposed
+        }
+        //< inherited
+
+        // On AVX2 the search for MatMul ended at six rows by two vectors, and the product inside of attention has the same
+        // shape. What was measured there is taken over here without a search of its own.
+        rule prefer_tile_on_avx2 {
+            when: `op == "matmul" or op == "fmha"`
+            apply: `mr == 6 and nv == 2`
+            reason: "the tile that MatMul's search ended at; queries take the place of columns"
+            scope { isa: ["avx2"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#55]
+            support: 0
+            contradictions: 0
+            status: proposed
+        }
+        rule a_panel_stays_in_l1 {
+            when: `op == "fmha"`
+            apply: `hw.l1d_bytes == nil or 4 * lanes * (tile_n + problem.head_dim) <= hw.l1d_bytes`
+            reason: "a panel's scores are written, reduced and read again beside its queries, then beside its output"
+            scope { kind: [cpu] }
+            evidence: ["a count of bytes; no measurement needed"]
+            support: 0
+            contradictions: 0
+            status: proposed
+        }
+
+        hint count_the_bytes_first {
+            text: "before fusing, count what each version moves and what it computes: the larger share is the limit"
+        }
+        hint try_the_gate {
+            text: "plant the mistakes that such a kernel is known for; one that no invariant sees is a hole in the gate"
+        }
+    }
+
+    protocol verification {
+        step 1: "the gate runs inherited and own invariants, on awkward shapes, strides and masks"
+        step 2: "the gate is tried on planted faults"
+        step 3: "each trial checks its output against the oracle before it is timed"
+        step 4: "three passes are timed in the same run, their samples interleaved with ours"
+    }
+
+    trace_schema {
+        measure: [config, problem, time_ms, peer_time_ms, ratio, gflops, traffic_bytes, correct]
+        evaluate: [config, problem, time_ms, peer_time_ms, ratio, gflops, traffic_bytes, correct]
+    }
+}

@@ -1,0 +1,25 @@
+#!/bin/sh
+# The report functions in experiments/, on records made up for it and on damage planted in them (report_checks.lua).
+. tests/tap.sh
+SPAK=${SPAK:-build/spak}
+
+# A recipe that lends the checks the name of an archived trace, so that they are run as a report.
+recipe() { # recipe REPORT
+    printf 'return { name = "matmul", system = "dsl/matmul_system_v1.dsl", seed = 1, report = "%s", experiment = function() end }\n' \
+        "$1" >"$scratch/recipe.lua"
+}
+checks=tests/report/fixtures/report_checks.lua
+recipe "$checks"
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'values, tables and figures follow from the records, and damage is refused'
+
+# The checks themselves fail when something is wrong.
+wrong() { # wrong FROM TO EXPECTED DESCRIPTION
+    sed "s/$1/$2/" "$checks" >"$scratch/wrong.lua"
+    recipe "$scratch/wrong.lua"
+    runs 1 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out" && says "$3"
+    check $? "$4"
+}
+wrong 'is(v.fusion, 3,' 'is(v.fusion, 3.1,' 'what fusing pays there: 3' 'a wrong number is seen'
+wrong 'list\[9\].ratio = 2.1' 'list[9].ratio = 2' "expected 'record 8: its ratio is', found" 'and damage that is not refused'
+done_testing
