@@ -1,19 +1,25 @@
 -- microGPT on the CPU: one seed, one set of names, and every engine's loss at every step.
 local dsl = require "lib.dsl"
 
--- The scalar engine, as many steps as the profile has patience for.
-local function run_atom(run, plan)
+-- The scalar engine, for as many of the steps as the profile has patience, at the rate of the whole run.
+local function run_atom(run, plan, problem)
   run:engine {
-    label = "atom", script = "experiments/microgpt/atom.lua", samples = 20,
-    problem = { dataset = "names", steps = dsl.value(plan, "atom_steps"), seed = 42 },
+    label = "atom", script = "experiments/microgpt/atom.lua", config = { variant = "atom" }, samples = 20,
+    problem = {
+      dataset = problem.dataset, seed = problem.seed, steps = dsl.value(plan, "atom_steps"), schedule = problem.steps,
+    },
   }
 end
 
--- The Python original, when SPAK_MICROGPT_PY names a copy: as many lines as it prints in so many steps.
-local function run_python(run, plan)
+-- The Python original, when SPAK_MICROGPT_PY names a copy, up to as many lines as come before the end of that step, or,
+-- when it may make all steps, to the end of its samples.
+local LINES_BEFORE <const> = 3
+local function run_python(run, plan, problem)
+  local steps, lines = dsl.value(plan, "python_steps"), nil
+  if steps < problem.steps then lines = steps + LINES_BEFORE end
   run:program {
-    label = "python_original", command = { "python3", "input.py" }, env = "SPAK_MICROGPT_PY", optional = true,
-    max_lines = dsl.value(plan, "python_steps"), timeout_s = 600,
+    label = "python", command = { "python3", "-u", "$SPAK_MICROGPT_PY" }, files = { ["input.txt"] = { dataset = "names" } },
+    versions = { { "python3", "--version" } }, max_lines = lines, timeout_s = 1200, optional = true,
   }
 end
 
@@ -27,17 +33,20 @@ return {
   experiment = function(run)
     local loop = dsl.block(run.system, "engineering_loop")
     local plan = dsl.block(loop, "engines", run.profile)
-    local problem, options = run:problem("reference"), run:options()
+    local problem = run:problem("reference")
+    local options = run:options()
+    options.peer = true -- single precision beside double, sample by sample
     run:plan()
     run:gate()
     run:hypothesise()
     run:mutate()
+    run:tune()
     run:evaluate { label = "molecule_f64", config = { variant = "exact" }, problem = problem, options = options }
     run:evaluate { label = "molecule_f32", config = { variant = "single" }, problem = problem, options = options }
-    run_atom(run, plan)
-    run_python(run, plan)
+    run_atom(run, plan, problem)
+    run_python(run, plan, problem)
     run:study("samples")
-    run:study("inference")
+    run:study("inference", { names = dsl.value(plan, "timed_names") })
     run:study("gradient_coverage")
     run:settle()
     run:crystallise("microgpt_system_v2.dsl")

@@ -153,22 +153,29 @@ local function quartiles(samples)
   return { q1 = stats.quantile(samples, 0.25), median = stats.median(samples), q3 = stats.quantile(samples, 0.75) }
 end
 
--- The times between the lines of the Python original, whose lines each tell one step; nil when it was not measured.
+-- What the lines of the Python original tell: the times between them, the losses as printed, and the names that it drew in
+-- the end; nil when it was not measured.
 local function read_python(report)
-  local record
-  for _, r in ipairs(report.records) do
-    if r.label == "python_original" then record = r end
+  local record = last_with(report, "python")
+  local at, printed, names, samples = {}, {}, {}, {}
+  for _, line in ipairs(record and record.lines or {}) do
+    local loss = line.text:match("^step%s+%d+ / %d+ | loss ([%d.]+)")
+    if loss then at[#at + 1], printed[#printed + 1] = line.t_ms, loss end
+    names[#names + 1] = line.text:match("^sample%s+%d+: (%a*)$")
   end
-  if not record or not record.lines then return nil, record end
-  local at = {}
-  for _, line in ipairs(record.lines) do
-    local step = line.text:match("^step%s+(%d+)")
-    if step then at[#at + 1] = line.t_ms end
+  for i = 2, #at do samples[i - 1] = at[i] - at[i - 1] end
+  if #samples < 10 then return nil end
+  return { key = "python", title = "the Python original", record = record, ms = samples, printed = printed, names = names }
+end
+
+-- How many of the losses that Python printed are ours, to every digit printed.
+local function as_printed(printed, losses)
+  local same = 0
+  for i, text in ipairs(printed) do
+    local digits = #text:match("%.(%d*)$")
+    if ("%." .. digits .. "f"):format(losses[i]) == text then same = same + 1 end
   end
-  local samples = {}
-  for i = 2, #at do samples[#samples + 1] = at[i] - at[i - 1] end
-  if #samples < 10 then return nil, record end
-  return { key = "python", title = "the Python original", record = record, ms = samples, steps = #at }
+  return same
 end
 
 -- How many times faster `fast` is than `slow`, with the quartiles of both at their worst.
@@ -185,34 +192,43 @@ local function put_ratio(report, name, slow, fast)
 end
 
 local function tabulate_engines(report, engines, python)
-  local rows, peer = {}, engines.atom
+  local rows, atom = {}, engines.atom
+  local columns = {
+    { header = "engine", align = "left" }, { header = "ms a step", align = "right", format = "%.4g" },
+    { header = "quartile", align = "right", format = "%.4g" }, { header = "quartile", align = "right", format = "%.4g" },
+    { header = "steps run", align = "right", format = "%d" },
+    { header = "over the atom", align = "right", format = "%.0f" },
+  }
+  if python then
+    columns[#columns + 1] = { header = "over Python", align = "right", format = "%.0f" }
+    columns[#columns + 1] = { header = "losses as Python prints them", align = "right", format = "%d" }
+  end
   local function ratio_to(slow, e)
     if not slow then return "not measured" end
     if slow == e then return "1" end
-    return { value = times_faster(slow, e).ratio, ref = report:ref(e.record) }
+    local ratio = times_faster(slow, e).ratio
+    return { value = ratio, ref = report:ref(e.record), text = ratio < 10 and ("%.2f"):format(ratio) or nil }
   end
-  for _, key in ipairs { "python", "atom", "f64", "f32" } do
-    local e = key == "python" and python or engines[key]
+  local function same_losses(losses)
+    if not losses then return "" end
+    local most = math.min(#losses, #python.printed)
+    local same = as_printed(slice(python.printed, 1, most), losses)
+    return { value = same, ref = report:ref(python.record), text = ("%d of %d"):format(same, most) }
+  end
+  for _, e in ipairs { python or false, atom or false, engines.f64, engines.f32 } do
     if e then
       local q, ref = quartiles(e.ms), report:ref(e.record)
-      rows[#rows + 1] = {
-        e.title, { value = q.median, ref = ref }, { value = q.q1, ref = ref }, { value = q.q3, ref = ref },
-        ratio_to(peer, e), ratio_to(python, e), { value = e.steps or #e.losses, ref = ref },
-      }
-    else
-      rows[#rows + 1] = { "the Python original", "not measured", "", "", "", "", "" }
+      local row = { e.title, { value = q.median, ref = ref }, { value = q.q1, ref = ref }, { value = q.q3, ref = ref },
+        { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
+      if python then row[#row + 1], row[#row + 2] = ratio_to(python, e), same_losses(e.losses) end
+      rows[#rows + 1] = row
     end
   end
   report:table {
     name = "microgpt_engines",
-    caption = "Time of a training step, in milliseconds, and how many times faster than the scalar engines",
-    columns = {
-      { header = "engine", align = "left" }, { header = "median", align = "right", format = "%.4g" },
-      { header = "quartile", align = "right", format = "%.4g" }, { header = "quartile", align = "right", format = "%.4g" },
-      { header = "over the atom", align = "right", format = "%.0f" },
-      { header = "over Python", align = "right", format = "%.0f" }, { header = "steps run", align = "right", format = "%d" },
-    },
-    rows = rows,
+    caption = "Time of a training step (median, quartiles), and how many times faster than the scalar engines"
+      .. (python and "" or "; the Python original was not measured"),
+    columns = columns, rows = rows,
   }
 end
 
@@ -221,18 +237,25 @@ local function report_speed(report, engines, python)
   for _, key in ipairs { "atom", "f64", "f32" } do
     local e = engines[key]
     if e then
-      local refs, median = refs_of(report, e), stats.median(e.ms)
-      report:value("ms_" .. key, median, { refs = refs, format = "%.1f", unit = "ms" })
-      report:value("us_" .. key, median * 1000, { refs = refs, format = "%.1f", unit = "µs" })
+      local refs, ms = refs_of(report, e), stats.median(e.ms)
+      if key == "atom" then
+        report:value("ms_atom", ms, { refs = refs, format = "%.1f", unit = "ms" })
+      else
+        report:value("us_" .. key, 1000 * ms, { refs = refs, format = "%.1f", unit = "µs" })
+      end
     end
   end
   if engines.atom then
     put_ratio(report, "f64", engines.atom, engines.f64)
     put_ratio(report, "f32", engines.atom, engines.f32)
   end
-  local s = times_faster(engines.f64, engines.f32)
-  report:value("ratio_f32_over_f64", s.ratio, { refs = refs_of(report, engines.f64, engines.f32), format = "%.2f" })
+  if engines.f32.record.peer_time_ms then -- sample by sample beside the double-precision molecule
+    common.spread(report, "f32_over_f64", common.speed(engines.f32.record, engines.f32.record.flop_per_step))
+  end
   if not python then return end
+  report:value("python_losses", #python.printed, { refs = refs_of(report, python), format = "%d" })
+  report:value("python_losses_same", as_printed(python.printed, engines.f64.losses),
+    { refs = refs_of(report, python, engines.f64), format = "%d" })
   put_ratio(report, "python_atom", python, engines.atom)
   put_ratio(report, "python_f64", python, engines.f64)
   put_ratio(report, "python_f32", python, engines.f32)
@@ -265,17 +288,149 @@ local function report_agreement(report, engines)
   local function put(name, value, engine)
     report:value(name, value, { refs = refs_of(report, engine, engines.f64), format = "%.1e" })
   end
-  put("deviation_f32_100", largest(f32, reference, 100), engines.f32)
   put("deviation_f32", largest(f32, reference), engines.f32)
   report:value("claimed_error", CLAIMED, { refs = refs_of(report, engines.f32), format = "%.0e" })
   if not engines.atom then return end
-  put("deviation_atom_100", largest(engines.atom.losses, reference, 100), engines.atom)
+  local first = math.min(100, #engines.atom.losses)
+  report:value("agreement_steps", first, { refs = refs_of(report, engines.atom), format = "%d" })
+  put("deviation_atom_100", largest(engines.atom.losses, reference, first), engines.atom)
   put("deviation_atom", largest(engines.atom.losses, reference), engines.atom)
   report:value("steps_atom", #engines.atom.losses, { refs = refs_of(report, engines.atom), format = "%d" })
 end
 
+-- --- names, inference, coverage ---
+
+local function tabulate_names(report, engines, python)
+  local record = study(report, "samples")
+  if not record then return end
+  local exact, single, atom = record.result.exact, record.result.single, engines.atom
+  local complete = atom and #atom.losses == record.result.steps -- an atom that stopped early draws names of its own
+  local columns, lists, compared = { { header = "", align = "right" } }, {}, {}
+  local refs = { report:ref(record) }
+  local function add(header, names, compare)
+    columns[#columns + 1] = { header = header, align = "left" }
+    lists[#lists + 1] = names
+    if compare then compared[#compared + 1] = names end
+  end
+  if python and #python.names == #exact then
+    add("the Python original", python.names, true)
+    refs[#refs + 1] = report:ref(python.record)
+  end
+  if atom then
+    add(complete and "atom" or ("atom, after %d steps only"):format(#atom.losses), atom.record.names, complete)
+    if complete then refs[#refs + 1] = report:ref(atom.record) end
+  end
+  add("molecule, double", exact, true)
+  add("molecule, single", single, true)
+  columns[#columns + 1] = { header = "the same", align = "left" }
+  local rows, same = {}, 0
+  for i = 1, #exact do
+    local row, equal = { ("%d"):format(i) }, true
+    for at, names in ipairs(lists) do row[at + 1] = names[i] end
+    for _, names in ipairs(compared) do equal = equal and names[i] == exact[i] end
+    row[#row + 1] = equal and "yes" or "no"
+    if equal then same = same + 1 end
+    rows[i] = row
+  end
+  report:value("names", #exact, { refs = refs, format = "%d" })
+  report:value("names_same", same, { refs = refs, format = "%d" })
+  report:table {
+    name = "microgpt_names",
+    caption = "Names drawn after training, and whether all engines that were trained to the end drew the same",
+    columns = columns, rows = rows,
+  }
+end
+
+local function tabulate_inference(report)
+  local record = study(report, "inference")
+  if not record then return end
+  local ref, rows = report:ref(record), {}
+  for _, of in ipairs { { "exact", "double" }, { "single", "single" } } do
+    local r = record.result[of[1]]
+    rows[#rows + 1] = {
+      of[2], { value = r.cached_names_per_s, ref = ref }, { value = r.recomputed_names_per_s, ref = ref },
+      { value = r.ratio, ref = ref }, r.identical and "yes" or "NO",
+    }
+    report:value("names_per_second_" .. of[1], r.cached_names_per_s, { refs = { ref }, format = "%.0f" })
+    report:value("ratio_cache_" .. of[1], r.ratio, { refs = { ref }, format = "%.2f" })
+  end
+  report:table {
+    name = "microgpt_inference",
+    caption = "Names a second with a cache of keys and values and without it",
+    columns = {
+      { header = "precision", align = "left" }, { header = "with", align = "right", format = "%.0f" },
+      { header = "without", align = "right", format = "%.0f" }, { header = "ratio", align = "right", format = "%.2f" },
+      { header = "the same names", align = "left" },
+    },
+    rows = rows,
+  }
+end
+
+local function tabulate_coverage(report)
+  local record = study(report, "gradient_coverage")
+  if not record then return end
+  local ref, rows = report:ref(record), {}
+  for _, of in ipairs { { "sound", "nothing planted" }, { "only_output_trains", "only the output matrix trains" } } do
+    local r = record.result[of[1]]
+    rows[#rows + 1] = {
+      of[2], { value = r.parameters, ref = ref }, { value = 100 * r.share, ref = ref },
+      { value = r.loss_last_100, ref = ref }, { value = r.step_us, ref = ref },
+    }
+    report:value("share_" .. of[1], 100 * r.share, { refs = { ref }, format = "%.1f" })
+    report:value("loss_" .. of[1], r.loss_last_100, { refs = { ref }, format = "%.3f" })
+  end
+  report:value("parameters", record.result.parameters, { refs = { ref }, format = "%d" })
+  report:value("ratio_only_output", record.result.ratio, { refs = { ref }, format = "%.2f" })
+  report:table {
+    name = "microgpt_coverage",
+    caption = "Single precision, with the fault behind the source's figure and without it",
+    columns = {
+      { header = "", align = "left" }, { header = "parameters with a gradient", align = "right", format = "%d" },
+      { header = "% of all", align = "right", format = "%.1f" },
+      { header = "loss, last 100 documents", align = "right", format = "%.3f" },
+      { header = "µs a step", align = "right", format = "%.1f" },
+    },
+    rows = rows,
+  }
+end
+
+-- --- the gate ---
+
+local function report_mutations(report)
+  local rows, refs, caught = {}, {}, 0
+  for _, record in ipairs(report.records) do
+    if record.label == "mutation" then
+      refs[#refs + 1] = report:ref(record)
+      if record.caught then caught = caught + 1 end
+      rows[#rows + 1] = {
+        (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "NOT CAUGHT",
+      }
+    end
+  end
+  if #rows == 0 then return end
+  report:value("share_caught", 100 * caught / #rows, { refs = refs, format = "%.0f" })
+  report:table {
+    name = "microgpt_mutations",
+    caption = "Faults planted in the molecule, and the invariant that caught each",
+    columns = {
+      { header = "fault", align = "left" }, { header = "what is wrong", align = "left" },
+      { header = "caught by", align = "left" },
+    },
+    rows = rows,
+  }
+end
+
+-- There only when the run read the data set itself: a claim about it needs this value.
+local function report_data(report)
+  local data, first = report.data.names, report.records[1]
+  if not data or data.origin == "builtin" then return end
+  report:value("names_txt_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
+end
+
 return function(report)
+  report_data(report)
   common.gate(report)
+  report_mutations(report)
   common.knowledge(report)
   local engines = read_engines(report)
   if not (engines.f64 and engines.f32) then return end -- killed before the molecules had run
@@ -285,5 +440,8 @@ return function(report)
   report_speed(report, engines, python)
   report_losses(report, engines)
   report_agreement(report, engines)
+  tabulate_names(report, engines, python)
+  tabulate_inference(report)
+  tabulate_coverage(report)
   common.predictions(report)
 end
