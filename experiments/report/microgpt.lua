@@ -159,7 +159,7 @@ local function read_python(report)
   local record = last_with(report, "python")
   local at, printed, names, samples = {}, {}, {}, {}
   for _, line in ipairs(record and record.lines or {}) do
-    local loss = line.text:match("^step%s+%d+ / %d+ | loss ([%d.]+)")
+    local loss = line.text:match("^step%s+%d+ /%s+%d+ | loss ([%d.]+)")
     if loss then at[#at + 1], printed[#printed + 1] = line.t_ms, loss end
     names[#names + 1] = line.text:match("^sample%s+%d+: (%a*)$")
   end
