@@ -5,13 +5,13 @@
 # '|').
 
 if (kind eq 'svg') {
-    set terminal svg size 720,560 dynamic rounded enhanced font 'Helvetica,Arial,sans-serif,16' linewidth 1.5 background '#ffffff'
+    set terminal svg size 720,520 dynamic rounded enhanced font 'Helvetica,Arial,sans-serif,16' linewidth 1.5 background '#ffffff'
 }
 if (kind eq 'png') {
-    set terminal pngcairo size 1520,1120 rounded enhanced font 'sans,27' linewidth 2.8 pointscale 1.7 background '#ffffff'
+    set terminal pngcairo size 1520,1060 rounded enhanced font 'sans,27' linewidth 2.8 pointscale 1.7 background '#ffffff'
 }
 if (kind eq 'pdf') {
-    set terminal pdfcairo size 7.6in,5.4in rounded enhanced font 'sans,13' linewidth 1.4 background '#ffffff'
+    set terminal pdfcairo size 7.6in,5.1in rounded enhanced font 'sans,13' linewidth 1.4 background '#ffffff'
 }
 set output out
 
@@ -28,12 +28,12 @@ set ylabel 'relative difference of the loss' offset 0.5,0
 set logscale y 10
 set format y '10^{%L}'
 set xrange [0 : x_max * 1.01]
-set yrange [floor / 4 : 10**ceil(log10(y_max > limit ? y_max : limit)) * 3]
+set yrange [floor / 20 : 10**ceil(log10(y_max > limit ? y_max : limit)) * 3]
 set ytics 100
 unset mytics
 set rmargin 4
-set label 1 'no difference' at graph 0.985, first floor right offset 0,0.6 textcolor rgb '#555555' font ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
-set key outside bottom center vertical maxrows 2 Left reverse samplen 2.2 spacing 1.15 width 0
+set label 1 'no difference' at graph 0.985, first floor right offset 0,-0.75 textcolor rgb '#555555' font ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
+set key inside right center vertical Left reverse samplen 2.2 spacing 1.15 width 0 opaque
 plot limit with lines linestyle 20 title limit_title, \
      NaN with points pointtype 7 pointsize 0.35 linecolor rgb '#777777' title 'a single step', \
      for [i=1:series] data index (i-1) using (column(col_step)):(column(col_deviation)) with points \

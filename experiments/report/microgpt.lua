@@ -128,7 +128,7 @@ local function draw_deviation(report, engines)
       most = math.max(most, here)
       rows[#rows + 1] = { e.key, i, here, most }
     end
-    titles[#titles + 1] = ("%s, %d steps"):format(e.title, math.min(#e.losses, #reference))
+    titles[#titles + 1] = #e.losses == #reference and e.title or ("%s, %d steps"):format(e.title, #e.losses)
     list[#list + 1] = e
   end
   if #titles == 0 then return end
@@ -289,7 +289,6 @@ local function report_agreement(report, engines)
     report:value(name, value, { refs = refs_of(report, engine, engines.f64), format = "%.1e" })
   end
   put("deviation_f32", largest(f32, reference), engines.f32)
-  report:value("claimed_error", CLAIMED, { refs = refs_of(report, engines.f32), format = "%.0e" })
   if not engines.atom then return end
   local first = math.min(100, #engines.atom.losses)
   report:value("agreement_steps", first, { refs = refs_of(report, engines.atom), format = "%d" })
