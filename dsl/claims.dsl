@@ -30,6 +30,14 @@ claim C1 {
         value: `v.deviation_f32`
         show: "%.1e at most"
     }
+    evaluation microgpt_seeds {
+        scope: "the same from other seeds: none may leave it"
+        experiment: microgpt
+        needs: [names_txt_bytes]
+        holds: `v.seeds_within == v.seeds and v.deviation_seeds <= published_error`
+        value: `v.deviation_seeds`
+        show: "%.1e at most"
+    }
 }
 
 claim C2 {

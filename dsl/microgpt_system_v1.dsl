@@ -69,11 +69,13 @@ system MicroGPT_System_v1 {
             atom_steps: 150
             python_steps: 40
             timed_names: 2000
+            other_seeds: 16
         }
         engines paper {
             atom_steps: 1000
             python_steps: 1000
             timed_names: 10000
+            other_seeds: 16
         }
     }
 

@@ -11,6 +11,16 @@ local function run_atom(run, plan, problem)
   }
 end
 
+-- One seed is one run. Others tell whether it is a lucky one: single precision beside double, not timed for its own sake.
+local function run_seeds(run, plan, problem)
+  for seed = 1, dsl.value(plan, "other_seeds") do
+    run:evaluate {
+      label = "seeds", config = { variant = "single" }, options = { samples = 1, peer = false },
+      problem = { dataset = problem.dataset, steps = problem.steps, seed = seed },
+    }
+  end
+end
+
 -- The Python original, when SPAK_MICROGPT_PY names a copy, up to as many lines as come before the end of that step, or,
 -- when it may make all steps, to the end of its samples.
 local LINES_BEFORE <const> = 3
@@ -43,6 +53,7 @@ return {
     run:tune()
     run:evaluate { label = "molecule_f64", config = { variant = "exact" }, problem = problem, options = options }
     run:evaluate { label = "molecule_f32", config = { variant = "single" }, problem = problem, options = options }
+    run_seeds(run, plan, problem)
     run_atom(run, plan, problem)
     run_python(run, plan, problem)
     run:study("samples")

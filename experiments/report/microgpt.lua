@@ -297,6 +297,22 @@ local function report_agreement(report, engines)
   report:value("steps_atom", #engines.atom.losses, { refs = refs_of(report, engines.atom), format = "%d" })
 end
 
+-- The other seeds: how far single precision parts from double in each, and how many runs stay within the claim.
+local function report_seeds(report)
+  local refs, worst, within = {}, 0, 0
+  for _, record in ipairs(report.records) do
+    if record.label == "seeds" and record.kind == "evaluate" and record.status == "ok" then
+      refs[#refs + 1] = report:ref(record)
+      worst = math.max(worst, record.loss_deviation)
+      if record.loss_deviation <= CLAIMED then within = within + 1 end
+    end
+  end
+  if #refs == 0 then return end
+  report:value("seeds", #refs, { refs = refs, format = "%d" })
+  report:value("seeds_within", within, { refs = refs, format = "%d" })
+  report:value("deviation_seeds", worst, { refs = refs, format = "%.1e" })
+end
+
 -- --- names, inference, coverage ---
 
 local function tabulate_names(report, engines, python)
@@ -439,6 +455,7 @@ return function(report)
   report_speed(report, engines, python)
   report_losses(report, engines)
   report_agreement(report, engines)
+  report_seeds(report)
   tabulate_names(report, engines, python)
   tabulate_inference(report)
   tabulate_coverage(report)
