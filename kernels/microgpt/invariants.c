@@ -131,7 +131,7 @@ const char *microgpt_matrix_of(int i) {
     return matrices[m].name;
 }
 
-/* --- every_gradient_matches_differences --- */
+/* --- backward_matches_differences --- */
 
 /* Does the loss depend on parameter i at all? */
 static bool is_reached(const microgpt_doc *doc, int i) {

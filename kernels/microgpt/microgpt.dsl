@@ -29,5 +29,5 @@ kernel microgpt {
         reason: "a step of some seven rows of 16 is over before a second thread has woken"
     }
 
-    invariants: [every_gradient_matches_differences, every_parameter_trains, loss_matches_the_oracle, adam_follows_its_definition, single_matches_exact, rng_is_pythons, cache_does_not_change_samples, loss_is_entropy_at_start]
+    invariants: [backward_matches_differences, every_parameter_trains, loss_matches_the_oracle, adam_follows_its_definition, single_matches_exact, rng_is_pythons, cache_does_not_change_samples, loss_is_entropy_at_start]
 }

@@ -17,7 +17,7 @@ INVARIANT(cache, microgpt_cache, 20)
 INVARIANT(entropy, microgpt_entropy, 4)
 
 const dev_invariant microgpt_invariants[MICROGPT_NUM_INVARIANTS] = {
-    {"every_gradient_matches_differences",
+    {"backward_matches_differences",
      "each of the 4,192 derivatives in doubles is the central difference of "
      "the oracle's loss, within what rounding and curvature allow",
      gradients},

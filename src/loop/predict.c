@@ -8,6 +8,7 @@
  * Conditions are Lua over the trial's axes and problem, so they are evaluated once for each trial. The alternative,
  * best against best, would credit an axis with what other axes gained. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,9 @@ static bool split_ratio(const char *code, const char *where, char *parts[3], spa
     }
     if (found == 3 && *c == ')' && !c[1 + strspn(c + 1, " \t\n")]) return true;
 shape:
-    return spak_fail(err, "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)`, not `%s`", where, code);
+    return spak_fail(
+        err, "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)` or `study(\"NAME\", \"MEMBER\")`, not `%s`",
+        where, code);
 }
 
 /* The members that neither condition mentions, in canonical form: equal for trials that may be compared. A rung of a
@@ -101,24 +104,39 @@ static bool speaks_past(const char *code, const json_t *space, const json_t *con
     return false;
 }
 
+/* A metric is a number, or a list of samples, whose median counts. */
+static bool is_metric(const json_t *value) { return json_is_number(value) || json_array_size(value) > 0; }
+
+static bool metric_of(const json_t *record, const char *name, double *metric, spak_error *err) {
+    const json_t *value = json_object_get(record, name);
+    size_t count = json_array_size(value);
+    *metric = json_is_number(value) ? json_number_value(value) : 0;
+    if (!count) return true;
+    double *samples = spak_malloc(count * sizeof *samples);
+    if (!samples) return spak_fail_oom(err);
+    for (size_t i = 0; i < count; i++) samples[i] = json_number_value(json_array_get(value, i));
+    *metric = dev_spread_of(samples, count).median;
+    spak_free(samples);
+    return true;
+}
+
 static bool take_side(const loop_run *run, const json_t *space, const json_t *record, char *const parts[3],
                       const char *where, sided *out, spak_error *err) {
     const json_t *config = json_object_get(record, "config");
     const char *metric = !strcmp(parts[0], "peer_ratio") ? "ratio" : parts[0];
     json_t *env = loop_expression_env(run, config, json_object_get(record, "problem"));
     spak_str key = {0};
-    *out = (sided){.metric = spak_json_num(record, metric, 0), .record = record};
-    bool *sides[] = {&out->first, &out->second}, ok = true;
+    *out = (sided){.record = record};
+    bool *sides[] = {&out->first, &out->second}, ok = metric_of(record, metric, &out->metric, err);
     for (int i = 0; ok && i < 2; i++)
         if (!speaks_past(parts[i + 1], space, config))
             ok = loop_condition(run, parts[i + 1], where, env, sides[i], err);
     if (ok && (out->first || out->second)) {
-        bool known =
-            json_is_number(json_object_get(record, metric)) || !strcmp(metric, "ratio"); /* no peer, no ratio */
+        bool known = is_metric(json_object_get(record, metric)) || !strcmp(metric, "ratio"); /* no peer, no ratio */
         ok = known ? others_key(record, parts[1], parts[2], &key, err)
                    : spak_fail(err,
-                               "%s: trials have no metric '%s'; there are gflops, peer_ratio, peer_gflops and "
-                               "error_over_bound",
+                               "%s: trials have no metric '%s'; there are gflops, time_ms, peer_ratio, peer_gflops "
+                               "and error_over_bound",
                                where, parts[0]);
     }
     out->key = key.data;
@@ -152,9 +170,50 @@ static size_t compare(const loop_run *run, const sided *sides, size_t count, dou
     return pairs;
 }
 
+/* `study("NAME", "MEMBER")` as a call: NAME and MEMBER; false when code is something else. */
+static bool is_study(const char *code, char name[64], char member[64]) {
+    int end = 0;
+    int found = sscanf(code, " study ( \"%63[a-z0-9_]\" , \"%63[a-z0-9_.]\" ) %n", name, member, &end);
+    return found == 2 && end > 0 && !code[end];
+}
+
+/* result["a"]["b"] for the member "a.b"; borrowed. */
+static const json_t *member_of(const json_t *result, const char *member) {
+    char first[64];
+    const char *dot = strchr(member, '.');
+    if (!dot) return json_object_get(result, member);
+    snprintf(first, sizeof first, "%.*s", (int)(dot - member), member);
+    return member_of(json_object_get(result, first), dot + 1);
+}
+
+static bool predicted_study(const loop_run *run, const char *where, const char *name, const char *member,
+                            dev_spread *found, size_t *count, json_t *refs, spak_error *err) {
+    size_t total = json_array_size(run->records);
+    if (!dev_op_study(run->op, name))
+        return spak_fail(err, "%s: operator %s has no study '%s'", where, run->op->name, name);
+    double *numbers = spak_malloc((total + 1) * sizeof *numbers);
+    bool ok = numbers || spak_fail_oom(err);
+    *count = 0;
+    for (size_t i = 0; ok && i < total; i++) {
+        const json_t *record = json_array_get(run->records, i);
+        if (strcmp(spak_json_str(record, "label", ""), "study") != 0 ||
+            strcmp(spak_json_str(record, "study", ""), name) != 0)
+            continue;
+        const json_t *number = member_of(json_object_get(record, "result"), member);
+        ok = json_is_number(number) || spak_fail(err, "%s: study %s finds no number '%s'", where, name, member);
+        if (!ok) break;
+        numbers[(*count)++] = json_number_value(number);
+        if (refs) add_ref_once(run, refs, record);
+    }
+    if (ok) *found = *count ? dev_spread_of(numbers, *count) : (dev_spread){0};
+    spak_free(numbers);
+    return ok;
+}
+
 bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
                           size_t *pairs, json_t *refs, spak_error *err) {
-    char *parts[3] = {0};
+    char *parts[3] = {0}, name[64], member[64];
+    if (is_study(code, name, member)) return predicted_study(run, where, name, member, ratio, pairs, refs, err);
     size_t total = json_array_size(run->records), count = 0;
     sided *sides = spak_calloc(total + 1, sizeof *sides);
     json_t *space = NULL;

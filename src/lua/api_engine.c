@@ -2,6 +2,7 @@
  *
  *   run:engine{ label =, script = "experiments/microgpt/atom.lua",
  *               problem = {dataset = "names", steps = 1000, seed = 42, schedule = 1000},
+ *               config = {variant = "atom"},
  *               samples = 20, temperature = 0.5, step_timeout_s = 60 }       -> the record
  *
  * The sandbox has no clock, so it is kept here. The script runs in a box of its own, which counts no instructions and
@@ -11,10 +12,11 @@
  *   model:step(i, schedule)     -> loss, for i = 1 .. steps; this is what is timed
  *   model:sample(temperature)   -> text
  *
- * schedule is the number of steps after which training would be over; without it, steps. The script's hash stands in
- * the record, and it must be one of the recipe's inputs, so that a change of it starts a new trace. A record: {label,
- * script, script_sha256, problem, samples, temperature, dataset; engine, time_ms: [each step], losses, names}. An
- * engine that was killed begins again: its state is in no record. */
+ * schedule is the number of steps after which training would be over; without it, steps. A config makes the record one
+ * side of a prediction, beside the operator's trials. The script's hash stands in the record, and it must be one of the
+ * recipe's inputs, so that a change of it starts a new trace. A record: {label, script, script_sha256, problem,
+ * samples, temperature, dataset; config, status, engine, time_ms: [each step], losses, names}. An engine that was
+ * killed begins again: its state is in no record. */
 #include <math.h>
 #include <string.h>
 
@@ -79,7 +81,10 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
     if (!e->dataset) return spak_fail_context(err, "engine %s", e->script);
     e->record = json_pack("{s:s, s:s, s:s, s:O, s:I, s:f}", "label", e->label, "script", e->script, "script_sha256",
                           hex, "problem", problem, "samples", (json_int_t)e->samples, "temperature", e->temperature);
-    return e->record || spak_fail_oom(err);
+    if (!e->record) return spak_fail_oom(err);
+    json_t *config = json_object_get(e->asked, "config");
+    return !config ||
+           (set(e->record, "config", json_incref(config), err) && set(e->record, "asked", json_incref(config), err));
 }
 
 /* --- its run --- */
@@ -206,7 +211,7 @@ bool lua_engine(loop_run *run, const json_t *asked, const json_t **record, spak_
              set(e.record, "dataset", json_incref((json_t *)e.dataset), err);
         if (ok) {
             spak_progress_begin(&bar, e.label, (long)(e.steps + e.samples));
-            ok = train(&e, &bar, err) && draw(&e, &bar, err);
+            ok = train(&e, &bar, err) && draw(&e, &bar, err) && set(e.record, "status", json_string("ok"), err);
             spak_progress_end(&bar);
         }
         ok = ok && loop_record(run, "evaluate", json_incref(e.record), record, err);

@@ -49,8 +49,43 @@ static void test_study(void) {
     toy_close(&t);
 }
 
+/* A prediction may be about a number that a study finds. */
+static void test_prediction(void) {
+    toy t;
+    spak_error err = {0};
+    dev_spread found = {0};
+    size_t count = 9;
+    json_t *options = json_pack("{s:i}", "n", 21), *refs = json_array();
+    toy_open(&t, toy_system_text);
+    if (!loop_plan(&t.run, &err) || !loop_gate(&t.run, &err)) toy_fatal(&err);
+    static const char code[] = "study(\"doubling\", \"doubled\")";
+    ok(loop_predicted_ratio(&t.run, NULL, code, "here:1:1", &found, &count, refs, &err) && count == 0,
+       "before the study there is nothing to compare %s", err.message);
+    if (!loop_study(&t.run, "doubling", options, NULL, &err)) toy_fatal(&err);
+    ok(loop_predicted_ratio(&t.run, NULL, code, "here:1:1", &found, &count, refs, &err) && count == 1,
+       "after it there is");
+    is_near(found.median, 42, 0, "... its number");
+    is_int(json_array_size(refs), 1, "... and its record");
+    ok(loop_predicted_ratio(&t.run, NULL, "study(\"doubling\", \"inner.twice\")", "here:1:1", &found, &count, NULL,
+                            &err),
+       "a member of a member");
+    is_near(found.median, 84, 0, "... its number");
+    static const char *const wrong[][2] = {{"study(\"halving\", \"doubled\")", "no study 'halving'"},
+                                           {"study(\"doubling\", \"halved\")", "finds no number 'halved'"},
+                                           {"study(\"doubling\", \"inner.thrice\")", "finds no number 'inner.thrice'"},
+                                           {"study(\"doubling\")", "a prediction reads"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        ok(!loop_predicted_ratio(&t.run, NULL, wrong[i][0], "here:1:1", &found, &count, refs, &err) &&
+               strstr(err.message, wrong[i][1]) && strstr(err.message, "here:1:1"),
+           "refused: %s", err.message);
+    json_decref(options);
+    json_decref(refs);
+    toy_close(&t);
+}
+
 int main(void) {
     spak_json_init();
+    test_prediction();
     test_mutate();
     test_study();
     return done_testing();

@@ -104,6 +104,10 @@ static void test_predictions(void) {
                             "here:1:1", &ratio, &pairs, NULL, &err),
        "commas and conditions in quotes: %s", err.message);
     is_near(ratio.median, 1.5, 1e-12, "compound conditions");
+    ok(loop_predicted_ratio(&t.run, NULL, "ratio(time_ms, size == 1, size == 4)", "here:1:1", &ratio, &pairs, NULL,
+                            &err),
+       "a metric may be a list of samples: %s", err.message);
+    is_near(ratio.median, 4.0, 1e-12, "whose median counts");
     json_t *program = json_pack("{s:s, s:s, s:[s]}", "label", "peer", "status", "ok", "command", "python3");
     ok(loop_record(&t.run, "evaluate", program, NULL, &err) &&
            loop_predicted_ratio(&t.run, NULL, "ratio(gflops, n == 10, n == 20)", "here:1:1", &ratio, &pairs, NULL,

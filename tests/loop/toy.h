@@ -88,7 +88,8 @@ static int toy_studies_run;
 
 static bool toy_study(const json_t *options, json_t **result, spak_error *err) {
     toy_studies_run++;
-    *result = json_pack("{s:I}", "doubled", (json_int_t)(2 * spak_json_int(options, "n", 1)));
+    json_int_t doubled = 2 * spak_json_int(options, "n", 1);
+    *result = json_pack("{s:I, s:{s:I}}", "doubled", doubled, "inner", "twice", 2 * doubled);
     return *result || spak_fail_oom(err);
 }
 

@@ -103,6 +103,13 @@ static void test_atom(void) {
     size_t before = json_array_size(t.run.records);
     ok(lua_engine(&t.run, asked, &again, &err) && again == record && json_array_size(t.run.records) == before,
        "an equal record is not made twice");
+    is_str(spak_json_str(record, "status", ""), "ok", "it went well");
+    ok(!json_object_get(record, "config"), "without a configuration it is no side of a prediction");
+    json_object_set_new(asked, "config", json_pack("{s:s}", "variant", "atom"));
+    ok(lua_engine(&t.run, asked, &again, &err) && again != record &&
+           json_equal(json_object_get(again, "config"), json_object_get(asked, "config")) &&
+           json_equal(json_object_get(again, "asked"), json_object_get(asked, "config")),
+       "with one it is another record, which holds it");
     json_object_set_new(asked, "label", json_string("other"));
     json_object_set_new(json_object_get(asked, "problem"), "steps", json_integer(2));
     ok(lua_engine(&t.run, asked, &again, &err) && again != record, "another problem is another record");

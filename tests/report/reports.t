@@ -22,4 +22,11 @@ wrong() { # wrong FROM TO EXPECTED DESCRIPTION
 }
 wrong 'is(v.fusion, 3,' 'is(v.fusion, 3.1,' 'what fusing pays there: 3' 'a wrong number is seen'
 wrong 'list\[9\].ratio = 2.1' 'list[9].ratio = 2' "expected 'record 8: its ratio is', found" 'and damage that is not refused'
+
+checks=tests/report/fixtures/microgpt_checks.lua
+recipe "$checks"
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of microGPT'
+wrong 'is(v.mean_300, losses(STEPS)\[300\]' 'is(v.mean_300, losses(STEPS)[301]' 'its middle: ' 'a wrong mean is seen'
+wrong 'list\[7\].ratio = 2.9' 'list[7].ratio = 3' "expected 'record 6: its ratio is', found" 'and damage that is not refused'
 done_testing

@@ -10,13 +10,13 @@ static const char *const caught_by[MICROGPT_NUM_FAULTS] = {
     "every_parameter_trains",             /* only_output_trains */
     "every_parameter_trains",             /* attention_cut */
     "every_parameter_trains",             /* mlp_cut */
-    "every_gradient_matches_differences", /* norm_without_cross_term */
-    "every_gradient_matches_differences", /* residual_gradient_dropped */
-    "every_gradient_matches_differences", /* relu_lets_all_through */
-    "every_gradient_matches_differences", /* softmax_without_row_sum */
-    "every_gradient_matches_differences", /* scale_missing_backward */
-    "every_gradient_matches_differences", /* loss_not_averaged */
-    "every_gradient_matches_differences", /* token_gradient_overwritten */
+    "backward_matches_differences", /* norm_without_cross_term */
+    "backward_matches_differences", /* residual_gradient_dropped */
+    "backward_matches_differences", /* relu_lets_all_through */
+    "backward_matches_differences", /* softmax_without_row_sum */
+    "backward_matches_differences", /* scale_missing_backward */
+    "backward_matches_differences", /* loss_not_averaged */
+    "backward_matches_differences", /* token_gradient_overwritten */
     "loss_matches_the_oracle",            /* mask_leaks */
     "adam_follows_its_definition",        /* adam_without_bias_correction */
     "adam_follows_its_definition",        /* rate_does_not_fall */
