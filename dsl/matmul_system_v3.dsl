@@ -136,12 +136,12 @@ system MatMul_System_v3 {
             text: "when a prediction fails, find out why before trying the next value"
         }
         fact best_one_thread_on_amd_epyc_zen3_2c {
-            description: "the best configuration that the search met, of 35 trials"
-            config: `isa == "avx2" and kc == 512 and mc == 96 and nc == 2048 and prefetch == 8 and tile == "6x16" and variant == "register_tile"`
+            description: "the best configuration that the search met, of 19 trials"
+            config: `isa == "avx2" and kc == 512 and mc == 60 and nc == 4096 and prefetch == 8 and tile == "6x16" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
-            merit: 0.999
+            merit: 0.996
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
             status: valid
@@ -150,36 +150,36 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile == "8x8", tile == "6x16")`
-            measured: 0.765
-            range: [0.757, 0.815]
-            pairs: 3
+            measured: 0.845
+            range: [0.832, 0.857]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#21, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#67, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#21, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
         fact tile_12x8_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile == "12x8", tile == "6x16")`
-            measured: 0.744
-            range: [0.737, 0.786]
-            pairs: 3
+            measured: 0.793
+            range: [0.782, 0.805]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#69, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
         rule prefer_tile_on_avx2 {
             when: `op == "matmul"`
             apply: `tile == "6x16"`
             predict: `ratio(peer_ratio, tile == "6x16", tile == "12x8")`
-            within: [1.29, 1.4]
+            within: [1.19, 1.33]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["avx2"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#69, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
             status: proposed
@@ -188,72 +188,70 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, kc == 128, kc == 512)`
-            measured: 0.93
-            range: [0.923, 0.933]
-            pairs: 3
+            measured: 0.952
+            range: [0.938, 0.966]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#30, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#76, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#30, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
-        fact kc_192_loses_one_thread_on_amd_epyc_zen3_2c {
+        fact kc_256_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, kc == 192, kc == 512)`
-            measured: 0.971
-            range: [0.965, 0.975]
-            pairs: 3
+            comparison: `ratio(peer_ratio, kc == 256, kc == 512)`
+            measured: 0.967
+            range: [0.953, 0.981]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#32, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#78, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#34, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
         fact kc_320_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, kc == 320, kc == 512)`
-            measured: 0.935
-            range: [0.926, 0.973]
-            pairs: 3
+            measured: 0.927
+            range: [0.914, 0.941]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#36, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#55]
-            support: 1
-            contradictions: 0
-            status: valid
-        }
-        fact mc_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
-            negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.02
-            values_tried: 3
-            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#55]
-            support: 1
-            contradictions: 0
-            status: valid
-        }
-        fact nc_512_loses_one_thread_on_amd_epyc_zen3_2c {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, nc == 512, nc == 2048)`
-            measured: 0.973
-            range: [0.973, 0.973]
-            pairs: 1
-            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#51, trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#36, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
             status: proposed
         }
+        fact mc_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
+            negative: true
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0287
+            values_tried: 4
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
+            support: 1
+            contradictions: 0
+            status: valid
+        }
+        fact nc_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
+            negative: true
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0287
+            values_tried: 4
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
+            support: 1
+            contradictions: 0
+            status: valid
+        }
         fact prefetch_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.02
+            noise: 0.0287
             values_tried: 4
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#55]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
             status: valid
@@ -262,10 +260,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "loop_order", variant == "naive")`
             predicted: [2, 20]
-            measured: 16.6
+            measured: 17.1
             pairs: 3
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#96, trace:matmul/amd-epyc-zen3-2c#112, trace:matmul/amd-epyc-zen3-2c#110, trace:matmul/amd-epyc-zen3-2c#126, trace:matmul/amd-epyc-zen3-2c#124]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#64, trace:matmul/amd-epyc-zen3-2c#80, trace:matmul/amd-epyc-zen3-2c#78, trace:matmul/amd-epyc-zen3-2c#94, trace:matmul/amd-epyc-zen3-2c#92]
             support: 1
             contradictions: 0
             status: valid
@@ -274,22 +272,23 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "blocked", variant == "loop_order")`
             predicted: [1.05, 4]
-            measured: 1.08
+            measured: 1.1
             pairs: 4
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#114, trace:matmul/amd-epyc-zen3-2c#112, trace:matmul/amd-epyc-zen3-2c#128, trace:matmul/amd-epyc-zen3-2c#126]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#80, trace:matmul/amd-epyc-zen3-2c#96, trace:matmul/amd-epyc-zen3-2c#94]
             support: 1
             contradictions: 0
             status: valid
         }
         fact outcome_of_packing_straightens_the_panels_on_amd_epyc_zen3_2c {
-            outcome: confirmed
+            negative: true
+            outcome: contradicted
             comparison: `ratio(gflops, variant == "packed", variant == "blocked")`
             predicted: [1.05, 3]
-            measured: 1.06
+            measured: 0.971
             pairs: 5
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#102, trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#116, trace:matmul/amd-epyc-zen3-2c#114, trace:matmul/amd-epyc-zen3-2c#130, trace:matmul/amd-epyc-zen3-2c#128]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#84, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#96]
             support: 1
             contradictions: 0
             status: valid
@@ -298,10 +297,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "register_tile", variant == "packed")`
             predicted: [2, 12]
-            measured: 3.44
+            measured: 3.42
             pairs: 5
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#102, trace:matmul/amd-epyc-zen3-2c#118, trace:matmul/amd-epyc-zen3-2c#116, trace:matmul/amd-epyc-zen3-2c#132, trace:matmul/amd-epyc-zen3-2c#130]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#84, trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#98]
             support: 1
             contradictions: 0
             status: valid
@@ -310,43 +309,60 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
             predicted: [1.6, 2.05]
-            measured: 1.7
+            measured: 1.63
             pairs: 5
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#108, trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#122, trace:matmul/amd-epyc-zen3-2c#118, trace:matmul/amd-epyc-zen3-2c#136, trace:matmul/amd-epyc-zen3-2c#132]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#76, trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#90, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#100]
             support: 1
             contradictions: 0
             status: valid
         }
         fact best_one_thread_on_intel_xeon_emeraldrapids_2c {
-            description: "the best configuration that the search met, of 20 trials"
-            config: `isa == "avx512" and kc == 384 and mc == 336 and nc == 5440 and prefetch == 8 and tile == "12x32" and variant == "register_tile"`
+            description: "the best configuration that the search met, of 55 trials"
+            config: `isa == "avx512" and kc == 320 and mc == 240 and nc == 2048 and prefetch == 4 and tile == "12x32" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
-            merit: 1.04
+            merit: 1.01
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#106]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact tile_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact tile_24x16_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0474
-            values_tried: 3
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile == "24x16", tile == "12x32")`
+            measured: 0.976
+            range: [0.971, 0.98]
+            pairs: 4
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#25, trace:matmul/intel-xeon-emeraldrapids-2c#13, trace:matmul/intel-xeon-emeraldrapids-2c#15, trace:matmul/intel-xeon-emeraldrapids-2c#72, trace:matmul/intel-xeon-emeraldrapids-2c#62, trace:matmul/intel-xeon-emeraldrapids-2c#118]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact kc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact tile_8x48_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0474
-            values_tried: 5
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile == "8x48", tile == "12x32")`
+            measured: 0.948
+            range: [0.948, 0.948]
+            pairs: 1
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#76, trace:matmul/intel-xeon-emeraldrapids-2c#62]
+            support: 1
+            contradictions: 0
+            status: proposed
+        }
+        fact kc_128_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, kc == 128, kc == 320)`
+            measured: 0.973
+            range: [0.966, 0.979]
+            pairs: 3
+            scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#30, trace:matmul/intel-xeon-emeraldrapids-2c#36, trace:matmul/intel-xeon-emeraldrapids-2c#78, trace:matmul/intel-xeon-emeraldrapids-2c#82, trace:matmul/intel-xeon-emeraldrapids-2c#123, trace:matmul/intel-xeon-emeraldrapids-2c#106]
             support: 1
             contradictions: 0
             status: valid
@@ -354,44 +370,48 @@ system MatMul_System_v3 {
         fact mc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0474
+            noise: 0.02
             values_tried: 6
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#106]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact nc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact nc_512_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0474
-            values_tried: 5
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, nc == 512, nc == 2048)`
+            measured: 0.967
+            range: [0.966, 0.973]
+            pairs: 3
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#50, trace:matmul/intel-xeon-emeraldrapids-2c#54, trace:matmul/intel-xeon-emeraldrapids-2c#98, trace:matmul/intel-xeon-emeraldrapids-2c#82, trace:matmul/intel-xeon-emeraldrapids-2c#141, trace:matmul/intel-xeon-emeraldrapids-2c#106]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact prefetch_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact prefetch_0_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0474
-            values_tried: 4
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, prefetch == 0, prefetch == 4)`
+            measured: 0.94
+            range: [0.935, 0.945]
+            pairs: 2
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#15]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#58, trace:matmul/intel-xeon-emeraldrapids-2c#60, trace:matmul/intel-xeon-emeraldrapids-2c#104, trace:matmul/intel-xeon-emeraldrapids-2c#106]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
         fact outcome_of_streaming_beats_dot_products_on_intel_xeon_emeraldrapids_2c {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "loop_order", variant == "naive")`
             predicted: [2, 20]
-            measured: 14.6
+            measured: 14.4
             pairs: 3
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#67, trace:matmul/intel-xeon-emeraldrapids-2c#65, trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#79, trace:matmul/intel-xeon-emeraldrapids-2c#95, trace:matmul/intel-xeon-emeraldrapids-2c#93]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#150, trace:matmul/intel-xeon-emeraldrapids-2c#148, trace:matmul/intel-xeon-emeraldrapids-2c#172, trace:matmul/intel-xeon-emeraldrapids-2c#170, trace:matmul/intel-xeon-emeraldrapids-2c#186, trace:matmul/intel-xeon-emeraldrapids-2c#184]
             support: 1
             contradictions: 0
             status: valid
@@ -401,10 +421,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "blocked", variant == "loop_order")`
             predicted: [1.05, 4]
-            measured: 1.01
+            measured: 0.998
             pairs: 4
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#69, trace:matmul/intel-xeon-emeraldrapids-2c#67, trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#81, trace:matmul/intel-xeon-emeraldrapids-2c#97, trace:matmul/intel-xeon-emeraldrapids-2c#95]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#152, trace:matmul/intel-xeon-emeraldrapids-2c#150, trace:matmul/intel-xeon-emeraldrapids-2c#174, trace:matmul/intel-xeon-emeraldrapids-2c#172, trace:matmul/intel-xeon-emeraldrapids-2c#188, trace:matmul/intel-xeon-emeraldrapids-2c#186]
             support: 1
             contradictions: 0
             status: valid
@@ -414,10 +434,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "packed", variant == "blocked")`
             predicted: [1.05, 3]
-            measured: 0.968
+            measured: 0.981
             pairs: 5
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#71, trace:matmul/intel-xeon-emeraldrapids-2c#69, trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#83, trace:matmul/intel-xeon-emeraldrapids-2c#99, trace:matmul/intel-xeon-emeraldrapids-2c#97]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#154, trace:matmul/intel-xeon-emeraldrapids-2c#152, trace:matmul/intel-xeon-emeraldrapids-2c#176, trace:matmul/intel-xeon-emeraldrapids-2c#174, trace:matmul/intel-xeon-emeraldrapids-2c#190, trace:matmul/intel-xeon-emeraldrapids-2c#188]
             support: 1
             contradictions: 0
             status: valid
@@ -426,10 +446,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "register_tile", variant == "packed")`
             predicted: [2, 12]
-            measured: 6.37
+            measured: 6.41
             pairs: 5
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#73, trace:matmul/intel-xeon-emeraldrapids-2c#71, trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#85, trace:matmul/intel-xeon-emeraldrapids-2c#101, trace:matmul/intel-xeon-emeraldrapids-2c#99]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#156, trace:matmul/intel-xeon-emeraldrapids-2c#154, trace:matmul/intel-xeon-emeraldrapids-2c#178, trace:matmul/intel-xeon-emeraldrapids-2c#176, trace:matmul/intel-xeon-emeraldrapids-2c#192, trace:matmul/intel-xeon-emeraldrapids-2c#190]
             support: 1
             contradictions: 0
             status: valid
@@ -438,10 +458,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
             predicted: [1.6, 2.05]
-            measured: 1.6
+            measured: 1.87
             pairs: 5
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#77, trace:matmul/intel-xeon-emeraldrapids-2c#73, trace:matmul/intel-xeon-emeraldrapids-2c#91, trace:matmul/intel-xeon-emeraldrapids-2c#87, trace:matmul/intel-xeon-emeraldrapids-2c#105, trace:matmul/intel-xeon-emeraldrapids-2c#101]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#160, trace:matmul/intel-xeon-emeraldrapids-2c#156, trace:matmul/intel-xeon-emeraldrapids-2c#182, trace:matmul/intel-xeon-emeraldrapids-2c#178, trace:matmul/intel-xeon-emeraldrapids-2c#196, trace:matmul/intel-xeon-emeraldrapids-2c#192]
             support: 1
             contradictions: 0
             status: valid
