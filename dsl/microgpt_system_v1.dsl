@@ -8,7 +8,7 @@ tags: [microgpt, cpu, training]
 // The third system. Attention, tiles and the gate come with what it inherits; what is its own is training: gradients of a
 // whole model, random numbers that another program draws too, and a loss curve to be true to.
 system MicroGPT_System_v1 {
-    inherits: "fmha_system_v1.dsl"
+    inherits: "fmha_system_v3.dsl"
     operator: microgpt
 
     objective Same_Curve_Less_Time {

@@ -297,20 +297,29 @@ local function report_agreement(report, engines)
   report:value("steps_atom", #engines.atom.losses, { refs = refs_of(report, engines.atom), format = "%d" })
 end
 
--- The other seeds: how far single precision parts from double in each, and how many runs stay within the claim.
+-- The other seeds: how far single precision parts from double in each, and how many runs stay within the claim. A run
+-- flips when a hidden unit is on in one precision and off in the other: from there on the two train apart.
 local function report_seeds(report)
-  local refs, worst, within = {}, 0, 0
+  local refs, within, flipped = {}, 0, 0
+  local worst = { whole = 0, before = 0, unflipped = 0 }
   for _, record in ipairs(report.records) do
     if record.label == "seeds" and record.kind == "evaluate" and record.status == "ok" then
+      local deviation, flip = record.loss_deviation, record.first_flip ~= nil and record.first_flip ~= spak.null
       refs[#refs + 1] = report:ref(record)
-      worst = math.max(worst, record.loss_deviation)
-      if record.loss_deviation <= CLAIMED then within = within + 1 end
+      worst.whole = math.max(worst.whole, deviation)
+      worst.before = math.max(worst.before, record.deviation_before_flip)
+      if not flip then worst.unflipped = math.max(worst.unflipped, deviation) end
+      if flip then flipped = flipped + 1 end
+      if deviation <= CLAIMED then within = within + 1 end
     end
   end
   if #refs == 0 then return end
   report:value("seeds", #refs, { refs = refs, format = "%d" })
   report:value("seeds_within", within, { refs = refs, format = "%d" })
-  report:value("deviation_seeds", worst, { refs = refs, format = "%.1e" })
+  report:value("seeds_flipped", flipped, { refs = refs, format = "%d" })
+  report:value("deviation_seeds", worst.whole, { refs = refs, format = "%.1e" })
+  report:value("deviation_before_flip", worst.before, { refs = refs, format = "%.1e" })
+  report:value("deviation_unflipped", worst.unflipped, { refs = refs, format = "%.1e" })
 end
 
 -- --- names, inference, coverage ---
