@@ -3,8 +3,11 @@
  * On a page the number itself is the link to its first record. A number made from several (a count of cases, of steps)
  * is followed by the others, raised and in brackets: `1200 [2 3 4]`, each a link to its own record. The brackets keep
  * them from being read as a power; they are plain links, so that a phone, a keyboard and a printed page have them all.
+ * Of many the style sheet shows the first and the last until a pointer or the keyboard comes near.
  * In LaTeX the number alone is printed, and every record stands in the second argument of \spaktrace. */
 #include "report/internal.h"
+
+enum { MANY = 6 };
 
 static void put_link(rep_trace *trace, const char *text, const char *ref_text, size_t number, rep_cite_for target,
                      spak_str *out) {
@@ -54,6 +57,6 @@ bool rep_cite(rep_traces *traces, const char *text, const json_t *refs, rep_cite
         if (i) spak_str_puts(out, i == 1 ? "[\\[" : " ");
         put_link(trace, i ? number : text, json_string_value(ref), i + 1, target, out);
     }
-    if (count > 1) spak_str_puts(out, "\\]]{.refs}");
+    if (count > 1) spak_str_puts(out, count > MANY ? "\\]]{.refs .many}" : "\\]]{.refs}");
     return spak_str_ok(out, err);
 }
