@@ -58,7 +58,7 @@ claim C2 {
         scope: "from fused attention to microGPT, the knowledge that the plan uses"
         experiment: microgpt
         undecided: "a share of knowledge is a count and no threshold; the trials from a cold start are not measured yet"
-        value: `(v.knowledge_inherited + v.knowledge_changed) / v.knowledge_used`
+        value: `v.share_inherited + v.share_changed`
         show: "%.2f inherited, as it is or changed"
     }
 }

@@ -1,4 +1,4 @@
-/* Other programs: gnuplot, pandoc, curl. */
+/* Other programs: gnuplot, pandoc, curl, and the peers that a recipe runs. */
 #ifndef SPAK_BASE_PROCESS_H
 #define SPAK_BASE_PROCESS_H
 

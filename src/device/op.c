@@ -14,12 +14,6 @@ const dev_invariant *dev_op_invariant(const dev_op *op, const char *name) {
     return NULL;
 }
 
-const dev_fault *dev_op_fault(const dev_op *op, const char *name) {
-    for (size_t i = 0; i < op->num_faults; i++)
-        if (!strcmp(op->faults[i].name, name)) return &op->faults[i];
-    return NULL;
-}
-
 const dev_study *dev_op_study(const dev_op *op, const char *name) {
     for (size_t i = 0; i < op->num_studies; i++)
         if (!strcmp(op->studies[i].name, name)) return &op->studies[i];

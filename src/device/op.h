@@ -67,7 +67,6 @@ extern const dev_op *const dev_ops[];
 
 const dev_op *dev_op_find(const char *name);
 const dev_invariant *dev_op_invariant(const dev_op *op, const char *name);
-const dev_fault *dev_op_fault(const dev_op *op, const char *name);
 const dev_study *dev_op_study(const dev_op *op, const char *name);
 
 #endif

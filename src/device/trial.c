@@ -23,6 +23,12 @@ static bool check_member(const char *op, const char *where, const dev_member *m,
         return json_is_boolean(value) || spak_fail(err, "%s: %s.%s: expected true or false", op, where, m->name);
     if (m->type == JSON_STRING)
         return json_is_string(value) || spak_fail(err, "%s: %s.%s: expected a text", op, where, m->name);
+    if (m->type == JSON_OBJECT || m->type == JSON_ARRAY) /* an empty table of Lua may be either */
+        return json_typeof(value) == m->type ||
+               (json_array_size(value) == 0 && json_object_size(value) == 0 &&
+                (json_is_array(value) || json_is_object(value))) ||
+               spak_fail(err, "%s: %s.%s: expected %s", op, where, m->name,
+                         m->type == JSON_OBJECT ? "a table of names and values" : "a list");
     double x = json_number_value(value);
     bool fits = json_is_number(value) && x >= m->least && x <= m->most;
     if (m->type == JSON_INTEGER) fits = fits && x == floor(x);

@@ -25,7 +25,7 @@
  * known, and of the right type. */
 typedef struct dev_member {
     const char *name;
-    json_type type;     /* JSON_INTEGER, JSON_REAL (any number), JSON_STRING, or JSON_TRUE for both booleans */
+    json_type type; /* JSON_INTEGER, JSON_REAL (any number), JSON_TRUE (both booleans), JSON_STRING, _ARRAY, _OBJECT */
     double least, most; /* of a number */
     bool needed;
 } dev_member;

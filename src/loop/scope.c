@@ -114,28 +114,33 @@ bool loop_mentions(const char *code, const char *name) {
 static bool add_axis(json_t *space, const json_t *entry, bool narrow, spak_error *err) {
     const char *axis = spak_json_str(entry, "key", NULL);
     const json_t *values = json_object_get(entry, "value");
-    if (!axis || !json_is_array(values)) return true;
+    if (!axis) return true;
+    if (!json_is_array(values))
+        return spak_fail(err, "axis '%s' (line %lld): expected a list of values in brackets, as [16, 32]", axis,
+                         spak_json_int(entry, "line", 0));
     const json_t *known = json_object_get(space, axis);
-    json_t *kept = json_array();
-    for (size_t i = 0; i < json_array_size(values); i++) {
-        json_t *value = loop_plain(json_array_get(values, i));
-        bool keep = !narrow;
-        for (size_t k = 0; k < json_array_size(known); k++)
-            keep = keep || equal_values(value, json_array_get(known, k));
-        if (keep) json_array_append(kept, value);
-        json_decref(value);
-    }
-    if (narrow && !known) {
-        json_decref(kept);
+    if (narrow && !known)
         return spak_fail(err,
                          "the system's tuning_space names the axis '%s' (line %lld), which the operator's manifest "
                          "does not have; remove it or add it to the manifest",
                          axis, spak_json_int(entry, "line", 0));
+    json_t *kept = json_array();
+    bool ok = true;
+    for (size_t i = 0; ok && i < json_array_size(values); i++) {
+        json_t *value = loop_plain(json_array_get(values, i));
+        bool keep = !narrow;
+        for (size_t k = 0; k < json_array_size(known); k++)
+            keep = keep || equal_values(value, json_array_get(known, k));
+        ok = keep || spak_fail(err, "axis '%s' (line %lld): value %zu of the list is none that the manifest has", axis,
+                               spak_json_int(entry, "line", 0), i + 1);
+        if (keep) json_array_append(kept, value);
+        json_decref(value);
     }
-    if (json_array_size(kept) == 0) {
+    if (ok && json_array_size(kept) == 0)
+        ok = spak_fail(err, "axis '%s' (line %lld): the list is empty", axis, spak_json_int(entry, "line", 0));
+    if (!ok) {
         json_decref(kept);
-        return spak_fail(err, "axis '%s' (line %lld) has no value that the manifest allows", axis,
-                         spak_json_int(entry, "line", 0));
+        return false;
     }
     return json_object_set_new(space, axis, kept) == 0 || spak_fail_oom(err);
 }

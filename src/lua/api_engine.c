@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "data/data.h"
+#include "device/trial.h"
 #include "lua/api.h"
 #include "lua/sandbox.h"
 
@@ -56,7 +57,31 @@ static bool is_input(const loop_run *run, const char *path, const char *hex, spa
     return spak_fail(err, "engine %s: the result depends on it, so name it in the recipe's `inputs`", path);
 }
 
+static const dev_member engine_members[] = {
+    {"label", JSON_STRING, 0, 0, true},           {"script", JSON_STRING, 0, 0, true},
+    {"config", JSON_OBJECT, 0, 0, false},         {"problem", JSON_OBJECT, 0, 0, true},
+    {"samples", JSON_INTEGER, 0, 1e9, false},     {"temperature", JSON_REAL, 0, 1e9, false},
+    {"step_timeout_s", JSON_REAL, 0, 1e6, false},
+};
+static const dev_member problem_members[] = {
+    {"dataset", JSON_STRING, 0, 0, true},
+    {"steps", JSON_INTEGER, 0, 1e9, true},
+    {"schedule", JSON_INTEGER, 0, 1e9, false},
+    {"seed", JSON_INTEGER, -1e15, 1e15, true},
+};
+
+static bool members_known(const engine *e, spak_error *err) {
+    enum {
+        ASKED = sizeof engine_members / sizeof *engine_members,
+        PROBLEM = sizeof problem_members / sizeof *problem_members
+    };
+    return dev_members_check("run", "engine", e->asked, engine_members, ASKED, err) &&
+           dev_members_check("run:engine", "problem", json_object_get(e->asked, "problem"), problem_members, PROBLEM,
+                             err);
+}
+
 static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
+    if (!members_known(e, err)) return false;
     char hex[SPAK_SHA256_HEX + 1];
     const json_t *problem = json_object_get(e->asked, "problem");
     const char *dataset = spak_json_str(problem, "dataset", NULL);

@@ -28,6 +28,7 @@
 #include "base/process.h"
 #include "base/progress.h"
 #include "data/data.h"
+#include "device/trial.h"
 #include "lua/api.h"
 
 enum { MOST_LINES = 100000, LONGEST_LINE = 1 << 20, MOST_BYTES = 8 << 20, VERSION_S = 20 };
@@ -198,7 +199,16 @@ static bool read_files(program *p, const loop_run *run, spak_error *err) {
     return true;
 }
 
+static const dev_member program_members[] = {
+    {"label", JSON_STRING, 0, 0, true},      {"command", JSON_ARRAY, 0, 0, true},
+    {"files", JSON_OBJECT, 0, 0, false},     {"env", JSON_OBJECT, 0, 0, false},
+    {"versions", JSON_ARRAY, 0, 0, false},   {"max_lines", JSON_INTEGER, 0, MOST_LINES, false},
+    {"timeout_s", JSON_REAL, 0, 1e6, false}, {"optional", JSON_TRUE, 0, 0, false},
+};
+
 static bool read_asked(program *p, const loop_run *run, spak_error *err) {
+    enum { MEMBERS = sizeof program_members / sizeof *program_members };
+    if (!dev_members_check("run", "program", p->asked, program_members, MEMBERS, err)) return false;
     p->label = spak_json_str(p->asked, "label", NULL);
     p->max_lines = spak_json_int(p->asked, "max_lines", 0);
     if (!p->label) return spak_fail(err, "program: needs a label");

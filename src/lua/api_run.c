@@ -10,8 +10,8 @@
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
  *   run:mutate()                            the gate on each of the operator's planted faults
  *   run:study(name, options)                one of the operator's studies -> its record
- *   run:engine{label=, script=, problem=, samples=}             times a model written in Lua (api_engine.c) -> its
- * record run:program{label=, command=, ...}      a peer that is a program (api_program.c) -> its record
+ *   run:engine{label=, script=, problem=, ...}   times a model in Lua (api_engine.c) -> its record
+ *   run:program{label=, command=, ...}           a peer that is a program (api_program.c) -> its record
  *   run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "device/trial.h"
 #include "lua/api.h"
 #include "lua/convert.h"
 
@@ -38,8 +39,9 @@ json_t *lua_json_argument(lua_State *L, int index) {
 const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err) {
     size_t i;
     json_t *description;
-    json_array_foreach(run->data, i,
-                       description) if (!strcmp(spak_json_str(description, "name", ""), name)) return description;
+    json_array_foreach(run->data, i, description) {
+        if (!strcmp(spak_json_str(description, "name", ""), name)) return description;
+    }
     spak_fail(err, "the result depends on the data set %s, so name it in the recipe's `data`", name);
     return NULL;
 }
@@ -78,16 +80,27 @@ typedef struct call {
     const json_t *config, *problem, *options;
 } call;
 
-static call call_arguments(lua_State *L, const char *function) {
+static const dev_member evaluate_members[] = {{"label", JSON_STRING, 0, 0, true},
+                                              {"config", JSON_OBJECT, 0, 0, false},
+                                              {"problem", JSON_OBJECT, 0, 0, true},
+                                              {"options", JSON_OBJECT, 0, 0, false}};
+static const dev_member tune_members[] = {{"label", JSON_STRING, 0, 0, true},
+                                          {"start", JSON_OBJECT, 0, 0, false},
+                                          {"problem", JSON_OBJECT, 0, 0, true},
+                                          {"options", JSON_OBJECT, 0, 0, false},
+                                          {"max_trials", JSON_INTEGER, 1, 1000000, false}};
+
+static call call_arguments(lua_State *L, const char *function, const dev_member *members, size_t count) {
+    spak_error err = {0};
     json_t *all = lua_json_argument(L, 2);
+    if (!dev_members_check("run", function, all, members, count, &err)) {
+        json_decref(all);
+        lua_raise(L, &err);
+    }
     call c = {.all = all, .label = spak_json_str(all, "label", NULL)};
     c.config = json_object_get(all, "config");
     c.problem = json_object_get(all, "problem");
     c.options = json_object_get(all, "options");
-    if (!c.label || !c.problem) {
-        json_decref(all);
-        luaL_error(L, "%s: needs a label and a problem", function);
-    }
     return c;
 }
 
@@ -101,7 +114,7 @@ static void push_or_raise(lua_State *L, bool ok, const json_t *value, json_t *ow
 static int run_tune(lua_State *L) {
     loop_run *run = self(L);
     if (lua_isnoneornil(L, 2)) return do_step(L, loop_tune_system);
-    call c = call_arguments(L, "tune");
+    call c = call_arguments(L, "tune", tune_members, sizeof tune_members / sizeof *tune_members);
     spak_error err = {0};
     json_t *best = NULL;
     bool ok = loop_tune(run, c.label, json_object_get(c.all, "start"), c.problem, c.options,
@@ -141,7 +154,7 @@ static int run_options(lua_State *L) {
 
 static int run_evaluate(lua_State *L) {
     loop_run *run = self(L);
-    call c = call_arguments(L, "evaluate");
+    call c = call_arguments(L, "evaluate", evaluate_members, sizeof evaluate_members / sizeof *evaluate_members);
     spak_error err = {0};
     const json_t *record = NULL;
     json_t *none = c.config ? NULL : json_object();

@@ -4,7 +4,7 @@
  *     system = "dsl/matmul_system_v1.dsl",
  *     seed = 1,
  *     data = { "names" },                       -- data sets of data/MANIFEST.dsl that it reads; none unless given
-     inputs = { "experiments/lib/x.lua" },     -- further files the measurements depend on; the recipe is always one
+ *     inputs = { "experiments/lib/x.lua" },     -- further files the measurements depend on; the recipe is always one
  *     experiment = function(run) ... end,       -- the steps of the loop; see api_run.c for what `run` offers
  *     report = "experiments/report/matmul.lua" } -- a file that returns function(report): figures, tables, values
  *

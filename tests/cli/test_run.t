@@ -32,6 +32,15 @@ run && grep -q 'up to date' "$dir/log"; check $? "a second run finds it complete
 $SPAK crystallise tests/cli/fixtures/tiny_system_v1.dsl --trace "$trace" --to "$dir/again.dsl" >/dev/null
 cmp -s "$dir/again.dsl" "$dir/out/tiny/tiny_system_v2.dsl"; check $? "crystallising the finished trace gives the same file"
 
+# A misspelt member of a call would measure something else under the name of what was meant.
+for call in 'evaluate { label = "x", confg = {}, problem = {} }' 'evaluate { label = "x", problem = {}, options = "all" }' \
+  'tune { label = "x", problem = {}, max_trials = -5 }' 'engine { label = "x", script = "y", sampels = 2, problem = {} }' \
+  'program { label = "x", command = { "true" }, optinal = true }'; do
+  mkdir -p "$dir/wrong" && sed "s/^\\( *\\)run:plan()/\\1run:$call/; s/name = \"tiny\"/name = \"wrong\"/" "$recipe" >"$dir/wrong/wrong.lua"
+  ! $SPAK run "$dir/wrong/wrong.lua" --out "$dir/wrong/out" >"$dir/log" 2>&1 && grep -q 'run: [a-z]*\.[a-z_]*: ' "$dir/log"
+  check $? "refused: run:$call"
+done
+
 # Killed at some moment, again and again, it ends with the same trials and a trace that verifies.
 rm -rf "$dir/out"
 broken=0

@@ -227,6 +227,31 @@ static void test_crystallise(void) {
     toy_close(&t);
 }
 
+/* A system whose tuning_space is `axes`; the plan's error, or "" when it is made. */
+static const char *plan_with(const char *axes) {
+    static spak_error err;
+    toy t;
+    spak_str text = {0};
+    const char *rest = strstr(toy_system_text, "    objective");
+    spak_str_append(&text, toy_system_text, (size_t)(rest - toy_system_text));
+    spak_str_printf(&text, "    tuning_space { %s }\n%s", axes, rest);
+    err = (spak_error){0};
+    toy_open(&t, text.data);
+    bool planned = loop_plan(&t.run, &err);
+    toy_close(&t);
+    spak_str_free(&text);
+    return planned ? "" : err.message;
+}
+
+static void test_axes(void) {
+    is_str(plan_with("size: [2, 4]"), "", "a system may narrow an axis");
+    ok(strstr(plan_with("size: \"4\""), "'size' (line 3): expected a list"), "but not with something that is no list");
+    ok(strstr(plan_with("size: [4, \"a\"]"), "value 2 of the list is none"),
+       "nor with a value that the manifest lacks");
+    ok(strstr(plan_with("size: []"), "the list is empty"), "nor to nothing");
+    ok(strstr(plan_with("sice: [4]"), "does not have"), "nor an axis that there is not");
+}
+
 int main(void) {
     spak_json_init();
     test_tune();
@@ -237,5 +262,6 @@ int main(void) {
     test_type_as_axis();
     test_contradiction();
     test_crystallise();
+    test_axes();
     return done_testing();
 }

@@ -98,7 +98,7 @@ static void faults_leave(const microgpt_start *start, const golden *want) {
         microgpt_model model;
         spak_error err = {""};
         double losses[STEPS], d;
-        if (!microgpt_model_new(&config, faults[i], &model, &err)) continue;
+        if (!ok(microgpt_model_new(&config, faults[i], &model, &err), "a model %s", err.message)) continue;
         microgpt_set(&model, start->params);
         microgpt_train(&model, start->docs, STEPS, losses);
         d = deviation(losses, want->loss, 100);
