@@ -254,7 +254,7 @@ if [ "$goal" = reproduce ]; then
     esac
 fi
 case $goal in
-    reproduce) time='every experiment: about 2 minutes; a second run a few seconds' ;;
+    reproduce) time='every experiment: about 3 minutes; a second run less than half a minute' ;;
     test) time='the quick tests: about 2 minutes' ;;
     *) time= ;;
 esac

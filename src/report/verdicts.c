@@ -29,14 +29,16 @@ static bool is_decided(const char *verdict) { return !strcmp(verdict, "REPRODUCE
 void rep_verdict_label(const json_t *row, spak_str *out) {
     const char *verdict = spak_json_str(row, "verdict", ""), *machine = spak_json_str(row, "machine", "");
     const json_t *names = json_object_get(row, "stand_ins");
+    bool decided = is_decided(verdict);
     spak_str_puts(out, verdict);
-    if (!is_decided(verdict)) return;
-    if (!strcmp(machine, "here"))
-        spak_str_puts(out, " (here");
-    else
-        spak_str_printf(out, " (archived, %s", machine);
-    for (size_t i = 0; i < json_array_size(names); i++)
-        spak_str_printf(out, "%s %s", i ? "," : ", on a stand-in for", json_string_value(json_array_get(names, i)));
+    if (!decided && (!json_array_size(names) || strcmp(verdict, "NOT EVALUATED") != 0)) return;
+    spak_str_puts(out, " (");
+    if (decided && !strcmp(machine, "here")) spak_str_puts(out, "here");
+    if (decided && strcmp(machine, "here") != 0) spak_str_printf(out, "archived, %s", machine);
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *before = i || decided ? ", " : "", *what = i ? "" : "on a stand-in for ";
+        spak_str_printf(out, "%s%s%s", before, what, json_string_value(json_array_get(names, i)));
+    }
     spak_str_putc(out, ')');
 }
 

@@ -57,6 +57,16 @@ static bool file_has(const char *path, const char *text) {
     return has;
 }
 
+/* A number on a stand-in that decides nothing says what it was measured on, too. */
+static void test_undecided(void) {
+    spak_str text = {0};
+    json_t *row = json_pack("{s:s, s:s, s:[s]}", "verdict", "NOT EVALUATED", "machine", "here", "stand_ins", "names");
+    rep_verdict_label(row, &text);
+    is_str(spak_str_text(&text), "NOT EVALUATED (on a stand-in for names)", "undecided, on the stand-in");
+    spak_str_free(&text);
+    json_decref(row);
+}
+
 /* How the values file, a cited number, the trace's page and the status speak of the trace made here. */
 static void shows_stand_in(bool expected) {
     rep_traces traces = {&place, NULL, 0};
@@ -149,6 +159,7 @@ int main(void) {
     lua_box *box = NULL;
     if (!lua_box_new(NULL, &box, &err)) printf("Bail out! %s\n", err.message), exit(1);
     eval = lua_box_evaluator(box);
+    test_undecided();
     test_origin();
     test_stale();
     test_memory();
