@@ -198,8 +198,8 @@ claim F5 {
     evaluation cpu_wide {
         scope: "simulated on the CPU in f32 and bf16: from minus infinity there are NaN, from the floor there are none"
         experiment: fmha
-        needs: [floor_inf_nan]
-        holds: `v.floor_inf_nan > 0 and v.floor_wide_nan == 0`
+        needs: [floor_inf_wide_nan]
+        holds: `v.floor_inf_wide_nan > 0 and v.floor_wide_nan == 0`
         value: `v.floor_wide_nan`
         show: "%.0f rows of NaN"
     }

@@ -219,10 +219,14 @@ local function report_floor(report)
     if record.label == "study" and record.study == "floor_in_16_bits" then study = record end
   end
   if not study then return end
-  local ref, nan, mask_error = report:ref(study), { inf = 0, wide = 0, f16 = 0, lowest = 0 }, 0
+  local ref, nan, mask_error = report:ref(study), { inf = 0, inf_wide = 0, wide = 0, f16 = 0, lowest = 0 }, 0
   for _, row in ipairs(study.result.rows) do
-    local of = ({ ["-inf"] = "inf", lowest = "lowest" })[row.floor] or (row.dtype == "f16" and "f16" or "wide")
-    nan[of] = nan[of] + row.nan
+    local half = row.dtype == "f16"
+    local of = ({ ["-inf"] = "inf", lowest = "lowest" })[row.floor] or (half and "f16" or "wide")
+    -- where the floor is minus infinity, a score at the floor is a masked one, and its row is counted there
+    local again = row.case:find("at the floor$") and (of == "inf" or of == "f16")
+    if not again then nan[of] = nan[of] + row.nan end
+    if not again and of == "inf" and not half then nan.inf_wide = nan.inf_wide + row.nan end
     if of == "wide" and row.case == "all keys at the floor" then mask_error = math.max(mask_error, row.error) end
   end
   report:value("floor_cases", study.result.cases, { refs = { ref }, format = "%d" })

@@ -303,14 +303,15 @@ local function report_seeds(report)
   local refs, within, flipped = {}, 0, 0
   local worst = { whole = 0, before = 0, unflipped = 0 }
   for _, record in ipairs(report.records) do
-    if record.label == "seeds" and record.kind == "evaluate" and record.status == "ok" then
-      local deviation, flip = record.loss_deviation, record.first_flip ~= nil and record.first_flip ~= spak.null
+    -- a run that failed its check counts, and never as one within the claim
+    if record.label == "seeds" and record.kind == "evaluate" and record.status ~= "refused" then
+      local deviation, flip = record.loss_deviation or 0, record.first_flip ~= nil and record.first_flip ~= spak.null
       refs[#refs + 1] = report:ref(record)
       worst.whole = math.max(worst.whole, deviation)
-      worst.before = math.max(worst.before, record.deviation_before_flip)
+      worst.before = math.max(worst.before, record.deviation_before_flip or 0)
       if not flip then worst.unflipped = math.max(worst.unflipped, deviation) end
       if flip then flipped = flipped + 1 end
-      if deviation <= CLAIMED then within = within + 1 end
+      if record.status == "ok" and deviation <= CLAIMED then within = within + 1 end
     end
   end
   if #refs == 0 then return end
