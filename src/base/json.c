@@ -133,3 +133,7 @@ bool spak_json_bool(const json_t *object, const char *key, bool otherwise) {
     const json_t *value = json_object_get(object, key);
     return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
+
+bool spak_json_set(json_t *object, const char *key, json_t *value, spak_error *err) {
+    return (value && json_object_set_new(object, key, value) == 0) || spak_fail_oom(err);
+}

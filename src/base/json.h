@@ -28,4 +28,7 @@ double spak_json_num(const json_t *object, const char *key, double otherwise);
 long long spak_json_int(const json_t *object, const char *key, long long otherwise);
 bool spak_json_bool(const json_t *object, const char *key, bool otherwise);
 
+/* Sets a member; value is taken over. Fails when memory has run out, also when value is NULL for that reason. */
+bool spak_json_set(json_t *object, const char *key, json_t *value, spak_error *err);
+
 #endif

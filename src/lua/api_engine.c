@@ -40,10 +40,6 @@ typedef struct engine {
     json_t *record;
 } engine;
 
-static bool set(json_t *object, const char *key, json_t *value, spak_error *err) {
-    return (value && json_object_set_new(object, key, value) == 0) || spak_fail_oom(err);
-}
-
 /* --- what was asked --- */
 
 static bool is_input(const loop_run *run, const char *path, const char *hex, spak_error *err) {
@@ -108,8 +104,8 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
                           hex, "problem", problem, "samples", (json_int_t)e->samples, "temperature", e->temperature);
     if (!e->record) return spak_fail_oom(err);
     json_t *config = json_object_get(e->asked, "config");
-    return !config ||
-           (set(e->record, "config", json_incref(config), err) && set(e->record, "asked", json_incref(config), err));
+    return !config || (spak_json_set(e->record, "config", json_incref(config), err) &&
+                       spak_json_set(e->record, "asked", json_incref(config), err));
 }
 
 /* --- its run --- */
@@ -186,8 +182,8 @@ static lua_State *begin_call(engine *e, const char *name) {
 
 static bool train(engine *e, spak_progress *bar, spak_error *err) {
     json_t *times, *losses;
-    if (!set(e->record, "time_ms", times = json_array(), err)) return false;
-    if (!set(e->record, "losses", losses = json_array(), err)) return false;
+    if (!spak_json_set(e->record, "time_ms", times = json_array(), err)) return false;
+    if (!spak_json_set(e->record, "losses", losses = json_array(), err)) return false;
     for (long long i = 1; i <= e->steps; i++) {
         char text[32];
         uint64_t begun = spak_now_ns();
@@ -209,7 +205,7 @@ static bool train(engine *e, spak_progress *bar, spak_error *err) {
 
 static bool draw(engine *e, spak_progress *bar, spak_error *err) {
     json_t *names = json_array();
-    if (!set(e->record, "names", names, err)) return false;
+    if (!spak_json_set(e->record, "names", names, err)) return false;
     for (long long i = 1; i <= e->samples; i++) {
         size_t len = 0;
         lua_State *L = begin_call(e, "sample");
@@ -232,11 +228,12 @@ bool lua_engine(loop_run *run, const json_t *asked, const json_t **record, spak_
     if (ok && !*record) {
         spak_progress bar;
         ok = loop_ticket_check(run, err) && open_model(&e, err) &&
-             set(e.record, "engine", json_string(LUA_RELEASE), err) &&
-             set(e.record, "dataset", json_incref((json_t *)e.dataset), err);
+             spak_json_set(e.record, "engine", json_string(LUA_RELEASE), err) &&
+             spak_json_set(e.record, "dataset", json_incref((json_t *)e.dataset), err);
         if (ok) {
             spak_progress_begin(&bar, e.label, (long)(e.steps + e.samples));
-            ok = train(&e, &bar, err) && draw(&e, &bar, err) && set(e.record, "status", json_string("ok"), err);
+            ok = train(&e, &bar, err) && draw(&e, &bar, err) &&
+                 spak_json_set(e.record, "status", json_string("ok"), err);
             spak_progress_end(&bar);
         }
         ok = ok && loop_record(run, "evaluate", json_incref(e.record), record, err);

@@ -96,13 +96,9 @@ static json_t *foreign_text(const program *p, const char *text, size_t len) {
 
 /* --- what was asked --- */
 
-static bool set(json_t *object, const char *key, json_t *value, spak_error *err) {
-    return (value && json_object_set_new(object, key, value) == 0) || spak_fail_oom(err);
-}
-
 static bool be_absent(program *p, spak_error *err, const char *fmt, const char *what) {
     p->absent = true;
-    return set(p->record, "reason", json_sprintf(fmt, what), err);
+    return spak_json_set(p->record, "reason", json_sprintf(fmt, what), err);
 }
 
 /* Absolute, with its symbolic links as they are: an interpreter finds its libraries by the name it was called by. */
@@ -125,7 +121,7 @@ static bool add_file(program *p, size_t i, const char *path, const char *instead
     bool ok = absolute_path(path, &absolute, err);
     p->argv[i] = absolute.data;
     if (!ok) return false;
-    return spak_sha256_file(path, hex, err) && set(p->hidden, absolute.data, json_string(name), err) &&
+    return spak_sha256_file(path, hex, err) && spak_json_set(p->hidden, absolute.data, json_string(name), err) &&
            (json_array_append_new(scripts, json_pack("{s:s, s:s}", "name", name, "sha256", hex)) == 0 ||
             spak_fail_oom(err)) &&
            (json_array_append_new(command, json_string(name)) == 0 || spak_fail_oom(err));
@@ -159,7 +155,7 @@ static bool read_command(program *p, spak_error *err) {
         if (!add_word(p, i, word, err)) return false;
     }
     /* Of a command that is not all there, the words as asked. */
-    return !p->absent || set(p->record, "command", json_copy((json_t *)words), err);
+    return !p->absent || spak_json_set(p->record, "command", json_copy((json_t *)words), err);
 }
 
 static bool read_env(program *p, spak_error *err) {
@@ -177,7 +173,7 @@ static bool read_env(program *p, spak_error *err) {
         p->env[count++] = text.data;
         if (!spak_str_ok(&text, err)) return false;
     }
-    return !env || set(p->record, "env", json_incref((json_t *)env), err);
+    return !env || spak_json_set(p->record, "env", json_incref((json_t *)env), err);
 }
 
 /* What the files hold that the program finds in its folder. */
@@ -185,7 +181,7 @@ static bool read_files(program *p, const loop_run *run, spak_error *err) {
     const char *name;
     json_t *source;
     json_t *files = json_object();
-    if (!set(p->record, "files", files, err)) return false;
+    if (!spak_json_set(p->record, "files", files, err)) return false;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
         const char *dataset = spak_json_str(source, "dataset", NULL);
         if (!*name || name[0] == '.' || strchr(name, '/') || !dataset)
@@ -194,7 +190,7 @@ static bool read_files(program *p, const loop_run *run, spak_error *err) {
         const json_t *data = lua_data_of(run, dataset, err);
         if (!data) return spak_fail_context(err, "program %s", p->label);
         json_t *content = json_pack("{s:s, s:s}", "dataset", dataset, "sha256", spak_json_str(data, "sha256", ""));
-        if (!set(files, name, content, err)) return false;
+        if (!spak_json_set(files, name, content, err)) return false;
     }
     return true;
 }
@@ -219,7 +215,7 @@ static bool read_asked(program *p, const loop_run *run, spak_error *err) {
     p->hidden = json_object();
     p->record = json_pack("{s:s, s:[], s:[]}", "label", p->label, "command", "scripts");
     if (!p->hidden || !p->record) return spak_fail_oom(err);
-    if (p->max_lines && !set(p->record, "max_lines", json_integer(p->max_lines), err)) return false;
+    if (p->max_lines && !spak_json_set(p->record, "max_lines", json_integer(p->max_lines), err)) return false;
     return read_command(p, err) && read_env(p, err) && read_files(p, run, err);
 }
 
@@ -242,7 +238,7 @@ static bool make_folder(program *p, spak_error *err) {
         return false;
     }
     p->folder = path.data;
-    ok = set(p->hidden, p->folder, json_string("."), err);
+    ok = spak_json_set(p->hidden, p->folder, json_string("."), err);
     const char *name;
     json_t *source;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
@@ -299,7 +295,7 @@ static bool ask_versions(program *p, spak_error *err) {
     size_t i;
     json_t *words, *versions = json_object();
     if (!json_object_get(p->asked, "versions")) return json_decref(versions), true;
-    if (!set(p->record, "versions", versions, err)) return false;
+    if (!spak_json_set(p->record, "versions", versions, err)) return false;
     json_array_foreach(json_object_get(p->asked, "versions"), i, words) {
         char *argv[8] = {0};
         spak_str said = {0};
@@ -308,7 +304,7 @@ static bool ask_versions(program *p, spak_error *err) {
         for (size_t k = 0; k < 7; k++) argv[k] = (char *)json_string_value(json_array_get(words, k));
         if (!argv[0]) return spak_fail(err, "program %s: versions: expected {{\"name\", \"--version\"}}", p->label);
         bool ok = spak_run_lines(argv, &how, &ended, err) && spak_str_ok(&said, err);
-        if (ok && said.len) ok = set(versions, argv[0], json_string(said.data), err);
+        if (ok && said.len) ok = spak_json_set(versions, argv[0], json_string(said.data), err);
         spak_str_free(&said);
         spak_str_free(&ended.errors);
         if (!ok) return false;
@@ -340,13 +336,13 @@ static bool conclude(program *p, const spak_ended *ended, double timeout_s, spak
     if (ended->timed_out) reason = json_sprintf("it had not ended after %g s", timeout_s);
     if (!strcmp(status, "failed")) {
         json_t *complaint = complaint_of(p, ended);
-        if (!set(p->record, "stderr", complaint, err)) return false;
+        if (!spak_json_set(p->record, "stderr", complaint, err)) return false;
         reason = failure_reason(ended, json_string_value(complaint));
     }
     if (!json_array_size(p->reports)) json_object_del(p->record, "reports");
-    return (!strcmp(status, "ok") || set(p->record, "reason", reason, err)) &&
-           set(p->record, "status", json_string(status), err) &&
-           set(p->record, "seconds", json_real(ended->seconds), err);
+    return (!strcmp(status, "ok") || spak_json_set(p->record, "reason", reason, err)) &&
+           spak_json_set(p->record, "status", json_string(status), err) &&
+           spak_json_set(p->record, "seconds", json_real(ended->seconds), err);
 }
 
 static bool execute(program *p, spak_error *err) {
@@ -356,8 +352,8 @@ static bool execute(program *p, spak_error *err) {
                       .take = take_line,
                       .context = p};
     spak_ended ended = {0};
-    if (!set(p->record, "lines", p->lines = json_array(), err)) return false;
-    if (!set(p->record, "reports", p->reports = json_array(), err)) return false;
+    if (!spak_json_set(p->record, "lines", p->lines = json_array(), err)) return false;
+    if (!spak_json_set(p->record, "reports", p->reports = json_array(), err)) return false;
     if (!make_folder(p, err)) return false;
     how.folder = p->folder;
     if (p->max_lines) spak_progress_begin(&p->bar, p->label, (long)p->max_lines);
@@ -413,7 +409,7 @@ static bool run_once(program *p, loop_run *run, const json_t **record, spak_erro
         *record = found;
         return true;
     }
-    if (p->absent && !set(p->record, "status", json_string("absent"), err)) return false;
+    if (p->absent && !spak_json_set(p->record, "status", json_string("absent"), err)) return false;
     return loop_record(run, "evaluate", json_incref(p->record), record, err);
 }
 
