@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "device/device.h"
 #include "device/op.h"
+#include "device/threads.h"
 
 /* Query i sees key j unless causal and j > i + kv_len - q_len: the last query
  * sees every key. A row that sees no key gives O = 0, LSE = -inf, dQ = 0. */
@@ -124,6 +125,10 @@ typedef struct fmha_plan fmha_plan;
 bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
                    int threads, fmha_fault fault, fmha_plan **plan,
                    spak_error *err);
+/* The same on a team of `threads` that others use too, one at a time. */
+bool fmha_plan_new_on(const fmha_config *config, const fmha_shape *shape,
+                      dev_pool *pool, int threads, fmha_fault fault,
+                      fmha_plan **plan, spak_error *err);
 void fmha_plan_free(fmha_plan *plan); /* NULL is fine */
 void fmha_forward(fmha_plan *plan, const fmha_forward_args *x);
 void fmha_backward(fmha_plan *plan, const fmha_backward_args *x);

@@ -65,8 +65,8 @@ struct fmha_plan {
     fmha_shape shape;
     int threads;
     fmha_fault fault;
-    float scale, scale2; /* scale2 in base 2 */
-    dev_pool *pool;
+    float scale, scale2;       /* scale2 in base 2 */
+    dev_pool *pool, *own_pool; /* own_pool: NULL when others use it too */
     void *raw;
 
     /* fused */

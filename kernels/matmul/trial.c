@@ -91,14 +91,15 @@ static bool prepare(trial *t, spak_error *err) {
                             start + round16(a),
                             t->trans_b ? t->k : t->n,
                             start + round16(a) + round16(b),
-                            t->n};
+                            t->n,
+                            false};
     t->theirs = t->ours;
     t->theirs.c += round16(c);
     float *small = t->theirs.c + round16(c);
     memset(small, 0, 3 * wake * sizeof(float));
     t->wake = (matmul_args){WAKE,  WAKE, WAKE,         false, false,
                             small, WAKE, small + wake, WAKE,  small + 2 * wake,
-                            WAKE};
+                            WAKE,  false};
     spak_philox_fill_uniform(start, a, -1, 1, t->seed, 0);
     spak_philox_fill_uniform(start + round16(a), b, -1, 1, t->seed, 1);
     if (t->options.check &&
