@@ -48,6 +48,7 @@ typedef struct nn_addition {
 /* Members of `json` (by the names above; "protocol": "clean" or "published" sets bridge_share) over the clean protocol,
  * one problem a row. Errors name the member. */
 bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err);
+json_t *nn_addition_json(const nn_addition *task); /* every member; NULL when out of memory */
 
 /* Digits, lowest first; c has as many as the sum (never more than n + 1). */
 typedef struct nn_problem {
