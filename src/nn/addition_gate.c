@@ -21,7 +21,7 @@ static const member members[] = {
     {"most_digits", SIZE, AT(most_digits), 1, NN_ADD_MOST_DIGITS},
     {"bridge_share", SHARE, AT(bridge_share), 0, 1},
     {"chain_share", SHARE, AT(chain_share), 0, 1},
-    {"context", SIZE, AT(context), 8, 1 << 16},
+    {"packed_len", SIZE, AT(packed_len), 8, 1 << 16},
     {"slots", SIZE, AT(slots), 2, NN_ADD_MOST_DIGITS},
     {"most_offset", SIZE, AT(most_offset), 0, 1 << 15},
     {"reversed", FLAG, AT(reversed), 0, 0},
@@ -73,12 +73,12 @@ static bool read_one(const char *key, const json_t *value, nn_addition *task, sp
         if (strcmp(key, members[i].name) == 0) return read_member(&members[i], value, task, err);
     return spak_fail(err,
                      "task.%s is no member of an addition task: it has layout, protocol, most_digits, bridge_share, "
-                     "chain_share, context, slots, most_offset, reversed and mask_operands",
+                     "chain_share, packed_len, slots, most_offset, reversed and mask_operands",
                      key);
 }
 
 bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err) {
-    *task = (nn_addition){.most_digits = 4, .context = 64, .slots = 13, .reversed = true, .mask_operands = true};
+    *task = (nn_addition){.most_digits = 4, .packed_len = 64, .slots = 13, .reversed = true, .mask_operands = true};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)json, key, value) if (!read_one(key, value, task, err)) return false;
