@@ -1,4 +1,5 @@
 /* online_merge_is_associative and rescaled_equals_two_pass. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "fmha/invariants.h"
 
 enum { WIDTH = FMHA_PARTIAL_WIDTH, MOST_KEYS = 96 };
-#define FLOOR -1e20
+#define FLOOR (-(double)FLT_MAX)
 
 /* The arithmetic under test: a double that is rounded to float after each
  * operation is what float arithmetic gives. */
