@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "fmha/invariants.h"
+#include "fmha/micro.h"
 
 /* --- the oracle's gradients --- */
 
@@ -117,7 +118,9 @@ static const struct {
               {{1, 6, 1, 1, 130, 16, false, 0}, FMHA_F32},
               {{1, 2, 1, 127, 13, 24, false, 0.5f}, FMHA_F32},
               {{1, 1, 1, 257, 257, 33, true, 0}, FMHA_F32},
-              {{1, 1, 1, 20, 31, 256, false, 0}, FMHA_F32}};
+              {{1, 1, 1, 20, 31, 256, false, 0}, FMHA_F32},
+              {{1, 1, 1, 2049, 17, 16, true, 0}, FMHA_F32},
+              {{1, 1, 1, 13, 2049, 16, false, 0}, FMHA_F32}};
 enum { ALWAYS = sizeof always / sizeof *always };
 
 static bool check_kernels(fmha_check *check, const fmha_shape *shape,
@@ -137,6 +140,25 @@ static bool check_kernels(fmha_check *check, const fmha_shape *shape,
     return good;
 }
 
+/* Every head_dim, as for the bound of O. */
+static bool check_head_dims(fmha_check *check) {
+    bool good = true;
+    for (size_t dim = 1; dim <= FMHA_MAX_HEAD_DIM && good; dim++) {
+        const fmha_shape shape = {1, 1, 1, 9, 21, dim, true, 0};
+        fmha_config config = {FMHA_FUSED, dev_cpu_isa(), 0, 16, FMHA_F32};
+        fmha_case c;
+        config.tile_m = fmha_whole_panels(&config, 1);
+        if (!fmha_case_new(&c, &shape, FMHA_F32, FMHA_PADDED, true,
+                           check->seed + dim, check->err))
+            return false;
+        good = fmha_case_gradients(&c, check->err) &&
+               fmha_run_backward(check, &c, &config, 1) &&
+               fmha_backward_within(check, &c, &config, 1);
+        fmha_case_free(&c);
+    }
+    return good;
+}
+
 bool fmha_check_gradients(fmha_check *check) {
     for (int i = 0; i < ALWAYS; i++)
         if (!check_kernels(check, &always[i].shape, always[i].dtype, i))
@@ -145,5 +167,5 @@ bool fmha_check_gradients(fmha_check *check) {
         fmha_shape shape = fmha_random_shape(check->seed, i, 1 << 18);
         if (!check_kernels(check, &shape, (fmha_dtype)(i % 3), i)) return false;
     }
-    return check_oracle(check);
+    return check_head_dims(check) && check_oracle(check);
 }
