@@ -341,7 +341,8 @@ static void test_exp2(dev_isa isa) {
         micro->exp2_sum(y, 1, shift, sum);
         for (size_t l = 0; l < micro->lanes; l++) most = fmax(most, fabs((double)y[l] / exp2((double)x[l]) - 1));
     }
-    ok(most > 0 && most < 0x1p-22, "%s: 2^x has a relative error of at most %.3g", dev_isa_name(isa), most);
+    /* EXP_ERROR of oracle.c, 4 u: 2 u of the polynomial, 1 u of its last step, and what the steps before it leave */
+    ok(most > 0 && most < 4 * 0x1p-24, "%s: 2^x has a relative error of at most %.3g", dev_isa_name(isa), most);
     for (size_t l = 0; l < micro->lanes; l++)
         y[l] = l % 4 == 0 ? -INFINITY : l % 4 == 1 ? -1e20f : l % 4 == 2 ? 0 : NAN;
     micro->exp2_sum(y, 1, shift, sum);
