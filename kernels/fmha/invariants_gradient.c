@@ -135,7 +135,8 @@ static bool check_kernels(fmha_check *check, const fmha_shape *shape,
                        check->seed + (uint64_t)index, check->err))
         return false;
     bool good = fmha_case_gradients(&c, check->err);
-    for (int t = 0; t < 4 && good; t++) {
+    int configs = shape->q_len > 1024 || shape->kv_len > 1024 ? 1 : 4;
+    for (int t = 0; t < configs && good; t++) {
         fmha_config config = fmha_config_at(check, index + 3 * t, c.dtype);
         good = fmha_run_backward(check, &c, &config, 1 + t) &&
                fmha_backward_within(check, &c, &config, 1 + t);
@@ -148,7 +149,7 @@ static bool check_kernels(fmha_check *check, const fmha_shape *shape,
 static bool check_head_dims(fmha_check *check) {
     bool good = true;
     for (size_t dim = 1; dim <= FMHA_MAX_HEAD_DIM && good; dim++) {
-        const fmha_shape shape = {1, 1, 1, 9, 21, dim, true, 0};
+        const fmha_shape shape = {1, 1, 1, 3, 18, dim, true, 0};
         fmha_config config = {FMHA_FUSED, dev_cpu_isa(), 0, 16, FMHA_F32};
         fmha_case c;
         config.tile_m = fmha_whole_panels(&config, 1);
