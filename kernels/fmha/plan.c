@@ -214,7 +214,9 @@ static void free_share(fmha_share *share) {
 static size_t parts_of_keys(const fmha_plan *plan) {
     enum { UNITS = 16 };
     size_t heads = plan->shape.batch * plan->shape.heads,
-           parts = fmha_panels_of(UNITS, heads);
+           parts = plan->fault == FAULT_PARTS_BY_THREADS
+                       ? (size_t)plan->threads
+                       : fmha_panels_of(UNITS, heads);
     return fmha_max(1, fmha_min(parts, plan->key_tiles));
 }
 

@@ -33,6 +33,7 @@ enum {
     FAULT_BACKWARD_CAUSAL,
     FAULT_UNNORMALISED,
     FAULT_EMPTY_ROW_BACKWARD,
+    FAULT_PARTS_BY_THREADS,
     FAULTS_END
 };
 _Static_assert(FAULTS_END == FMHA_NUM_FAULTS + 1, "each fault has a name");
