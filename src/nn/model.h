@@ -69,6 +69,7 @@ struct nn_model {
     nn_memory memory;
     size_t most_batch, most_len, most_loops, chunk; /* chunk: rows of logits at a time */
     bool training;
+    int threads;
 
     nn_param *params;
     size_t num_params, numbers;

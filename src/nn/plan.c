@@ -93,8 +93,8 @@ static void lay_out(nn_model *m, nn_layout *l) {
 }
 
 /* Everything that can be said without taking memory: *m is filled but for its pointers. */
-static bool plan(nn_model *m, const nn_config *config, const nn_ops *ops, size_t batch, size_t len, size_t most_loops,
-                 bool training, spak_error *err) {
+static bool plan(nn_model *m, const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
+                 size_t most_loops, bool training, spak_error *err) {
     memset(m, 0, sizeof *m);
     if (!nn_config_check(config, err)) return false;
     if (batch < 1 || batch > INT32_MAX || len < 1 || len > config->context || batch > INT32_MAX / len)
@@ -111,6 +111,7 @@ static bool plan(nn_model *m, const nn_config *config, const nn_ops *ops, size_t
     m->most_len = len;
     m->most_loops = most_loops ? most_loops : config->loops;
     m->training = training;
+    m->threads = threads;
     m->chunk = nn_chunk_rows(config, ops, batch * len);
     if (!nn_params_build(config, NULL, NULL, NULL, &m->numbers, err)) return false;
     nn_layout l = {.elem = ops->elem};
@@ -127,7 +128,7 @@ static bool plan(nn_model *m, const nn_config *config, const nn_ops *ops, size_t
     return true;
 }
 
-static bool open_ctx(nn_model *m, int threads, spak_error *err) {
+static bool open_ctx(nn_model *m, spak_error *err) {
     const nn_config *c = &m->config;
     const nn_attention shape = {.batch = m->most_batch,
                                 .q_len = m->most_len,
@@ -139,7 +140,7 @@ static bool open_ctx(nn_model *m, int threads, spak_error *err) {
                                 .window = c->window,
                                 .slope = c->slope,
                                 .dropout = m->training ? c->dropout : 0};
-    const nn_limits limits = {.threads = threads,
+    const nn_limits limits = {.threads = m->threads,
                               .rows = most_rows(m),
                               .width = nn_widest(c),
                               .vocab = c->vocab,
@@ -153,7 +154,7 @@ static bool open_ctx(nn_model *m, int threads, spak_error *err) {
 bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
                     size_t most_loops, bool training, nn_memory *memory, spak_error *err) {
     nn_model m;
-    if (!plan(&m, config, ops, batch, len, most_loops, training, err) || !open_ctx(&m, threads, err)) return false;
+    if (!plan(&m, config, ops, threads, batch, len, most_loops, training, err) || !open_ctx(&m, err)) return false;
     *memory = m.memory;
     ops->close(m.ctx);
     return true;
@@ -165,7 +166,7 @@ static bool take_arena(nn_model *m, const char *what, size_t bytes, void **arena
     return *arena || spak_fail(err, "out of memory: the model's %s take %zu bytes", what, bytes);
 }
 
-static bool take_all(nn_model *m, int threads, spak_error *err) {
+static bool take_all(nn_model *m, spak_error *err) {
     const nn_config *c = &m->config;
     m->num_params = nn_params_count(c);
     m->params = spak_calloc(m->num_params, sizeof *m->params);
@@ -173,8 +174,7 @@ static bool take_all(nn_model *m, int threads, spak_error *err) {
     m->passes = spak_calloc(m->most_loops * c->layers, sizeof *m->passes);
     m->positions = spak_calloc(most_rows(m), sizeof *m->positions);
     if (!m->params || !m->blocks || !m->passes || !m->positions) return spak_fail_oom(err);
-    if (!nn_params_build(c, m->params, &m->slots, m->blocks, &m->numbers, err) || !open_ctx(m, threads, err))
-        return false;
+    if (!nn_params_build(c, m->params, &m->slots, m->blocks, &m->numbers, err) || !open_ctx(m, err)) return false;
     if (!take_arena(m, "parameters", m->memory.params, &m->values, err) ||
         !take_arena(m, "gradients", m->memory.grads, &m->grads, err) ||
         !take_arena(m, "optimiser's moments", m->memory.optimiser, &m->moments, err) ||
@@ -189,11 +189,11 @@ bool nn_model_new(const nn_config *config, const nn_ops *ops, int threads, size_
                   bool training, nn_model **model, spak_error *err) {
     nn_model planned;
     *model = NULL;
-    if (!plan(&planned, config, ops, batch, len, most_loops, training, err)) return false;
+    if (!plan(&planned, config, ops, threads, batch, len, most_loops, training, err)) return false;
     nn_model *m = spak_malloc(sizeof *m);
     if (!m) return spak_fail_oom(err);
     *m = planned;
-    if (!take_all(m, threads, err)) {
+    if (!take_all(m, err)) {
         nn_model_free(m);
         return false;
     }
