@@ -1,0 +1,289 @@
+/* Models as a whole: memory is as planned and taken once, initial values and losses, the head in chunks, what can be
+ * looked at after a pass, dropout's streams, errors, memory that runs out. Gradients are in test_gradients.c. */
+#include "base/alloc.h"
+#include "model_test.h"
+#include "nn/model.h"
+
+/* --- memory: a table that counts --- */
+
+static size_t taken, arenas;
+
+static void *counting_alloc(nn_ctx *ctx, size_t bytes) {
+    taken += bytes;
+    arenas++;
+    return nn_oracle.alloc(ctx, bytes);
+}
+
+static size_t total(nn_memory m) { return m.params + m.grads + m.optimiser + m.activations; }
+
+static void test_plan(const model_case *c, bool training) {
+    nn_ops counting = nn_oracle;
+    counting.alloc = counting_alloc;
+    nn_memory planned;
+    nn_model *m;
+    random_batch r;
+    double loss;
+    spak_error err = {{0}};
+    ok(nn_memory_plan(&c->config, &counting, 1, TEST_BATCH, TEST_LEN, c->most_loops, training, &planned, &err),
+       "%s: planned%s %s", c->name, training ? " for training" : "", err.message);
+    taken = arenas = 0;
+    m = new_model(c, &counting, training);
+    nn_memory memory = nn_model_memory(m);
+    is_int(taken, total(planned), "the model takes what was planned, in %zu arenas", arenas);
+    ok(memcmp(&memory, &planned, sizeof memory) == 0, "and says so");
+    randomise(m);
+    make_batch(&r, c, training);
+    spak_alloc_fail_after(0);
+    bool good = nn_forward(m, &r.batch, &loss, &err);
+    if (training) {
+        nn_zero_gradients(m);
+        good = good && nn_forward_backward(m, &r.batch, 1, &loss, &err);
+        nn_update(m, &(nn_optimiser){0.9, 0.95, 1e-8, 0.1, 1}, 1e-3, 0);
+    }
+    spak_alloc_fail_after(-1);
+    ok(good && isfinite(loss), "and nothing afterwards: %s", err.message);
+    nn_model_free(m);
+}
+
+static void test_out_of_memory(const model_case *c) {
+    long n = 0, clean = 0;
+    nn_memory plan;
+    for (bool done = false; !done && n < 100; n++) {
+        nn_model *m = NULL;
+        spak_error err = {{0}};
+        spak_alloc_fail_after(n);
+        done = nn_memory_plan(&c->config, &nn_oracle, 1, 2, 4, 0, true, &plan, &err) &&
+               nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 0, true, &m, &err);
+        spak_alloc_fail_after(-1);
+        if (!done) clean += !m && strstr(err.message, "memory") != NULL;
+        nn_model_free(m);
+    }
+    ok(n > 10 && clean == n - 1, "a model: each of %ld allocations fails cleanly", n - 1);
+}
+
+/* --- initial values --- */
+
+static const nn_param *find(const nn_model *m, const char *name) {
+    size_t count, numbers;
+    const nn_param *p = nn_model_params(m, &count, &numbers);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(p[i].name, name) == 0) return &p[i];
+    ok(false, "there is a parameter %s", name);
+    exit(1);
+}
+
+static double rms(const nn_model *m, const char *name, double *mean) {
+    const nn_param *p = find(m, name);
+    double sum = 0, squares = 0, x;
+    for (size_t i = 0; i < p->rows * p->cols; i++) {
+        nn_model_get(m, NN_VALUES, p->at + i, 1, &x);
+        sum += x;
+        squares += x * x;
+    }
+    *mean = sum / (double)(p->rows * p->cols);
+    return sqrt(squares / (double)(p->rows * p->cols));
+}
+
+static void test_init(void) {
+    model_case c = {.config = small_gpt()};
+    c.config.width = c.config.hidden = 64;
+    c.config.heads = c.config.kv_heads = 4;
+    c.config.loops = 2;
+    nn_model *m = new_model(&c, &nn_oracle, true), *again = new_model(&c, &nn_oracle, false);
+    random_batch r;
+    double mean, loss, x[3], y[3];
+    spak_error err = {{0}};
+    nn_model_init(m, 5);
+    nn_model_init(again, 5);
+    /* 4096 draws: the root of the mean square is within 5 / sqrt(2 * 4096) of sigma */
+    is_near(rms(m, "transformer.h.1.mlp.c_fc.weight", &mean) / 0.02, 1, 0.056, "matrices have sigma 0.02");
+    ok(fabs(mean) < 5 * 0.02 / 64, "and mean 0");
+    is_near(rms(m, "transformer.h.1.mlp.c_proj.weight", &mean) / (0.02 / sqrt(2 * 2 * 2)), 1, 0.056,
+            "projections into the residual: over the root of twice the passes");
+    is_near(rms(m, "transformer.ln_f.weight", &mean), 1, 0, "gains are 1");
+    is_near(rms(m, "transformer.h.0.attn.c_attn.bias", &mean), 0, 0, "biases are 0");
+    size_t at = find(m, "transformer.wpe.weight")->at;
+    nn_model_get(m, NN_VALUES, at + 1, 3, x);
+    nn_model_get(again, NN_VALUES, at + 1, 3, y);
+    ok(memcmp(x, y, sizeof x) == 0, "the same seed gives the same values");
+    is_near(x[2], (double)(0.02f * spak_philox_normal(5, 1, 3)), 0, "number i of the parameter's own stream");
+    nn_model_init(again, 6);
+    nn_model_get(again, NN_VALUES, at + 1, 3, y);
+    ok(memcmp(x, y, sizeof x) != 0, "another seed gives others");
+    make_batch(&r, &c, false);
+    ok(nn_forward(m, &r.batch, &loss, &err), "forward %s", err.message);
+    is_near(loss, log(TEST_VOCAB), 0.1, "the first loss is that of guessing, ln(vocab)");
+    nn_model_free(m);
+    nn_model_free(again);
+}
+
+/* --- the head and what can be looked at --- */
+
+static double row_loss(const double *logits, size_t vocab, int32_t target) {
+    double sum = 0, top = logits[0];
+    for (size_t i = 0; i < vocab; i++) top = fmax(top, logits[i]);
+    for (size_t i = 0; i < vocab; i++) sum += exp(logits[i] - top);
+    return log(sum) + top - logits[target];
+}
+
+/* Chunks are made small here; in test_gradients.c they are, too. */
+static void test_chunks(const model_case *c) {
+    nn_model *m = new_model(c, &nn_oracle, false);
+    random_batch r;
+    double loss, want = 0, logits[TEST_ROWS * TEST_VOCAB], rows[3 * TEST_VOCAB];
+    int32_t best[TEST_ROWS], count = 0;
+    float sure[TEST_ROWS];
+    spak_error err = {{0}};
+    is_int(nn_chunk_rows(&(nn_config){.vocab = 1 << 20}, &nn_oracle, 10), 8,
+           "2^20 logits of 8 bytes: 8 rows at a time");
+    is_int(nn_chunk_rows(&(nn_config){.vocab = 1 << 30}, &nn_oracle, 10), 1, "at least one");
+    is_int(m->chunk, TEST_ROWS, "few: all at once");
+    m->chunk = 4;
+    randomise(m);
+    make_batch(&r, c, false);
+    ok(nn_forward(m, &r.batch, &loss, &err), "a head in chunks of 4, 4 and 2 rows %s", err.message);
+    nn_predictions(m, 0, best, sure);
+    nn_logits(m, 0, TEST_ROWS, logits);
+    nn_logits(m, 3, 3, rows);
+    bool right = true;
+    for (size_t row = 0; row < TEST_ROWS; row++) {
+        const double *l = logits + row * TEST_VOCAB;
+        if (r.targets[row] >= 0) want += row_loss(l, TEST_VOCAB, r.targets[row]), count++;
+        right = right && fabs(exp(-row_loss(l, TEST_VOCAB, best[row])) / (double)sure[row] - 1) < 1e-6;
+    }
+    is_near(loss, want / count, 1e-12, "has the loss of its logits, row by row");
+    ok(right, "and their best tokens, with their probabilities");
+    ok(memcmp(rows, logits + 3 * TEST_VOCAB, sizeof rows) == 0, "rows 3 to 5 are those of all");
+    nn_model_free(m);
+}
+
+static void test_looking(const model_case *c) {
+    nn_model *m = new_model(c, &nn_oracle, false);
+    random_batch r;
+    spak_error err = {{0}};
+    int32_t after2[TEST_ROWS], best[TEST_ROWS];
+    float sure2[TEST_ROWS], sure[TEST_ROWS];
+    double early[TEST_ROWS * 8], late[TEST_ROWS * 8], x0[TEST_ROWS * 8];
+    make_batch(&r, c, false);
+    randomise(m);
+    nn_forward(m, &r.batch, NULL, &err);
+    nn_predictions(m, 2, after2, sure2);
+    nn_hidden(m, 2, early);
+    nn_hidden(m, 0, x0);
+    r.batch.loops = 2;
+    nn_forward(m, &r.batch, NULL, &err);
+    nn_predictions(m, 0, best, sure);
+    nn_hidden(m, 2, late);
+    ok(memcmp(after2, best, sizeof best) == 0 && memcmp(sure2, sure, sizeof sure) == 0,
+       "predictions after loop 2 of more are those of 2 loops");
+    ok(memcmp(early, late, sizeof early) == 0, "and so is the state");
+    double kind[8], token[8];
+    nn_model_get(m, NN_VALUES, find(m, "transformer.wte.weight")->at + (size_t)r.tokens[1] * 8, 8, token);
+    nn_model_get(m, NN_VALUES, find(m, "transformer.wke.weight")->at, 8, kind);
+    for (size_t i = 0; i < 8; i++) token[i] += kind[i];
+    ok(memcmp(token, x0 + 8, sizeof token) == 0, "state 0 is the embedding of token and kind");
+    nn_model_free(m);
+}
+
+/* --- batches --- */
+
+static double step_of(nn_model *m, const nn_batch *b, double scale) {
+    double loss = NAN;
+    spak_error err;
+    if (!nn_forward_backward(m, b, scale, &loss, &err)) printf("# %s\n", err.message);
+    return loss;
+}
+
+static void test_batches(const model_case *c) {
+    nn_model *m = new_model(c, &nn_oracle, true);
+    random_batch r;
+    size_t count, numbers;
+    make_batch(&r, c, true);
+    randomise(m);
+    nn_model_params(m, &count, &numbers);
+    double *once = spak_calloc(numbers, sizeof *once), *twice = spak_calloc(numbers, sizeof *once), worst = 0;
+    nn_zero_gradients(m);
+    double first = step_of(m, &r.batch, 1);
+    nn_model_get(m, NN_GRADIENTS, 0, numbers, once);
+    nn_zero_gradients(m);
+    is_near(step_of(m, &r.batch, 0.5), first, 0, "the same step draws the same masks");
+    step_of(m, &r.batch, 0.5);
+    nn_model_get(m, NN_GRADIENTS, 0, numbers, twice);
+    for (size_t i = 0; i < numbers; i++) worst = fmax(worst, fabs(once[i] - twice[i]));
+    ok(worst < 1e-12, "gradients of micro-batches add up, each scaled (off by %.1e)", worst);
+    r.batch.step++;
+    ok(fabs(step_of(m, &r.batch, 1) - first) > 1e-6, "another step draws others");
+    r.batch.step--, r.batch.seed++;
+    ok(fabs(step_of(m, &r.batch, 1) - first) > 1e-6, "and another seed");
+    r.batch.training = false;
+    double calm = step_of(m, &r.batch, 1);
+    r.batch.seed++;
+    is_near(step_of(m, &r.batch, 1), calm, 0, "evaluation draws none");
+    spak_free(once);
+    spak_free(twice);
+    nn_model_free(m);
+}
+
+static bool refuses(nn_model *m, const nn_batch *b, const char *word) {
+    double loss;
+    spak_error err = {{0}};
+    bool refused = !nn_forward(m, b, &loss, &err) && strstr(err.message, word);
+    return ok(refused, "refused: %s", err.message);
+}
+
+static void test_errors(const model_case *cases) {
+    const model_case *c = &cases[5];
+    nn_model *m = new_model(c, &nn_oracle, false), *kinds = new_model(&cases[3], &nn_oracle, false), *none = NULL;
+    random_batch r;
+    spak_error err = {{0}};
+    double loss;
+    make_batch(&r, c, false);
+    const nn_batch good = r.batch;
+    nn_batch b = good;
+    r.tokens[7] = TEST_VOCAB, refuses(m, &good, "token 11 at sequence 1, place 2"), r.tokens[7] = 1;
+    r.tokens[7] = -1, refuses(m, &good, "token -1 at sequence 1, place 2"), r.tokens[7] = 1;
+    r.targets[1] = TEST_VOCAB, refuses(m, &good, "target 11 at sequence 0, place 1"), r.targets[1] = 1;
+    r.index[9] = 8, refuses(m, &good, "index 8 at sequence 1, place 4"), r.index[9] = 1;
+    b.index = NULL, refuses(m, &b, "index"), b = good;
+    b.segments = NULL, refuses(m, &b, "segments"), b = good;
+    b.tokens = NULL, refuses(m, &b, "no tokens"), b = good;
+    b.len = 6, refuses(m, &b, "of 6 tokens"), b = good;
+    b.batch = 0, refuses(m, &b, "0 sequences"), b = good;
+    b.loops = 3, refuses(m, &b, "3 loops"), b = good;
+    refuses(kinds, &(nn_batch){1, 5, .tokens = r.tokens, .index = r.index}, "kind");
+    const int32_t wrong[5] = {0, 1, 2, 3, 0}, far[5] = {0, 1, 2, 3, 8}, unasked[5] = {-1, -1, -1, -1, -1};
+    refuses(kinds, &(nn_batch){1, 5, .tokens = r.tokens, .index = r.index, .kinds = wrong},
+            "kind 3 at sequence 0, place 3");
+    nn_model *gpt = new_model(&cases[0], &nn_oracle, false);
+    refuses(gpt, &(nn_batch){1, 5, .tokens = r.tokens, .positions = far}, "position 8 at sequence 0, place 4");
+    refuses(gpt, &(nn_batch){1, 5, .tokens = r.tokens, .targets = unasked}, "no place");
+    ok(nn_forward(gpt, &(nn_batch){1, 5, .tokens = r.tokens}, &loss, &err) && loss == 0, "no targets: no loss");
+    ok(!nn_forward_backward(gpt, &good, 1, &loss, &err), "%s", err.message);
+    ok(!nn_model_new(&c->config, &nn_oracle, 1, 2, 9, 0, false, &none, &err) && !none, "%s", err.message);
+    ok(!nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 40000, false, &none, &err) && !none, "%s", err.message);
+    ok(!nn_model_new(&c->config, &nn_oracle, 1, (size_t)1 << 40, 4, 0, false, &none, &err) && !none, "%s", err.message);
+    nn_config huge = c->config;
+    nn_memory plan;
+    huge.width = huge.hidden = (size_t)1 << 30, huge.loops = 1 << 15;
+    ok(!nn_memory_plan(&huge, &nn_oracle, 1, (size_t)1 << 28, 4, 0, true, &plan, &err) &&
+           strstr(err.message, "addresses"),
+       "%s", err.message);
+    nn_model_free(m);
+    nn_model_free(kinds);
+    nn_model_free(gpt);
+}
+
+int main(void) {
+    model_case cases[NUM_CASES];
+    model_cases(cases);
+    for (size_t i = 0; i < NUM_CASES; i++) test_plan(&cases[i], i % 2 == 0);
+    test_plan(&cases[3], true);
+    test_out_of_memory(&cases[3]);
+    test_init();
+    test_looking(&cases[3]);
+    test_batches(&cases[3]);
+    test_batches(&cases[8]);
+    test_errors(cases);
+    test_chunks(&cases[1]);
+    return done_testing();
+}
