@@ -20,6 +20,7 @@ static const struct {
     {"crystallise", cli_loop, "write the next version of a system from what the trace taught"},
     {"data", cli_data, "where the data sets are; fetch them"},
     {"run", cli_run, "run a recipe: experiment, figures, tables, values"},
+    {"train", cli_train, "train a model from a configuration; stop and go on"},
     {"bench", cli_bench, "time an operator beside its peer"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
