@@ -21,6 +21,8 @@ static const struct {
     {"data", cli_data, "where the data sets are; fetch them"},
     {"run", cli_run, "run a recipe: experiment, figures, tables, values"},
     {"train", cli_train, "train a model from a configuration; stop and go on"},
+    {"sample", cli_sample, "text from a trained model, or the sum that it finds"},
+    {"eval", cli_eval, "the loss or the exact match of a trained model"},
     {"bench", cli_bench, "time an operator beside its peer"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
