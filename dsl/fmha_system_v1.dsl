@@ -75,6 +75,7 @@ system FMHA_System_v1 {
             naive_up_to: 512
             tuned_up_to: 1024
             backward_up_to: 512
+            torch_rounds: 3
             samples: 5
         }
         sweep paper {
@@ -82,6 +83,7 @@ system FMHA_System_v1 {
             naive_up_to: 1024
             tuned_up_to: 4096
             backward_up_to: 2048
+            torch_rounds: 5
             samples: 9
         }
     }

@@ -250,7 +250,8 @@ local function report_speed(report, engines, python)
     put_ratio(report, "f32", engines.atom, engines.f32)
   end
   if engines.f32.record.peer_time_ms then -- sample by sample beside the double-precision molecule
-    common.spread(report, "f32_over_f64", common.speed(engines.f32.record, engines.f32.record.flop_per_step))
+    local s = common.speed(engines.f32.record, engines.f32.record.flop_per_step)
+    common.spread(report, "ratio_f32_over_f64", s, refs_of(report, engines.f32), "%.3f")
   end
   if not python then return end
   report:value("python_losses", #python.printed, { refs = refs_of(report, python), format = "%d" })

@@ -80,7 +80,7 @@ forward_backward 4 3 3 5 9 False 1 9.9 none' 'a report of each, with every sampl
 with fake 0 --repeats 4 --warmup 2 --seed 7 --backward heads=2,q_len=8,head_dim=4
 says "'attention': 12, 'flush': 8, 'backward': 6"
 check $? 'the caches are flushed before each sample, and each pass is warmed up'
-with fake 0 --repeats 1 --warmup 0 --flush-mib 0 heads=8,kv_heads=2 && says "'attention': 2" && ! says "'flush'" && [ "$(fields)" = 'forward 1 8 2 512 512 True 1 9.9 enable_gqa' ]
+with fake 0 --repeats 1 --warmup 0 --flush-bytes 0 heads=8,kv_heads=2 && says "'attention': 2" && ! says "'flush'" && [ "$(fields)" = 'forward 1 8 2 512 512 True 1 9.9 enable_gqa' ]
 check $? 'grouped queries are given to torch as such'
 OLD_TORCH=1
 export OLD_TORCH
