@@ -61,6 +61,7 @@ import json, sys
 for line in sys.stdin:
     r = json.loads(line)
     assert all(t > 0 for t in r['time_ms']) and r['backend']['device'] == 'cpu'
+    assert len(r['page_faults']) == len(r['time_ms']) and min(r['page_faults']) >= 0
     print(r['pass'], len(r['time_ms']), r['heads'], r['kv_heads'], r['q_len'], r['kv_len'], r['causal'], r['threads'], r['torch'], r['grouped'])"; }
 
 with none 3 heads=2 && says '^PyTorch cannot be imported: no torch in this test'

@@ -29,4 +29,11 @@ runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
 check $? 'the same of microGPT'
 wrong 'is(v.mean_300, losses(STEPS)\[300\]' 'is(v.mean_300, losses(STEPS)[301]' 'its middle: ' 'a wrong mean is seen'
 wrong 'list\[7\].ratio = 2.9' 'list[7].ratio = 3' "expected 'record 6: its ratio is', found" 'and damage that is not refused'
+
+checks=tests/report/fixtures/lib_checks.lua
+recipe "$checks"
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of what the recipes share'
+wrong '{ 12 } }, "sweep sweep_2 sweep_3"' '{ 12 } }, "sweep sweep_2"' 'no gain is asked again: ' 'a wrong number of attempts is seen'
+wrong '"dsl\/s.dsl:7: ' '"' 'a profile that is missing: dsl/s.dsl:7: engineering_loop has no block' 'and an error without its file'
 done_testing
