@@ -161,6 +161,7 @@ function M.mutations(report)
   if #rows == 0 then return end
   report:value("faults_planted", #rows, { refs = refs, format = "%d" })
   report:value("faults_caught", caught, { refs = refs, format = "%d" })
+  report:value("share_caught", 100 * caught / #rows, { refs = refs, format = "%.0f" })
   report:table {
     name = report.name .. "_mutations",
     caption = "The gate tried on planted faults",

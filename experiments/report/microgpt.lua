@@ -24,14 +24,6 @@ local function last_with(report, label)
   return found
 end
 
-local function study(report, name)
-  local found
-  for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == name then found = record end
-  end
-  return found
-end
-
 -- engines[key] = {key, title, record, losses, ms = samples of the time of a step}
 local function read_engines(report)
   local engines = {}
@@ -107,10 +99,7 @@ local function draw_loss(report, engines)
   end
   report:figure {
     name = "microgpt_loss",
-    columns = {
-      { name = "engine", type = "text" }, { name = "step", type = "number" }, { name = "loss", type = "number" },
-      { name = "mean", type = "number" },
-    },
+    columns = common.columns("engine", "step", "loss", "mean"),
     rows = rows, series = "engine", x = "step", refs = refs_of(report, table.unpack(list)),
     vars = {
       window = WINDOW, near_first = math.max(1, shortest - 24), near_last = shortest, raw = raw,
@@ -134,10 +123,7 @@ local function draw_deviation(report, engines)
   if #titles == 0 then return end
   report:figure {
     name = "microgpt_deviation",
-    columns = {
-      { name = "engine", type = "text" }, { name = "step", type = "number" },
-      { name = "deviation", type = "number" }, { name = "largest", type = "number" },
-    },
+    columns = common.columns("engine", "step", "deviation", "largest"),
     rows = rows, series = "engine", x = "step", positive = { "deviation", "largest" },
     refs = refs_of(report, table.unpack(list)),
     vars = {
@@ -148,10 +134,6 @@ local function draw_deviation(report, engines)
 end
 
 -- --- speed ---
-
-local function quartiles(samples)
-  return { q1 = stats.quantile(samples, 0.25), median = stats.median(samples), q3 = stats.quantile(samples, 0.75) }
-end
 
 -- What the lines of the Python original tell: the times between them, the losses as printed, and the names that it drew in
 -- the end; nil when it was not measured.
@@ -180,15 +162,12 @@ end
 
 -- How many times faster `fast` is than `slow`, with the quartiles of both at their worst.
 local function times_faster(slow, fast)
-  local a, b = quartiles(slow.ms), quartiles(fast.ms)
+  local a, b = common.quartiles(slow.ms), common.quartiles(fast.ms)
   return { ratio = a.median / b.median, q1 = a.q1 / b.q3, q3 = a.q3 / b.q1 }
 end
 
 local function put_ratio(report, name, slow, fast)
-  local s, refs = times_faster(slow, fast), refs_of(report, slow, fast)
-  report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.0f" })
-  report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.0f" })
-  report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.0f" })
+  common.spread(report, "ratio_" .. name, times_faster(slow, fast), refs_of(report, slow, fast), "%.0f")
 end
 
 local function tabulate_engines(report, engines, python)
@@ -217,7 +196,7 @@ local function tabulate_engines(report, engines, python)
   end
   for _, e in ipairs { python or false, atom or false, engines.f64, engines.f32 } do
     if e then
-      local q, ref = quartiles(e.ms), report:ref(e.record)
+      local q, ref = common.quartiles(e.ms), report:ref(e.record)
       local row = { e.title, { value = q.median, ref = ref }, { value = q.q1, ref = ref }, { value = q.q3, ref = ref },
         { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
       if python then row[#row + 1], row[#row + 2] = ratio_to(python, e), same_losses(e.losses) end
@@ -327,7 +306,7 @@ end
 -- --- names, inference, coverage ---
 
 local function tabulate_names(report, engines, python)
-  local record = study(report, "samples")
+  local record = common.study(report, "samples")
   if not record then return end
   local exact, single, atom = record.result.exact, record.result.single, engines.atom
   local complete = atom and #atom.losses == record.result.steps -- an atom that stopped early draws names of its own
@@ -368,7 +347,7 @@ local function tabulate_names(report, engines, python)
 end
 
 local function tabulate_inference(report)
-  local record = study(report, "inference")
+  local record = common.study(report, "inference")
   if not record then return end
   local ref, rows = report:ref(record), {}
   for _, of in ipairs { { "exact", "double" }, { "single", "single" } } do
@@ -393,7 +372,7 @@ local function tabulate_inference(report)
 end
 
 local function tabulate_coverage(report)
-  local record = study(report, "gradient_coverage")
+  local record = common.study(report, "gradient_coverage")
   if not record then return end
   local ref, rows = report:ref(record), {}
   for _, of in ipairs { { "sound", "nothing planted" }, { "only_output_trains", "only the output matrix trains" } } do
@@ -420,32 +399,6 @@ local function tabulate_coverage(report)
   }
 end
 
--- --- the gate ---
-
-local function report_mutations(report)
-  local rows, refs, caught = {}, {}, 0
-  for _, record in ipairs(report.records) do
-    if record.label == "mutation" then
-      refs[#refs + 1] = report:ref(record)
-      if record.caught then caught = caught + 1 end
-      rows[#rows + 1] = {
-        (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "NOT CAUGHT",
-      }
-    end
-  end
-  if #rows == 0 then return end
-  report:value("share_caught", 100 * caught / #rows, { refs = refs, format = "%.0f" })
-  report:table {
-    name = "microgpt_mutations",
-    caption = "Faults planted in the molecule, and the invariant that caught each",
-    columns = {
-      { header = "fault", align = "left" }, { header = "what is wrong", align = "left" },
-      { header = "caught by", align = "left" },
-    },
-    rows = rows,
-  }
-end
-
 -- There only when the run read the data set itself: a claim about it needs this value.
 local function report_data(report)
   local data, first = report.data.names, report.records[1]
@@ -456,7 +409,7 @@ end
 return function(report)
   report_data(report)
   common.gate(report)
-  report_mutations(report)
+  common.mutations(report)
   common.knowledge(report)
   local engines = read_engines(report)
   if not (engines.f64 and engines.f32) then return end -- killed before the molecules had run
