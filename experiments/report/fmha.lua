@@ -353,10 +353,11 @@ local function tabulate_factors(report, sweep, backward)
   paired("the same", "fusion_threads", "two", sweep.threads[length], length)
   paired("the same, backward, causal", "fusion_backward", "one", backward, backward and backward.record.problem.q_len)
   local naive = sweep.naive[plain]
-  if naive and naive.ratio then -- time of plain loops over that of three passes: quotients the other way round
-    local s = { record = naive.record, ratio = 1 / naive.ratio, q1 = 1 / naive.q3, q3 = 1 / naive.q1 }
-    paired("three passes over plain loops", "unfused_over_naive", "one", s, plain)
+  local inverse -- the time of plain loops over that of three passes: the trial's quotients the other way round
+  if naive and naive.ratio then
+    inverse = { record = naive.record, ratio = 1 / naive.ratio, q1 = 1 / naive.q3, q3 = 1 / naive.q1 }
   end
+  paired("three passes over plain loops", "unfused_over_naive", "one", inverse, plain)
   local both, default = sweep.threads[plain], sweep.fused[length]
   add("one pass on two threads over plain loops on one", "two and one",
     naive and both and quotient(report, "over_naive", both, naive) or "not measured on two threads", plain, "two trials")
