@@ -33,7 +33,8 @@ set ytics 100
 unset mytics
 set rmargin 4
 set label 1 'no difference' at graph 0.985, first floor right offset 0,-0.75 textcolor rgb '#555555' font ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
-set key at graph 0.99, graph 0.55 right top vertical Left reverse samplen 2.2 spacing 1.15 width 0
+# Below the axes, where no data can ever lie.
+set key outside below center horizontal maxrows 2 Left reverse samplen 2.2 spacing 1.15 width 1
 plot limit with lines linestyle 20 title limit_title, \
      NaN with points pointtype 7 pointsize 0.35 linecolor rgb '#777777' title 'a single step', \
      for [i=1:series] data index (i-1) using (column(col_step)):(column(col_deviation)) with points \

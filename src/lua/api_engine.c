@@ -155,7 +155,8 @@ static bool open_model(engine *e, spak_error *err) {
     lua_pushlightuserdata(L, e);
     lua_pushcclosure(L, make_model, 2);
     lua_insert(L, 1);
-    bool ok = lua_box_call(e->box, 1, 1, err);
+    bool ok = lua_box_call(e->box, 1, 1, err) ||
+              spak_fail_context(err, "engine %s, data set %s (%s)", e->script, dataset, data->origin);
     data_close(data);
     return ok;
 }
