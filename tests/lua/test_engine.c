@@ -167,9 +167,10 @@ static void test_bad_engines(void) {
     fails(MODEL("local t = {} for k = 1, 1e9 do t[k] = { k } end", "return ''"), "limit of", "one that eats memory");
     fails("return { new = function() return setmetatable({}, { __index = function() error('trap') end }) end }", "trap",
           "a model whose look-up fails");
-    fails("local atom = require 'microgpt.atom' "
-          "return { new = function(docs, rng) docs[3] = 'Zoe' return atom.new(docs, rng) end }",
-          "name 3, 'Zoe': expected letters a to z, found the byte 0x5A", "the atom and a bad letter");
+    fails(
+        "local atom = require 'microgpt.atom' "
+        "return { new = function(docs, rng) docs[3] = 'Zoe' return atom.new(docs, rng) end }",
+        "name 3, 'Zoe': expected letters a to z, found the byte 0x5A", "the atom and a bad letter");
     fails("return { new = function() error('a bad name') end }", ", data set names (", "an error names the data set");
     fails("os.exit(1)", "os", "the sandbox holds");
 }
