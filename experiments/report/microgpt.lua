@@ -24,7 +24,9 @@ local function last_with(report, label)
   return found
 end
 
--- engines[key] = {key, title, record, losses, ms = samples of the time of a step}
+-- engines[key] = {key, title, record, losses, ms = samples of the time of a step}. A sample is the mean over the steps of
+-- a run, for every engine: documents differ in length, and a median over steps would be the time of a middling one. The
+-- molecules make a run a sample; the scalar engines run once, and have one.
 local function read_engines(report)
   local engines = {}
   for _, engine in ipairs(ENGINES) do
@@ -135,19 +137,19 @@ end
 
 -- --- speed ---
 
--- What the lines of the Python original tell: the times between them, the losses as printed, and the names that it drew in
--- the end; nil when it was not measured.
+-- What the lines of the Python original tell: the mean time between them, the losses as printed, and the names that it
+-- drew in the end; nil when it was not measured.
 local function read_python(report)
   local record = last_with(report, "python")
-  local at, printed, names, samples = {}, {}, {}, {}
+  local at, printed, names = {}, {}, {}
   for _, line in ipairs(record and record.lines or {}) do
     local loss = line.text:match("^step%s+%d+ /%s+%d+ | loss ([%d.]+)")
     if loss then at[#at + 1], printed[#printed + 1] = line.t_ms, loss end
     names[#names + 1] = line.text:match("^sample%s+%d+: (%a*)$")
   end
-  for i = 2, #at do samples[i - 1] = at[i] - at[i - 1] end
-  if #samples < 10 then return nil end
-  return { key = "python", title = "the Python original", record = record, ms = samples, printed = printed, names = names }
+  if #at <= 10 then return nil end
+  local ms = { (at[#at] - at[1]) / (#at - 1) }
+  return { key = "python", title = "the Python original", record = record, ms = ms, printed = printed, names = names }
 end
 
 -- How many of the losses that Python printed are ours, to every digit printed.
@@ -197,15 +199,17 @@ local function tabulate_engines(report, engines, python)
   for _, e in ipairs { python or false, atom or false, engines.f64, engines.f32 } do
     if e then
       local q, ref = common.quartiles(e.ms), report:ref(e.record)
-      local row = { e.title, { value = q.median, ref = ref }, { value = q.q1, ref = ref }, { value = q.q3, ref = ref },
-        { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
+      local once = #e.ms == 1
+      local row = { e.title, { value = q.median, ref = ref }, once and "one run" or { value = q.q1, ref = ref },
+        once and "" or { value = q.q3, ref = ref }, { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
       if python then row[#row + 1], row[#row + 2] = ratio_to(python, e), same_losses(e.losses) end
       rows[#rows + 1] = row
     end
   end
   report:table {
     name = "microgpt_engines",
-    caption = "Time of a training step (median, quartiles), and how many times faster than the scalar engines"
+    caption = "Time of a training step, the mean over a run (of several runs: median, quartiles), and how many times "
+      .. "faster than the scalar engines"
       .. (python and "" or "; the Python original was not measured"),
     columns = columns, rows = rows,
   }
