@@ -67,6 +67,11 @@ check $? 'the mirror comes first'
 echo >>"$scratch/mirror/names.txt"
 SPAK_DATA_MIRROR=$scratch/mirror runs 1 "$spak" data && says '^names  *wrong' && says 'expected 17 bytes, found 18' && says '^far  *absent'
 check $? 'a wrong file: status 1, and the others are listed all the same'
+for command in data 'data fetch'; do
+    # shellcheck disable=SC2086 # words on purpose
+    SPAK_DATA_MIRROR=$scratch/no-such-folder runs 1 "$spak" $command && [ "$(grep -c 'which is no folder' "$scratch/log")" -eq 1 ]
+    check $? "$command: a mirror that is not there is said once"
+done
 (cd "$scratch/empty" && runs 1 "$spak" data && says 'data/MANIFEST.dsl: cannot open')
 check $? 'elsewhere: status 1, and the file that is not there'
 
