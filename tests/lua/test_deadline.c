@@ -49,6 +49,15 @@ int main(void) {
     is_late(box, "while true do pcall(function() while true do end end) end");
     is_late(box, "local function f() return pcall(f) end while true do f() end");
     is_late(box, "local t = {} while true do t[1] = {} end");
+    /* Inside library functions no hook fires. */
+    is_late(box, "table.move({}, 1, 1900000000, 1)");
+    is_late(box, "pcall(table.move, {}, 1, 1900000000, 1)");
+    is_late(box, "table.concat(setmetatable({}, {__index = tostring, __name = ''}), '', 1, 1900000000)");
+    is_late(box, "return #(('x'):rep(20000)):gsub('', ('%0'):rep(1000000))");
+    is_late(box,
+            "local a, b, t = ('x'):rep(1 << 22) .. 1, ('x'):rep(1 << 22) .. 2, {} "
+            "for i = 1, 50000 do t[i] = i % 2 == 0 and a or b end table.sort(t)");
+    is_late(box, "return (('a'):rep(60)):find(('.-'):rep(30) .. 'x')");
     is_fine(box, "return 1");
     ok(!lua_box_run_text(box, "t", "local s = 'x' while true do s = s .. s end", 42, &err) &&
            strstr(err.message, "memory limit"),
