@@ -87,6 +87,8 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
             e->script, MOST_STEPS);
     if (e->samples < 0 || e->samples > MOST_STEPS || !(e->temperature > 0))
         return spak_fail(err, "engine %s: samples must not be negative, and the temperature positive", e->script);
+    if (!(spak_json_num(e->asked, "step_timeout_s", 1) > 0))
+        return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
     if (!spak_sha256_file(e->script, hex, err) || !lua_is_input(run, e->script, hex, err)) return false;
     e->dataset = lua_data_of(run, dataset, err);
     if (!e->dataset) return spak_fail_context(err, "engine %s", e->script);
@@ -135,7 +137,6 @@ static bool open_model(engine *e, spak_error *err) {
     data_set *data = NULL;
     const char *dataset = spak_json_str(e->dataset, "name", "");
     lua_limits limits = {.max_seconds = spak_json_num(e->asked, "step_timeout_s", 60)};
-    if (!(limits.max_seconds > 0)) return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
     if (!lua_box_new(&limits, &e->box, err)) return false;
     lua_box_set_require_root(e->box, "experiments");
     if (!lua_box_run_file(e->box, e->script, err) || !data_open(dataset, &data, err)) return false;

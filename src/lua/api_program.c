@@ -224,7 +224,7 @@ static bool read_asked(program *p, const loop_run *run, spak_error *err) {
     if (!p->label) return spak_fail(err, "program: needs a label");
     if (p->max_lines < 0 || p->max_lines > MOST_LINES)
         return spak_fail(err, "program %s: max_lines must be from 1 to %d", p->label, MOST_LINES);
-    if (spak_json_num(p->asked, "timeout_s", 1) <= 0)
+    if (!(spak_json_num(p->asked, "timeout_s", 1) > 0))
         return spak_fail(err, "program %s: timeout_s must be positive", p->label);
     p->hidden = json_object();
     p->record = json_pack("{s:s, s:[], s:[]}", "label", p->label, "command", "scripts");

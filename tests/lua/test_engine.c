@@ -392,6 +392,35 @@ static void test_recipe(toy *t) {
     ok(lua_box_call(t->box, 1, 0, &err), "and calls run:program %s", err.message);
 }
 
+/* A time that no clock can keep is refused before anything runs; the number's own way through Lua and JSON included. */
+static void test_timeouts(toy *t) {
+    static const char text[] =
+        "return function(run)\n"
+        "  local function try(time)\n"
+        "    local a, x = pcall(run.program, run, { label = 'p', command = { 'true' }, timeout_s = time })\n"
+        "    local b, y = pcall(run.engine, run, { label = 'e', script = 'experiments/microgpt/atom.lua',\n"
+        "      problem = { dataset = 'names', steps = 1, seed = 1 }, step_timeout_s = time })\n"
+        "    assert(not a and x:find('timeout_s', 1, true), tostring(x))\n"
+        "    assert(not b and y:find('step_timeout_s', 1, true), tostring(y))\n"
+        "  end\n"
+        "  for _, time in ipairs { 0, -1, -0.0, 0/0, 1/0, -1/0, 1e300, -1e300, 1000001, 1 << 62, '5' } do try(time) "
+        "end\n"
+        "end\n";
+    spak_error err = {0};
+    size_t before = json_array_size(t->run.records);
+    lua_settop(lua_box_state(t->box), 0);
+    ok(lua_box_run_text(t->box, "recipe", text, strlen(text), &err), "a recipe loads %s", err.message);
+    lua_push_run(lua_box_state(t->box), &t->run);
+    ok(lua_box_call(t->box, 1, 0, &err), "each bad time is refused by its name %s", err.message);
+    is_int(json_array_size(t->run.records), before, "and nothing ran");
+    json_t *asked = ask_program("exec sleep 300");
+    const json_t *record = NULL;
+    json_object_set_new(asked, "timeout_s", json_real(1e-300));
+    ok(lua_program(&t->run, asked, &record, &err) && !strcmp(spak_json_str(record, "status", ""), "stopped"),
+       "the shortest time is over at once %s", err.message);
+    json_decref(asked);
+}
+
 int main(void) {
     toy t;
     spak_json_init();
@@ -405,6 +434,7 @@ int main(void) {
     test_installed(&t);
     test_memory(&t);
     test_recipe(&t);
+    test_timeouts(&t);
     close_run(&t);
     return done_testing();
 }
