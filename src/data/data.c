@@ -275,3 +275,12 @@ bool data_describe(const char *name, json_t **description, spak_error *err) {
     json_decref(sets);
     return ok;
 }
+
+bool data_is_whole(const char *name, const char *sha256) {
+    json_t *sets = NULL;
+    const json_t *set = NULL;
+    bool whole = data_manifest(".", &sets, NULL) && data_find(sets, name, &set, NULL) &&
+                 !strcmp(spak_json_str(set, "sha256", ""), sha256);
+    json_decref(sets);
+    return whole;
+}

@@ -29,6 +29,9 @@ void data_close(data_set *set); /* NULL is fine */
 /* {"name", "origin", "sha256", "bytes", "license"}: what a trace says of it. New reference. */
 bool data_describe(const char *name, json_t **description, spak_error *err);
 
+/* Whether content of this hash is the data set itself, as the manifest has it now, and not its stand-in. */
+bool data_is_whole(const char *name, const char *sha256);
+
 /* --- the manifest, for `spak data` and for the report --- */
 
 /* ROOT/data/MANIFEST.dsl as [{"name", "file", "bytes", "sha256", "url", "license", "holds", and where there is a
