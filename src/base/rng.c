@@ -39,6 +39,12 @@ static inline float normal_of(const uint32_t words[4], unsigned lane) {
     return radius * (lane & 1u ? sinf(angle) : cosf(angle));
 }
 
+void spak_philox_normals(uint64_t seed, uint64_t stream, uint64_t index, float out[4]) {
+    uint32_t words[4];
+    spak_philox(seed, stream, index, words);
+    for (unsigned i = 0; i < 4; i++) out[i] = normal_of(words, i);
+}
+
 float spak_philox_uniform(uint64_t seed, uint64_t stream, uint64_t i) {
     uint32_t words[4];
     spak_philox(seed, stream, i / 4, words);

@@ -19,6 +19,9 @@ void spak_philox(uint64_t seed, uint64_t stream, uint64_t index, uint32_t out[4]
 float spak_philox_uniform(uint64_t seed, uint64_t stream, uint64_t i);
 float spak_philox_normal(uint64_t seed, uint64_t stream, uint64_t i);
 
+/* The four normals of block `index`: elements 4 index and on. */
+void spak_philox_normals(uint64_t seed, uint64_t stream, uint64_t index, float out[4]);
+
 /* Fills x[0..n) with uniform numbers in [lo, hi) / with normal numbers; equal to the element functions above. */
 void spak_philox_fill_uniform(float *x, size_t n, float lo, float hi, uint64_t seed, uint64_t stream);
 void spak_philox_fill_normal(float *x, size_t n, float mean, float sigma, uint64_t seed, uint64_t stream);
