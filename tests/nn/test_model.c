@@ -187,6 +187,42 @@ static void test_looking(const model_case *c) {
 
 /* --- batches --- */
 
+static uint64_t streams[64];
+static size_t num_streams;
+
+static void noting_dropout(nn_ctx *ctx, void *x, size_t n, float rate, uint64_t seed, uint64_t stream) {
+    if (num_streams < 64) streams[num_streams++] = stream;
+    nn_oracle.dropout(ctx, x, n, rate, seed, stream);
+}
+static void noting_attention(nn_ctx *ctx, const nn_attention *a, nn_heads o, void *lse, nn_heads q, nn_heads k,
+                             nn_heads v) {
+    if (num_streams < 64) streams[num_streams++] = a->stream;
+    nn_oracle.attention(ctx, a, o, lse, q, k, v);
+}
+
+/* A run that goes on from a checkpoint relies on these numbers. */
+static void test_streams(const model_case *c) {
+    nn_ops noting = nn_oracle;
+    noting.dropout = noting_dropout, noting.attention = noting_attention;
+    nn_model *m = new_model(c, &noting, true);
+    random_batch r;
+    spak_error err;
+    size_t same = 0;
+    make_batch(&r, c, true);
+    randomise(m);
+    num_streams = 0;
+    nn_forward(m, &r.batch, NULL, &err);
+    is_int(num_streams, 1 + 3 * 3, "dropout: the embedding, and three sites of three passes");
+    for (size_t i = 0; i < num_streams; i++)
+        for (size_t j = 0; j < i; j++) same += streams[i] == streams[j];
+    is_int(same, 0, "no two draw from one stream");
+    const uint64_t step3 = UINT64_C(1) << 63 | 3 << 20;
+    ok(streams[0] == (step3 | 3) && streams[1] == step3 && streams[2] == (step3 | 1) && streams[3] == (step3 | 2) &&
+           streams[4] == (step3 | 4),
+       "step 3: the embedding, then attention, projection and MLP of pass 0, and pass 1");
+    nn_model_free(m);
+}
+
 static double step_of(nn_model *m, const nn_batch *b, double scale) {
     double loss = NAN;
     spak_error err;
@@ -281,6 +317,7 @@ int main(void) {
     test_out_of_memory(&cases[3]);
     test_init();
     test_looking(&cases[3]);
+    test_streams(&cases[3]);
     test_batches(&cases[3]);
     test_batches(&cases[8]);
     test_errors(cases);
