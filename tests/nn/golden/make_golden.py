@@ -228,7 +228,7 @@ def attention_results():
         o, lse, scores = attend(case, q, k, v)
         grads = gradients(o, uniform(DY, tuple(o.shape)), {"q": q, "k": k, "v": v})
         finite = torch.where(torch.isinf(lse), 0.0, lse)  # JSON has no infinity: such rows are counted
-        largest = float(torch.where(torch.isinf(scores), 0.0, scores).abs().max())
+        largest = float(torch.where(torch.isinf(scores), 0.0, scores).abs().max().detach())
         yield {**case, "o": kept(o), "lse": kept(finite), "rows_that_see_nothing": int(torch.isinf(lse).sum()),
                "largest_score": largest, **grads}
 
@@ -380,7 +380,7 @@ def model_case(c, batch, T, backward):
     with torch.set_grad_enabled(backward):
         states, logits = forward(c, p, tokens)
         loss = loss_of(c, logits, targets)
-    result = {"config": c, "batch": batch, "len": T, "loss": float(loss), "logits": kept(logits[-1]),
+    result = {"config": c, "batch": batch, "len": T, "loss": float(loss.detach()), "logits": kept(logits[-1]),
               "states": [kept(x, FEW) for x in states]}
     if backward:
         found = torch.autograd.grad(loss, list(p.values()))
