@@ -44,13 +44,17 @@ static double golden_ratio(golden *g, double got, double want, double scale) {
 
 /* The largest ratio over size, rms, projection and values of x (n) against what was kept. */
 __attribute__((unused)) static double golden_error(golden *g, const double *x, size_t n, const json_t *kept) {
+    enum { PIECE = 1024 };
     const json_t *values = json_object_get(kept, "values");
     size_t k = json_array_size(values);
     if (k == 0 || spak_json_int(kept, "n", 0) != (long long)n) return INFINITY;
     double rms = spak_json_num(kept, "rms", NAN), size = rms + g->terms, squares = 0, projection = 0, worst;
-    for (size_t i = 0; i < n; i++) {
-        squares += x[i] * x[i];
-        projection += x[i] * (-1 + 2 * (double)spak_philox_uniform(NN_TEST_SEED, STREAM_PROBE, i));
+    for (size_t from = 0; from < n; from += PIECE) {
+        double probe[PIECE];
+        size_t len = n - from < PIECE ? n - from : PIECE;
+        draw(probe, len, -1, 1, NN_TEST_SEED, STREAM_PROBE, from);
+        projection += dot(x + from, probe, len);
+        squares += dot(x + from, x + from, len);
     }
     worst = golden_ratio(g, sqrt(squares / (double)n), rms, size);
     worst =

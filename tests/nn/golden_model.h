@@ -14,8 +14,7 @@ static void draw_parameter(nn_model *model, const nn_param *p, uint64_t stream) 
     size_t n = p->rows * p->cols;
     for (size_t from = 0; from < n; from += PIECE) {
         size_t len = n - from < PIECE ? n - from : PIECE;
-        for (size_t i = 0; i < len; i++)
-            piece[i] = lo + (hi - lo) * (double)spak_philox_uniform(MODEL_SEED, stream, from + i);
+        draw(piece, len, lo, hi, MODEL_SEED, stream, from);
         nn_model_put(model, NN_VALUES, p->at + from, len, piece);
     }
 }
