@@ -29,7 +29,7 @@ static int64_t index_apart(const nn_attention *a, size_t b, size_t t, size_t s) 
 
 static bool is_seen(const nn_attention *a, size_t b, size_t t, size_t s) {
     if (a->causal && s + a->q_len > t + a->kv_len) return false;
-    if (a->q_index && a->kv_index && a->window >= 0 && index_apart(a, b, t, s) > a->window) return false;
+    if (a->window >= 0 && index_apart(a, b, t, s) > a->window) return false;
     if (!a->q_segment || !a->kv_segment) return true;
     int32_t segment = a->kv_segment[b * a->kv_len + s];
     return segment >= 0 && segment == a->q_segment[b * a->q_len + t];
@@ -67,7 +67,6 @@ static void attend(nn_ctx *ctx, const nn_attention *a, nn_heads o, double *lse, 
     double *ot = head_at(o, b, t, h, d), *scores = ctx->weights;
     *lse = scores_of_row(a, q, k, b, h, t, scores);
     for (size_t i = 0; i < d; i++) ot[i] = 0;
-    if (*lse == -INFINITY) return;
     for (size_t s = 0; s < a->kv_len; s++) {
         if (scores[s] == -INFINITY) continue;
         double w = exp(scores[s] - *lse) * kept(a, b, h, t, s);

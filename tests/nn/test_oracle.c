@@ -2,6 +2,7 @@
  * differences of a random projection of the forward pass. */
 #include <stdlib.h>
 
+#include "base/alloc.h"
 #include "nn_test.h"
 
 enum { MOST = 4096 };
@@ -260,6 +261,19 @@ static void test_adamw(void) {
     is_near(p, before - 0.125 * m_hat / (sqrt(v_hat) + 1), 1e-15, "AdamW: bias corrections, eps outside the root");
 }
 
+static void test_no_memory(void) {
+    nn_attention attention = {.kv_len = 9};
+    nn_limits limits = {.threads = 1, .num_attentions = 1, .attentions = &attention};
+    spak_error err;
+    for (long n = 0; n < 3; n++) {
+        nn_ctx *none = ctx;
+        spak_alloc_fail_after(n);
+        bool opened = ops->open(&limits, &none, &err);
+        spak_alloc_fail_after(-1);
+        ok(!opened && !none, "open says so when allocation %ld fails", n);
+    }
+}
+
 int main(void) {
     spak_error err;
     nn_limits limits = {.threads = 1, .rows = 8, .width = 512, .vocab = 64};
@@ -285,6 +299,7 @@ int main(void) {
     test_extreme_logits();
     test_argmax();
     test_adamw();
+    test_no_memory();
     ops->close(ctx);
     return done_testing();
 }
