@@ -42,7 +42,7 @@ static uint16_t narrow(small_float f, double x) {
     uint16_t sign = signbit(x) ? 0x8000 : 0, infinity = (uint16_t)(((1 << f.exponent_bits) - 1) << f.fraction_bits);
     if (isnan(x)) return sign | infinity | (uint16_t)(1 << (f.fraction_bits - 1));
     if (isinf(x)) return sign | infinity;
-    int exponent = x == 0 ? 0 : ilogb(x), least = least_exponent(f);
+    int least = least_exponent(f), exponent = x == 0 ? least : ilogb(x);
     if (exponent > -least + 1) return sign | infinity;
     if (exponent < least) exponent = least;
     long units = (long)rint(ldexp(fabs(x), f.fraction_bits - exponent));

@@ -347,11 +347,13 @@ static bool make_header(const nn_tensor *tensors, size_t count, const json_t *me
         for (size_t d = 0; d < tensors[i].rank; d++) bytes *= tensors[i].shape[d];
         if (json_object_get(header, tensors[i].name))
             return spak_fail(err, "two tensors are called `%s`; give each a name of its own", tensors[i].name);
+        if (spak_first_bad_utf8(tensors[i].name, strlen(tensors[i].name)) < strlen(tensors[i].name))
+            return spak_fail(err, "the name of tensor number %zu is not UTF-8, which JSON needs", i);
         if (!put_entry(&tensors[i], at, at + bytes, header, err)) return false;
         at += bytes;
     }
     char *dumped = json_dumps(header, JSON_COMPACT);
-    if (!dumped) return spak_fail(err, "a tensor's name is not UTF-8, or memory has run out");
+    if (!dumped) return spak_fail_oom(err);
     uint64_t len = (strlen(dumped) + 7) / 8 * 8;
     spak_str_append(text, (const char *)&len, sizeof len);
     spak_str_puts(text, dumped);
