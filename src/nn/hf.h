@@ -10,7 +10,8 @@
  * is 0. Errors name the file, and the tensor or member that is missing, unknown or of another shape. */
 bool nn_hf_config(const char *path, size_t heads, nn_config *config, spak_error *err);
 
-/* Its values into a model of that configuration. Every parameter must be there, and nothing else. */
+/* Its values into a model of that configuration. Every parameter must be there, and nothing else. After an
+ * error the values are undefined. */
 bool nn_hf_import(const char *path, nn_model *model, spak_error *err);
 
 /* FOLDER/model.safetensors and FOLDER/config.json, for transformers' GPT2LMHeadModel.from_pretrained(FOLDER). A model
