@@ -271,8 +271,12 @@ const nn_tensor *nn_safetensors_find(const nn_safetensors *file, const char *nam
     return NULL;
 }
 
+const json_t *nn_safetensors_all_metadata(const nn_safetensors *file) {
+    return json_object_get(file->header, "__metadata__");
+}
+
 const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key) {
-    return spak_json_str(json_object_get(file->header, "__metadata__"), key, NULL);
+    return spak_json_str(nn_safetensors_all_metadata(file), key, NULL);
 }
 
 /* --- data --- */

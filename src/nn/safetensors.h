@@ -60,6 +60,8 @@ const nn_tensor *nn_safetensors_list(const nn_safetensors *file, size_t *count);
 const nn_tensor *nn_safetensors_find(const nn_safetensors *file, const char *name); /* NULL: there is none */
 const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key);   /* NULL: there is none */
 
+const json_t *nn_safetensors_all_metadata(const nn_safetensors *file); /* an object of strings, or NULL */
+
 /* Elements at..at + n, as floats, doubles (rounded to nearest even where they do not fit), or as they stand. */
 bool nn_tensor_f32(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, float *to, spak_error *err);
 bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, double *to, spak_error *err);
