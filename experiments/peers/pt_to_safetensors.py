@@ -77,8 +77,9 @@ def main(arguments):
         tensors = parameters(checkpoint, torch)
         write(arguments[1], tensors, metadata(checkpoint), dtypes)
     except Exception as error:  # torch raises many kinds
+        reason = (str(error).splitlines() or [""])[0]
         print(f"pt_to_safetensors.py: {arguments[0]}: expected a checkpoint of nanoGPT, a dictionary with `model` and "
-              f"`model_args`: {type(error).__name__}: {error}", file=sys.stderr)
+              f"`model_args`: {type(error).__name__}: {reason}", file=sys.stderr)
         return 1
     print(f"{arguments[1]}: {len(tensors)} tensors, {sum(t.numel() for t in tensors.values())} numbers")
     return 0

@@ -134,13 +134,13 @@ static void test_long(const nn_bpe *bpe) {
     spak_str back = {0};
     for (size_t i = 0; i < len; i++) text[i] = "thethe he ab"[i % 6];
     bool encoded = nn_bpe_encode(bpe, text, len, true, &ids, &count, &err);
-    ok(encoded && count < len / 2, "a megabyte of letters: %zu tokens", count);
+    ok(encoded && count < len, "a megabyte of letters: %zu tokens", count);
     ok(nn_bpe_decode(bpe, ids, count, &back, &err) && back.len == len && !memcmp(back.data, text, len), "and back");
     spak_free(ids);
     spak_str_free(&back);
     memset(text, ' ', len);
     encoded = nn_bpe_encode(bpe, text, len, true, &ids, &count, &err);
-    ok(encoded && count < len / 2, "of blanks: %zu tokens", count);
+    ok(encoded && count < len, "of blanks: %zu tokens", count);
     spak_free(ids);
     spak_free(text);
 }
