@@ -160,7 +160,7 @@ static const struct hostile {
      {"`a`", "expected 8 bytes", "found 4", "[2] of F32"}},
     {"too many bytes",
      "{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,8]}}",
-     {"`a`", "expected 4 bytes", "found 8"}},
+     {"`a`", "expected 4 bytes", "[2] of F16", "found 8"}},
     {"a hole before",
      "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
      {"`a`", "from byte 0", "a hole"}},
