@@ -113,6 +113,24 @@ static void test_small_floats(void) {
     ok(out[0] == 0x7bff && out[1] == 0x7c00 && out[2] == 0xfc00, "F16 overflows where half of the next unit begins");
 }
 
+/* Offsets beyond 32 bits, in a file that is mostly a hole. */
+static void test_large(void) {
+    spak_error err = {0};
+    nn_safetensors *file = NULL;
+    const char header[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1500000000],\"data_offsets\":[0,6000000000]}}";
+    float last = 7, x[2] = {1, 1};
+    put_raw("large", strlen(header), header, strlen(header), "", 0);
+    FILE *out = fopen("large", "r+b");
+    bool made =
+        out && fseeko(out, (off_t)(8 + strlen(header) + 5999999996), SEEK_SET) == 0 && fwrite(&last, 4, 1, out) == 1;
+    if (out) fclose(out);
+    ok(made && nn_safetensors_open("large", &file, &err), "6 GB: %s", err.message);
+    ok(file && nn_tensor_f32(file, nn_safetensors_find(file, "a"), 1499999998, 2, x, &err) && x[0] == 0 && x[1] == 7,
+       "its last numbers: %s", err.message);
+    nn_safetensors_close(file);
+    unlink("large");
+}
+
 /* --- hostile files --- */
 
 static const struct hostile {
@@ -339,6 +357,7 @@ int main(void) {
     test_round_trip();
     test_shrinking();
     test_small_floats();
+    test_large();
     test_hostile();
     test_cut_anywhere();
     test_fuzz();
