@@ -79,7 +79,7 @@ static void test_pieces(void) {
         {"\xc2\xa0\xc2\xa0x", "\xc2\xa0|\xc2\xa0|x"},
         {"e\xcc\x81", "e|\xcc\x81"},
         {"1\xe6xx", "1|\xe6|xx"},
-        {"1\xed\xa0\x80\xf5xxx", "1|\xed\xa0\x80\xf5|xxx"},
+        {"1\xed\xa0\x80\xf5yyy", "1|\xed\xa0\x80\xf5|yyy"},
         {"a\xff\x80 \xc3", "a|\xff\x80| \xc3"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
