@@ -41,6 +41,10 @@ const fmha_micro *fmha_micro_of(dev_isa isa) {
     return isa < DEV_ISA_COUNT && all[isa]->lanes ? all[isa] : NULL;
 }
 
+/* With these limits no count of bytes leaves a size_t: Q has 2^56 elements at
+ * most, and so have S, and dQ cut into 16 parts of its keys. */
+#define MOST_SCORES 0x1p56
+
 bool fmha_shape_check(const fmha_shape *x, spak_error *err) {
     const size_t most = (size_t)1 << 24;
     if (x->batch < 1 || x->batch > most || x->heads < 1 || x->heads > most)
@@ -58,6 +62,18 @@ bool fmha_shape_check(const fmha_shape *x, spak_error *err) {
     if (x->q_len > most || x->kv_len > most)
         return spak_fail(err, "fmha: q_len = %zu, kv_len = %zu: %zu at most",
                          x->q_len, x->kv_len, most);
+    if (x->batch * x->heads > most)
+        return spak_fail(err,
+                         "fmha: batch = %zu times heads = %zu: expected %zu at "
+                         "most, so take a smaller batch or fewer heads",
+                         x->batch, x->heads, most);
+    if ((double)(x->batch * x->heads) * (double)(x->q_len * x->kv_len) >
+        MOST_SCORES)
+        return spak_fail(err,
+                         "fmha: q_len = %zu times kv_len = %zu for %zu heads: "
+                         "expected 2^56 scores at most, so take shorter "
+                         "sequences or a smaller batch",
+                         x->q_len, x->kv_len, x->batch * x->heads);
     if (!isfinite(x->scale))
         return spak_fail(err, "fmha: scale must be a finite number");
     return true;

@@ -41,4 +41,7 @@ const dev_fault fmha_faults[FMHA_NUM_FAULTS] = {
     {"dv_from_unnormalised_p", "backward: dV from P before the division"},
     {"empty_row_in_backward",
      "backward: the LSE of a row without keys is used as it is"},
+    {"parts_by_threads",
+     "backward: a head's keys are cut into as many parts as there are "
+     "threads, so dQ is another sum on another machine"},
 };

@@ -23,9 +23,21 @@
 #include "base/json.h"
 #include "device/device.h"
 #include "device/op.h"
+#include "device/threads.h"
 
 /* Query i sees key j unless causal and j > i + kv_len - q_len: the last query
- * sees every key. A row that sees no key gives O = 0, LSE = -inf, dQ = 0. */
+ * sees every key. A row that sees no key gives O = 0, LSE = -inf, dQ = 0.
+ *
+ * Scores are floats, in the fused kernels times log2(e). Any finite one counts,
+ * however low; one that overflows to -inf counts as masked, and a row without
+ * others as one that sees no key; +inf or NaN makes the row NaN. The backward
+ * pass has P = exp(s - LSE) from an LSE in float: off by a factor of
+ * exp(|LSE| 2^-23) or so, it means nothing for |LSE| above 10^6.
+ *
+ * What a mask hides must still be finite: P is 0 there, and 0 times a NaN or an
+ * infinity of V (backward: of K, V) is NaN. Scores hide what K holds from the
+ * forward pass. The fused kernels read no key beyond what the last query of
+ * its panel of `lanes` sees; the others read all. */
 typedef struct fmha_shape {
     size_t batch, heads, kv_heads; /* heads % kv_heads == 0; query head h reads
                                       head h / (heads / kv_heads) of K, V */
@@ -124,6 +136,10 @@ typedef struct fmha_plan fmha_plan;
 bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
                    int threads, fmha_fault fault, fmha_plan **plan,
                    spak_error *err);
+/* The same on a team of `threads` that others use too, one at a time. */
+bool fmha_plan_new_on(const fmha_config *config, const fmha_shape *shape,
+                      dev_pool *pool, int threads, fmha_fault fault,
+                      fmha_plan **plan, spak_error *err);
 void fmha_plan_free(fmha_plan *plan); /* NULL is fine */
 void fmha_forward(fmha_plan *plan, const fmha_forward_args *x);
 void fmha_backward(fmha_plan *plan, const fmha_backward_args *x);
@@ -151,7 +167,7 @@ double fmha_plan_bytes(const fmha_config *config, const fmha_shape *shape);
 
 /* --- the operator's table --- */
 
-enum { FMHA_NUM_FAULTS = 23 };
+enum { FMHA_NUM_FAULTS = 24 };
 extern const dev_fault fmha_faults[FMHA_NUM_FAULTS]; /* fault i + 1 */
 enum { FMHA_NUM_INVARIANTS = 10 };
 extern const dev_invariant fmha_invariants[FMHA_NUM_INVARIANTS];

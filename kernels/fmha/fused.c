@@ -14,21 +14,23 @@
  *   L1           a panel of queries, its S and its O (micro.h)
  *   registers    a piece of S^T or O^T
  *
- * m starts at -1e20 and not at minus infinity: a row whose keys are all masked
- * then has 2^(-inf + 1e20) = 0 for each of them, where minus infinity would
- * give 2^(-inf + inf), a NaN.
+ * m starts at a floor and not at minus infinity: a row whose keys are all
+ * masked then has 2^(-inf - floor) = 0 for each of them, where minus infinity
+ * would give 2^(-inf + inf), a NaN. The floor is the lowest finite number, so
+ * that no score that is a number lies below it and reads as masked.
  *
  * A unit of work is a tile of queries of one head. Units are dealt out when the
  * plan is made, the longest first, each to the thread that has least so far;
  * which thread computes a unit changes nothing in it. The switches on
  * plan->fault are what the gate is tried on: mistakes that such kernels are
  * known for, one branch a tile. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "fmha/plan.h"
 
-#define FLOOR -1e20f
+#define FLOOR (-FLT_MAX)
 #define LN2   0.693147180559945309
 
 /* --- packing --- */

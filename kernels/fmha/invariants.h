@@ -36,7 +36,7 @@ typedef struct fmha_case {
 } fmha_case;
 
 /* What some keys tell of a query: the largest score, the sum of exp(score -
- * max), the sum of exp(score - max) value. No key at all: (-1e20, 0, 0). */
+ * max), the sum of exp(score - max) value. No key at all: (-FLT_MAX, 0, 0). */
 enum { FMHA_PARTIAL_WIDTH = 4 };
 typedef struct fmha_partial {
     double max, sum, acc[FMHA_PARTIAL_WIDTH];

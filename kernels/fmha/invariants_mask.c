@@ -289,7 +289,9 @@ static bool check_marks(fmha_check *check, fmha_case *c,
                b = at / s->head_dim / s->q_len / s->heads,
                kv = h / (s->heads / s->kv_heads);
         double want = of_keys ? (double)kv : (double)mark(b, kv);
-        if (!(fabs((double)c->o[at] - want) <= 0.01))
+        /* Marks are whole numbers up to 50: the roundings of 45 keys, 110 u of
+         * them, are far below half the distance of two heads. */
+        if (!(fabs((double)c->o[at] - want) < 0.5))
             return fmha_found(check, c, config, 2,
                               "query head %zu of batch %zu reads %s of head "
                               "%g, not %zu",

@@ -1,4 +1,5 @@
 /* online_merge_is_associative and rescaled_equals_two_pass. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -6,8 +7,8 @@
 #include "base/rng.h"
 #include "fmha/invariants.h"
 
-enum { WIDTH = FMHA_PARTIAL_WIDTH, MOST_KEYS = 96 };
-#define FLOOR -1e20
+enum { WIDTH = FMHA_PARTIAL_WIDTH, MOST_KEYS = 96, LONGEST = 2049 };
+#define FLOOR (-(double)FLT_MAX)
 
 /* The arithmetic under test: a double that is rounded to float after each
  * operation is what float arithmetic gives. */
@@ -237,7 +238,7 @@ static void two_pass(const fmha_case *c, const float *q, const float *k,
 static bool equals_two_pass(fmha_check *check, fmha_case *c,
                             const fmha_config *config, pattern p, double size) {
     const fmha_shape *s = &c->shape;
-    float scores[256], o[64];
+    float scores[LONGEST], o[64];
     for (size_t row = 0; row < c->rows; row++) {
         size_t h = row / s->q_len % s->heads, b = row / s->q_len / s->heads,
                kv = h / (s->heads / s->kv_heads), dim = s->head_dim;
@@ -258,20 +259,20 @@ static bool equals_two_pass(fmha_check *check, fmha_case *c,
     return true;
 }
 
-bool fmha_check_two_pass(fmha_check *check) {
+/* The first `patterns` rows of sizes times patterns, then `random` draws. */
+static bool check_scores(fmha_check *check, const fmha_shape *shape,
+                         int patterns, int random) {
     static const double sizes[] = {6, 1e4, 60, -1e4, 0.1};
-    const fmha_shape shape = {1, 2, 1, 18, 200, 16, false, 0};
-    double scores[256];
+    double scores[LONGEST];
     fmha_case c;
-    if (!fmha_case_new(&c, &shape, FMHA_F32, FMHA_DENSE, false, check->seed,
+    if (!fmha_case_new(&c, shape, FMHA_F32, FMHA_DENSE, false, check->seed,
                        check->err))
         return false;
     bool good = true;
-    for (int i = 0; i < 5 * PATTERNS + check->cases && good; i++) {
-        bool random = i >= 5 * PATTERNS;
-        double size = sizes[random ? i % 5 : i / PATTERNS];
-        pattern p = random ? RANDOM : (pattern)(i % PATTERNS);
-        draw_scores(scores, shape.kv_len, p, size, check->seed + (uint64_t)i);
+    for (int i = 0; i < patterns + random && good; i++) {
+        double size = sizes[i < patterns ? i / PATTERNS : i % 5];
+        pattern p = i < patterns ? (pattern)(i % PATTERNS) : RANDOM;
+        draw_scores(scores, shape->kv_len, p, size, check->seed + (uint64_t)i);
         fmha_case_set_scores(&c, scores);
         fmha_config config = fmha_config_at(check, i % 4, FMHA_F32);
         config.variant = FMHA_FUSED;
@@ -281,4 +282,12 @@ bool fmha_check_two_pass(fmha_check *check) {
     }
     fmha_case_free(&c);
     return good;
+}
+
+/* The long rows are there for what begins late: tile 8 of the widest. */
+bool fmha_check_two_pass(fmha_check *check) {
+    const fmha_shape rows = {1, 2, 1, 18, 200, 16, false, 0},
+                     long_rows = {1, 1, 1, 5, LONGEST, 8, false, 0};
+    return check_scores(check, &rows, 5 * PATTERNS, check->cases) &&
+           check_scores(check, &long_rows, PATTERNS, 0);
 }

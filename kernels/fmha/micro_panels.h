@@ -10,6 +10,7 @@
  * and MR (rows of a register tile, a literal number). Two vectors make the
  * lanes: MR * 2 accumulators, two vectors and one broadcast fit the register
  * file. */
+#include <float.h>
 #include <math.h>
 
 enum { NV = 2, LANES = NV * VLEN };
@@ -179,24 +180,29 @@ static void score_gradient(float *dp, const float *p, size_t n,
 
 /* --- rows of S with keys in the lanes: what the unfused variant needs --- */
 
+/* From the same floor as the fused kernels' maximum (fused.c). */
 static float max_over(const float *s, size_t n) {
-    vec m = v_set1(-INFINITY);
+    vec m = v_set1(-FLT_MAX);
     size_t j = 0;
     for (; j + VLEN <= n; j += VLEN) m = v_max(v_loadu(s + j), m);
-    float lane[VLEN], most = -INFINITY;
+    float lane[VLEN], most = -FLT_MAX;
     v_storeu(lane, m);
     for (int l = 0; l < VLEN; l++) most = lane[l] > most ? lane[l] : most;
     for (; j < n; j++) most = s[j] > most ? s[j] : most;
     return most;
 }
 
-/* s = 2^(scale s - shift) over n; returns the sum. */
-static float exp2_row(float *s, size_t n, float scale, float shift) {
-    vec c = v_set1(scale), m = v_set1(-shift), total = v_zero();
+/* s = 2^(scale (s - max) - shift) over n; returns the sum. The maximum is taken
+ * off before anything is rounded: scale s - scale max in one multiply-add would
+ * leave the rounding of scale max, for scores of 10^10 more than 2^x can hold.
+ */
+static float exp2_row(float *s, size_t n, float scale, float max, float shift) {
+    vec c = v_set1(scale), most = v_set1(max), m = v_set1(-shift),
+        total = v_zero();
     float lane[VLEN], sum = 0;
     size_t j = 0;
     for (; j + VLEN <= n; j += VLEN) {
-        vec p = exp2_of(v_fma(v_loadu(s + j), c, m));
+        vec p = exp2_of(v_fma(v_sub(v_loadu(s + j), most), c, m));
         v_storeu(s + j, p);
         total = v_add(total, p);
     }
@@ -204,28 +210,27 @@ static float exp2_row(float *s, size_t n, float scale, float shift) {
     for (int l = 0; l < VLEN; l++) sum += lane[l];
     if (j == n) return sum;
     for (size_t l = 0; l < VLEN; l++) lane[l] = j + l < n ? s[j + l] : 0;
-    v_storeu(lane, exp2_of(v_fma(v_loadu(lane), c, m)));
+    v_storeu(lane, exp2_of(v_fma(v_sub(v_loadu(lane), most), c, m)));
     for (size_t l = 0; j + l < n; l++) sum += s[j + l] = lane[l];
     return sum;
 }
 
 static float softmax_row(float *s, size_t n, size_t visible, float scale) {
-    for (size_t j = visible; j < n; j++) s[j] = 0;
-    if (visible == 0) return -INFINITY;
-    float most = scale * max_over(s, visible);
-    if (scale < 0) {
-        for (size_t j = 0; j < visible; j++) s[j] = -s[j];
-        scale = -scale;
-        most = scale * max_over(s, visible);
-    }
-    float sum = exp2_row(s, visible, scale, most), by = 1 / sum;
+    for (size_t j = 0; j < visible && scale < 0; j++) s[j] = -s[j];
+    const float most = max_over(s, visible),
+                sum = exp2_row(s, visible, fabsf(scale), most, 0),
+                by = sum == 0 ? 0 : 1 / sum;
     for (size_t j = 0; j < visible; j++) s[j] *= by;
-    return (float)(((double)most + log2((double)sum)) * 0.693147180559945309);
+    for (size_t j = visible; j < n; j++) s[j] = 0;
+    double max = fabs((double)scale) * (double)most;
+    return sum == 0 ? -INFINITY
+                    : (float)((max + log2((double)sum)) * 0.693147180559945309);
 }
 
 static void recompute_row(float *s, size_t n, size_t visible, float scale,
                           float lse2) {
-    exp2_row(s, visible, scale, lse2);
+    if (lse2 == -INFINITY) visible = 0;
+    exp2_row(s, visible, scale, 0, lse2);
     for (size_t j = visible; j < n; j++) s[j] = 0;
 }
 

@@ -214,7 +214,9 @@ static void free_share(fmha_share *share) {
 static size_t parts_of_keys(const fmha_plan *plan) {
     enum { UNITS = 16 };
     size_t heads = plan->shape.batch * plan->shape.heads,
-           parts = fmha_panels_of(UNITS, heads);
+           parts = plan->fault == FAULT_PARTS_BY_THREADS
+                       ? (size_t)plan->threads
+                       : fmha_panels_of(UNITS, heads);
     return fmha_max(1, fmha_min(parts, plan->key_tiles));
 }
 
@@ -275,9 +277,9 @@ static bool prepare_variant(fmha_plan *plan, spak_error *err) {
                       &plan->backward_share, err);
 }
 
-bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
-                   int threads, fmha_fault fault, fmha_plan **out,
-                   spak_error *err) {
+bool fmha_plan_new_on(const fmha_config *config, const fmha_shape *shape,
+                      dev_pool *pool, int threads, fmha_fault fault,
+                      fmha_plan **out, spak_error *err) {
     *out = NULL;
     if (!fmha_shape_check(shape, err)) return false;
     fmha_plan *plan = spak_calloc(1, sizeof *plan);
@@ -286,6 +288,7 @@ bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
     plan->config = *config;
     plan->shape = *shape;
     plan->threads = one ? 1 : threads;
+    const bool shared = pool && !one;
     plan->fault = config->variant >= FMHA_FUSED ? fault : FAULT_NONE;
     plan->scale = shape->scale != 0
                       ? shape->scale
@@ -294,17 +297,24 @@ bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
     plan->scale2 = (float)((double)plan->scale * 1.44269504088896341);
     if (!prepare_variant(plan, err) ||
         !(allocate(plan) || spak_fail_oom(err)) ||
-        !dev_pool_new(plan->threads, &plan->pool, err)) {
+        !(shared || dev_pool_new(plan->threads, &plan->own_pool, err))) {
         fmha_plan_free(plan);
         return false;
     }
+    plan->pool = shared ? pool : plan->own_pool;
     *out = plan;
     return true;
 }
 
+bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
+                   int threads, fmha_fault fault, fmha_plan **plan,
+                   spak_error *err) {
+    return fmha_plan_new_on(config, shape, NULL, threads, fault, plan, err);
+}
+
 void fmha_plan_free(fmha_plan *plan) {
     if (!plan) return;
-    dev_pool_free(plan->pool);
+    dev_pool_free(plan->own_pool);
     for (int t = 0; plan->products && t < plan->threads; t++)
         matmul_plan_free(plan->products[t]);
     spak_free(plan->products);

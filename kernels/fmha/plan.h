@@ -33,6 +33,7 @@ enum {
     FAULT_BACKWARD_CAUSAL,
     FAULT_UNNORMALISED,
     FAULT_EMPTY_ROW_BACKWARD,
+    FAULT_PARTS_BY_THREADS,
     FAULTS_END
 };
 _Static_assert(FAULTS_END == FMHA_NUM_FAULTS + 1, "each fault has a name");
@@ -65,8 +66,8 @@ struct fmha_plan {
     fmha_shape shape;
     int threads;
     fmha_fault fault;
-    float scale, scale2; /* scale2 in base 2 */
-    dev_pool *pool;
+    float scale, scale2;       /* scale2 in base 2 */
+    dev_pool *pool, *own_pool; /* own_pool: NULL when others use it too */
     void *raw;
 
     /* fused */

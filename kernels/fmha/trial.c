@@ -16,8 +16,6 @@
 #include "fmha/plan.h"
 #include "fmha/verify.h"
 
-#define PEER "unfused, three passes, matmul register tile"
-
 typedef struct trial {
     fmha_shape shape;
     bool backward;
@@ -82,19 +80,50 @@ static bool read_call(trial *t, const json_t *config, const json_t *problem,
 
 /* --- refusals --- */
 
+static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
+
+/* Elements of Q, of K, and rows of Q. fmha_shape_check keeps them, and all sums
+ * of them below, within a size_t. */
+typedef struct sizes {
+    size_t qs, kvs, rows;
+} sizes;
+
+static sizes sizes_of(const fmha_shape *z) {
+    size_t rows = z->batch * z->heads * z->q_len;
+    return (sizes){rows * z->head_dim,
+                   z->batch * z->kv_heads * z->kv_len * z->head_dim, rows};
+}
+
+/* Inputs, and outputs of both sides. */
+static size_t tensor_floats(const fmha_shape *z) {
+    sizes n = sizes_of(z);
+    return 3 * round16(n.qs) + 2 * round16(n.kvs) + round16(n.rows) +
+           2 * round16(n.qs + n.rows + 2 * n.kvs) + 16;
+}
+
 /* Half of the machine's memory is what a trial may ask for: S of the unfused
- * variants grows with the square of the length. */
+ * variants grows with the square of the length. plan_bytes is what the plans
+ * need; the tensors and the verifier's copy of an output come on top. */
 static bool fits_in_memory(const fmha_config *config, const fmha_shape *x,
-                           spak_error *why) {
+                           double plan_bytes, spak_error *why) {
+    sizes n = sizes_of(x);
     double pages = (double)sysconf(_SC_PHYS_PAGES),
            page = (double)sysconf(_SC_PAGESIZE),
-           need = fmha_plan_bytes(config, x);
+           need = plan_bytes + (double)sizeof(float) *
+                                   ((double)tensor_floats(x) + (double)n.qs +
+                                    (double)n.rows + 2 * (double)n.kvs);
     if (pages <= 0 || page <= 0 || need <= pages * page / 2) return true;
     return spak_fail(why,
-                     "variant %s needs %.1f GB of buffers, more than half of "
-                     "the machine's %.1f GB",
+                     "q_len = %zu, kv_len = %zu, head_dim = %zu, %zu heads in "
+                     "all: variant %s needs %.1f GB, more than half of the "
+                     "machine's %.1f GB; take %s",
+                     x->q_len, x->kv_len, x->head_dim, x->batch * x->heads,
                      fmha_variant_name(config->variant), need * 1e-9,
-                     pages * page * 1e-9);
+                     pages * page * 1e-9,
+                     config->variant < FMHA_FUSED
+                         ? "a shorter sequence, a smaller batch, or a variant "
+                           "that keeps no S"
+                         : "a shorter sequence or a smaller batch");
 }
 
 static bool read_config(trial *t, const json_t *config, spak_error *why) {
@@ -107,7 +136,8 @@ static bool read_config(trial *t, const json_t *config, spak_error *why) {
                          fmha_dtype_name(t->config.dtype),
                          fmha_dtype_name(t->dtype));
     t->config.dtype = t->dtype;
-    return fits_in_memory(&t->config, &t->shape, why);
+    return fits_in_memory(&t->config, &t->shape,
+                          fmha_plan_bytes(&t->config, &t->shape), why);
 }
 
 /* --- inputs --- */
@@ -117,8 +147,6 @@ static void fill(const trial *t, float *x, size_t n, uint64_t stream) {
     for (size_t i = 0; t->dtype != FMHA_F32 && i < n; i++)
         x[i] = fmha_round(x[i], t->dtype);
 }
-
-static size_t round16(size_t n) { return (n + 15) / 16 * 16; }
 
 static float *take(float **at, size_t n) {
     float *p = *at;
@@ -130,16 +158,14 @@ static float *take(float **at, size_t n) {
 static void lay_out(const trial *t, fmha_call *call, const fmha_in in[5],
                     const float *lse, float **at) {
     const fmha_shape *z = &t->shape;
-    const size_t qs = z->batch * z->heads * z->q_len * z->head_dim,
-                 kvs = z->batch * z->kv_heads * z->kv_len * z->head_dim,
-                 rows = z->batch * z->heads * z->q_len;
+    const sizes n = sizes_of(z);
     call->backward = t->backward;
-    call->out_floats = t->backward ? qs + 2 * kvs : qs + rows;
+    call->out_floats = t->backward ? n.qs + 2 * n.kvs : n.qs + n.rows;
     call->out = take(at, call->out_floats);
     call->forward = (fmha_forward_args){
         in[0], in[1], in[2],
         fmha_dense_out(call->out, z->heads, z->q_len, z->head_dim),
-        call->out + qs};
+        call->out + n.qs};
     call->gradients = (fmha_backward_args){
         in[0],
         in[1],
@@ -148,33 +174,29 @@ static void lay_out(const trial *t, fmha_call *call, const fmha_in in[5],
         in[4],
         lse,
         fmha_dense_out(call->out, z->heads, z->q_len, z->head_dim),
-        fmha_dense_out(call->out + qs, z->kv_heads, z->kv_len, z->head_dim),
-        fmha_dense_out(call->out + qs + kvs, z->kv_heads, z->kv_len,
+        fmha_dense_out(call->out + n.qs, z->kv_heads, z->kv_len, z->head_dim),
+        fmha_dense_out(call->out + n.qs + n.kvs, z->kv_heads, z->kv_len,
                        z->head_dim)};
 }
 
 static bool prepare_tensors(trial *t, spak_error *err) {
     const fmha_shape *z = &t->shape;
-    const size_t qs = z->batch * z->heads * z->q_len * z->head_dim,
-                 kvs = z->batch * z->kv_heads * z->kv_len * z->head_dim,
-                 rows = z->batch * z->heads * z->q_len;
-    t->memory =
-        spak_malloc((3 * round16(qs) + 2 * round16(kvs) + round16(rows) +
-                     2 * round16(qs + rows + 2 * kvs) + 16) *
-                    sizeof(float));
+    const sizes n = sizes_of(z);
+    t->memory = spak_malloc(tensor_floats(z) * sizeof(float));
     if (!t->memory) return spak_fail_oom(err);
     float *at = (float *)(((uintptr_t)t->memory + 63) & ~(uintptr_t)63);
-    float *q = take(&at, qs), *k = take(&at, kvs), *v = take(&at, kvs),
-          *o = take(&at, qs), *d_o = take(&at, qs), *lse = take(&at, rows);
+    float *q = take(&at, n.qs), *k = take(&at, n.kvs), *v = take(&at, n.kvs),
+          *o = take(&at, n.qs), *d_o = take(&at, n.qs),
+          *lse = take(&at, n.rows);
     fmha_in in[5] = {fmha_dense_in(q, z->heads, z->q_len, z->head_dim),
                      fmha_dense_in(k, z->kv_heads, z->kv_len, z->head_dim),
                      fmha_dense_in(v, z->kv_heads, z->kv_len, z->head_dim),
                      fmha_dense_in(o, z->heads, z->q_len, z->head_dim),
                      fmha_dense_in(d_o, z->heads, z->q_len, z->head_dim)};
-    fill(t, q, qs, 0);
-    fill(t, k, kvs, 1);
-    fill(t, v, kvs, 2);
-    fill(t, d_o, qs, 3);
+    fill(t, q, n.qs, 0);
+    fill(t, k, n.kvs, 1);
+    fill(t, v, n.kvs, 2);
+    fill(t, d_o, n.qs, 3);
     lay_out(t, &t->ours, in, lse, &at);
     lay_out(t, &t->theirs, in, lse, &at);
     if (t->backward)
@@ -266,7 +288,11 @@ static bool plan_peer(trial *t, spak_error *why) {
                                        &t->peer_config, why);
     json_decref(axes);
     t->peer_config.dtype = t->dtype;
-    return ok && fits_in_memory(&t->peer_config, &t->shape, why) &&
+    return ok &&
+           fits_in_memory(&t->peer_config, &t->shape,
+                          fmha_plan_bytes(&t->config, &t->shape) +
+                              fmha_plan_bytes(&t->peer_config, &t->shape),
+                          why) &&
            fmha_plan_new(&t->peer_config, &t->shape, t->threads, FAULT_NONE,
                          &t->peer_plan, why);
 }
@@ -309,13 +335,11 @@ static double traffic(const trial *t, const fmha_config *config) {
 }
 
 static void put_figures(const trial *t, json_t *result) {
-    json_object_set_new(result, "status", json_string("ok"));
-    if (t->verifier) json_object_set_new(result, "correct", json_true());
     json_object_set_new(result, "flop", json_real(flop(t)));
     json_object_set_new(result, "traffic_bytes",
                         json_real(traffic(t, &t->config)));
     json_object_set_new(result, "peer",
-                        t->peer ? json_string(PEER) : json_null());
+                        t->peer ? json_string(fmha_op.peer()) : json_null());
     if (t->peer)
         json_object_set_new(result, "peer_traffic_bytes",
                             json_real(traffic(t, &t->peer_config)));
@@ -325,23 +349,16 @@ static void put_figures(const trial *t, json_t *result) {
 }
 
 static bool time_it(trial *t, json_t *result, spak_error *err) {
-    bool team = t->threads > 1, good = false;
+    bool team = t->threads > 1, good;
     dev_side ours = {prepare_our_side, run_our_side,
                      team ? wake_our_side : NULL, t};
     dev_side theirs = {prepare_their_side, run_their_side,
                        team ? wake_their_side : NULL, t};
-    dev_timing timing;
-    spak_error why = {""};
-    bool ok = dev_time(&ours, t->peer ? &theirs : NULL, &t->options, sound, t,
-                       &timing, &good, &why, err);
-    if (ok && good) {
-        put_figures(t, result);
-        ok = dev_timing_put(&timing, flop(t), result, err);
-    } else if (ok) {
-        dev_trial_put_failure(result, why.message);
-    }
-    dev_timing_free(&timing);
-    return ok;
+    if (!dev_trial_time(&ours, t->peer ? &theirs : NULL, &t->options, sound, t,
+                        flop(t), result, &good, err))
+        return false;
+    if (good) put_figures(t, result);
+    return true;
 }
 
 static bool run_trial(trial *t, json_t *result, spak_error *err) {
@@ -351,14 +368,7 @@ static bool run_trial(trial *t, json_t *result, spak_error *err) {
     run_ours(t);
     if (t->verifier && !fmha_verify(t->verifier, &t->ours, &worst, err))
         return false;
-    if (t->verifier && isfinite(worst))
-        json_object_set_new(result, "error_over_bound", json_real(worst));
-    if (!(worst <= 1)) {
-        dev_trial_put_failure(
-            result,
-            "the output differs from the oracle by more than the bound");
-        return true;
-    }
+    if (t->verifier && !dev_trial_put_first(result, worst)) return true;
     return meet_peer(t, err) && time_it(t, result, err);
 }
 
@@ -373,10 +383,7 @@ bool fmha_trial_with(const fmha_planted *ours, const fmha_planted *peer,
     if (!result) return spak_fail_oom(err);
     bool done = true;
     if (!read_config(&t, config, &why)) {
-        json_object_set_new(result, "status", json_string("refused"));
-        json_object_set_new(result, "reason", json_string(why.message));
-        json_object_set_new(result, "config",
-                            config ? json_deep_copy(config) : json_object());
+        dev_trial_put_refusal(result, config, why.message);
     } else {
         json_object_set_new(result, "config", fmha_config_json(&t.config));
         done = run_trial(&t, result, err);

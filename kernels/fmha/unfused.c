@@ -10,6 +10,7 @@
  * S and P take the way through memory, and a causal mask saves no work, since a
  * product computes its whole matrix. The backward passes do the same with P,
  * dP and dS. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,12 +28,12 @@ static float dot(const float *a, const float *b, size_t n) {
 
 /* s = the row's probabilities; returns its LSE. */
 static float naive_softmax(float *s, size_t n, size_t seen, float scale) {
-    float max = -INFINITY, sum = 0;
+    float max = -FLT_MAX, sum = 0;
     for (size_t j = 0; j < seen; j++) max = fmaxf(max, s[j] *= scale);
     for (size_t j = 0; j < seen; j++) sum += s[j] = expf(s[j] - max);
-    for (size_t j = 0; j < seen; j++) s[j] /= sum;
+    for (size_t j = 0; j < seen; j++) s[j] = sum == 0 ? 0 : s[j] / sum;
     for (size_t j = seen; j < n; j++) s[j] = 0;
-    return seen ? max + logf(sum) : -INFINITY;
+    return sum == 0 ? -INFINITY : max + logf(sum);
 }
 
 static void naive_head(const fmha_plan *plan, const fmha_forward_args *x,
@@ -78,7 +79,7 @@ static void naive_scores(const fmha_plan *plan, const fmha_backward_args *x,
         float lse = x->lse[(b * z->heads + h) * z->q_len + i];
         fmha_delta(x, b, h, i, 1, dim, &delta);
         for (size_t j = 0; j < n; j++) {
-            bool seen = j < fmha_visible(z, i);
+            bool seen = j < fmha_visible(z, i) && lse != -INFINITY;
             float s = plan->scale * dot(q, fmha_row(&x->k, b, kv, j), dim);
             p[j] = seen ? expf(s - lse) : 0;
             ds[j] = p[j] * (dot(d_o, fmha_row(&x->v, b, kv, j), dim) - delta);

@@ -187,8 +187,9 @@ static size_t draw(const fmha_verifier *v, uint64_t stream, uint64_t i,
  * the partial tiles and the ends of the mask are. */
 static size_t drawn_line(const fmha_verifier *v, uint64_t stream, uint64_t i) {
     size_t line = draw(v, stream, i, num_queries(v) + num_keys(v));
-    size_t base = line < num_queries(v) ? 0 : num_queries(v),
-           len = base ? v->shape.kv_len : v->shape.q_len,
+    bool query = line < num_queries(v);
+    size_t base = query ? 0 : num_queries(v),
+           len = query ? v->shape.q_len : v->shape.kv_len,
            head = (line - base) / len;
     if (i % 4 == 1) return base + head * len;
     if (i % 4 == 3) return base + head * len + len - 1;

@@ -19,7 +19,6 @@
 #include <sys/mman.h>
 
 #include "base/alloc.h"
-#include "device/threads.h"
 #include "matmul/matmul.h"
 
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
@@ -141,7 +140,7 @@ void matmul_goto_loops(const matmul_config *g, size_t m, size_t n, size_t k,
 struct matmul_plan {
     matmul_config config;
     const matmul_isa_kernels *kernels;
-    dev_pool *pool;
+    dev_pool *pool, *own_pool; /* own_pool: NULL when others use it too */
     int threads;
     void *raw;     /* one allocation for all buffers */
     float *pack_a; /* threads blocks of a_size */
@@ -180,8 +179,8 @@ static bool allocate(matmul_plan *plan, size_t a_floats, size_t b_floats,
     return true;
 }
 
-bool matmul_plan_new(const matmul_config *config, int threads,
-                     matmul_plan **out, spak_error *err) {
+bool matmul_plan_new_on(const matmul_config *config, dev_pool *pool,
+                        int threads, matmul_plan **out, spak_error *err) {
     *out = NULL;
     matmul_plan *plan = spak_calloc(1, sizeof *plan);
     if (!plan) return spak_fail_oom(err);
@@ -198,17 +197,24 @@ bool matmul_plan_new(const matmul_config *config, int threads,
         matmul_plan_free(plan);
         return spak_fail_oom(err);
     }
-    if (!dev_pool_new(plan->threads, &plan->pool, err)) {
+    const bool shared = pool && config->variant == MATMUL_THREADS;
+    if (!shared && !dev_pool_new(plan->threads, &plan->own_pool, err)) {
         matmul_plan_free(plan);
         return false;
     }
+    plan->pool = shared ? pool : plan->own_pool;
     *out = plan;
     return true;
 }
 
+bool matmul_plan_new(const matmul_config *config, int threads,
+                     matmul_plan **plan, spak_error *err) {
+    return matmul_plan_new_on(config, NULL, threads, plan, err);
+}
+
 void matmul_plan_free(matmul_plan *plan) {
     if (!plan) return;
-    dev_pool_free(plan->pool);
+    dev_pool_free(plan->own_pool);
     spak_free(plan->raw);
     spak_free(plan);
 }
@@ -256,7 +262,7 @@ static void tile(void *ctx, int thread, const matmul_slice *s) {
         .kb = s->kb,
         .a = plan->pack_a + (size_t)thread * plan->a_size + s->a_at,
         .b = block_of_b + s->b_at,
-        .accumulate = !s->first,
+        .accumulate = !s->first || j->x->accumulate,
         .ahead = plan->config.prefetch,
         .next =
             (const char *)(block_of_b + s->b_next) + s->turn * share_of_next,

@@ -9,7 +9,8 @@
 
 static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 
-static void zero_c(const matmul_args *x) {
+static void begin_c(const matmul_args *x) {
+    if (x->accumulate) return;
     for (size_t i = 0; i < x->m; i++)
         memset(x->c + i * x->ldc, 0, x->n * sizeof(float));
 }
@@ -60,7 +61,8 @@ void matmul_naive(const matmul_args *x) {
             float sum = 0;
             for (size_t p = 0; p < x->k; p++)
                 sum += a[p * sa.column] * b[p * sb.row];
-            x->c[i * x->ldc + j] = sum;
+            float *c = x->c + i * x->ldc + j;
+            *c = x->accumulate ? *c + sum : sum;
         }
 }
 //< naive
@@ -74,7 +76,7 @@ void matmul_naive(const matmul_args *x) {
  * This inner loop is the same in the next two steps. */
 void matmul_loop_order(const matmul_args *x) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
-    zero_c(x);
+    begin_c(x);
     for (size_t i = 0; i < x->m; i++)
         add_scaled_rows(x->c + i * x->ldc, x->a + i * sa.row, sa.column, x->b,
                         sb, x->k, x->n);
@@ -88,7 +90,7 @@ void matmul_loop_order(const matmul_args *x) {
  * fetched for each row anew. */
 void matmul_blocked(const matmul_args *x, size_t mc, size_t kc, size_t nc) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
-    zero_c(x);
+    begin_c(x);
     for (size_t j0 = 0; j0 < x->n; j0 += nc)
         for (size_t p0 = 0; p0 < x->k; p0 += kc)
             for (size_t i0 = 0; i0 < x->m; i0 += mc) {
@@ -123,7 +125,7 @@ static void pack_block(float *dst, const float *src, matmul_strides s,
 void matmul_packed(const matmul_args *x, size_t mc, size_t kc, size_t nc,
                    float *pack_a, float *pack_b) {
     matmul_strides sa = matmul_strides_a(x), sb = matmul_strides_b(x);
-    zero_c(x);
+    begin_c(x);
     for (size_t j0 = 0; j0 < x->n; j0 += nc)
         for (size_t p0 = 0; p0 < x->k; p0 += kc) {
             size_t nb = min(nc, x->n - j0), kb = min(kc, x->k - p0);

@@ -19,9 +19,10 @@
 #include "base/json.h"
 #include "device/device.h"
 #include "device/op.h"
+#include "device/threads.h"
 
 /* One product. Leading dimensions are in elements and at least the stored row's
- * length; any of m, n, k may be 0, and k == 0 gives a zero C. C overlaps
+ * length; any of m, n, k may be 0, and k == 0 gives a zero product. C overlaps
  * neither input. */
 typedef struct matmul_args {
     size_t m, n, k;
@@ -32,6 +33,7 @@ typedef struct matmul_args {
     size_t ldb;
     float *c; /* (m, n) */
     size_t ldc;
+    bool accumulate; /* C += op(A) op(B) */
 } matmul_args;
 
 /* Element (i, p) of op(A) lies at a[i * row + p * column]; the same for (p, j)
@@ -148,6 +150,9 @@ typedef struct matmul_plan
 
 bool matmul_plan_new(const matmul_config *config, int threads,
                      matmul_plan **plan, spak_error *err);
+/* The same on a team of `threads` that others use too, one at a time. */
+bool matmul_plan_new_on(const matmul_config *config, dev_pool *pool,
+                        int threads, matmul_plan **plan, spak_error *err);
 void matmul_plan_free(matmul_plan *plan);
 void matmul_run(matmul_plan *plan, const matmul_args *x);
 

@@ -4,8 +4,6 @@
  * What is timed is checked (verify.c): the first product thoroughly, then the
  * calibrating one and the last of each sample cheaply, the peer's first one
  * cheaply. C is filled with NaN before each product, of both sides alike. */
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -91,14 +89,15 @@ static bool prepare(trial *t, spak_error *err) {
                             start + round16(a),
                             t->trans_b ? t->k : t->n,
                             start + round16(a) + round16(b),
-                            t->n};
+                            t->n,
+                            false};
     t->theirs = t->ours;
     t->theirs.c += round16(c);
     float *small = t->theirs.c + round16(c);
     memset(small, 0, 3 * wake * sizeof(float));
     t->wake = (matmul_args){WAKE,  WAKE, WAKE,         false, false,
                             small, WAKE, small + wake, WAKE,  small + 2 * wake,
-                            WAKE};
+                            WAKE,  false};
     spak_philox_fill_uniform(start, a, -1, 1, t->seed, 0);
     spak_philox_fill_uniform(start + round16(a), b, -1, 1, t->seed, 1);
     if (t->options.check &&
@@ -177,10 +176,8 @@ static bool first_is_right(trial *t, json_t *result) {
     poison(&t->ours);
     run_ours(t, &t->ours);
     if (!t->verifier) return true;
-    double worst = matmul_verify(t->verifier, t->ours.c, t->ours.ldc);
-    if (isfinite(worst))
-        json_object_set_new(result, "error_over_bound", json_real(worst));
-    return worst <= 1;
+    return dev_trial_put_first(
+        result, matmul_verify(t->verifier, t->ours.c, t->ours.ldc));
 }
 
 /* Finds the peer and lets it compute once. A peer that is wrong is no peer. */
@@ -206,36 +203,22 @@ static void meet_peer(trial *t) {
 }
 
 static bool time_it(trial *t, json_t *result, spak_error *err) {
-    bool team = t->threads > 1, good = false;
+    bool team = t->threads > 1, good;
     dev_side ours = {prepare_our_side, run_our_side,
                      team ? wake_our_side : NULL, t};
     dev_side theirs = {prepare_their_side, run_their_side,
                        team ? wake_their_side : NULL, t};
-    dev_timing timing;
-    spak_error why = {""};
     double flop = 2.0 * (double)t->m * (double)t->n * (double)t->k;
-    bool ok = dev_time(&ours, t->peer ? &theirs : NULL, &t->options, sound, t,
-                       &timing, &good, &why, err);
-    if (ok && good) {
-        if (t->verifier) json_object_set_new(result, "correct", json_true());
-        json_object_set_new(result, "status", json_string("ok"));
-        put_peer(t, result);
-        ok = dev_timing_put(&timing, flop, result, err);
-    } else if (ok) {
-        dev_trial_put_failure(result, why.message);
-    }
-    dev_timing_free(&timing);
-    return ok;
+    if (!dev_trial_time(&ours, t->peer ? &theirs : NULL, &t->options, sound, t,
+                        flop, result, &good, err))
+        return false;
+    if (good) put_peer(t, result);
+    return true;
 }
 
 static bool run_trial(trial *t, json_t *result, spak_error *err) {
     if (!prepare(t, err)) return false;
-    if (!first_is_right(t, result)) {
-        dev_trial_put_failure(
-            result,
-            "the output differs from the oracle by more than the bound");
-        return true;
-    }
+    if (!first_is_right(t, result)) return true;
     meet_peer(t);
     return time_it(t, result, err);
 }
@@ -251,10 +234,7 @@ bool matmul_trial_with(const matmul_subject *ours, const matmul_subject *peer,
     if (!result) return spak_fail_oom(err);
     bool done = true;
     if (!matmul_config_read(config, t.threads, &t.config, &why)) {
-        json_object_set_new(result, "status", json_string("refused"));
-        json_object_set_new(result, "reason", json_string(why.message));
-        json_object_set_new(result, "config",
-                            config ? json_deep_copy(config) : json_object());
+        dev_trial_put_refusal(result, config, why.message);
     } else {
         json_object_set_new(result, "config", matmul_config_json(&t.config));
         done = run_trial(&t, result, err);

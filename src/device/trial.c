@@ -243,3 +243,34 @@ void dev_trial_put_failure(json_t *result, const char *reason) {
     json_object_set_new(result, "status", json_string("failed"));
     json_object_set_new(result, "reason", json_string(reason));
 }
+
+void dev_trial_put_refusal(json_t *result, const json_t *config, const char *reason) {
+    json_object_set_new(result, "status", json_string("refused"));
+    json_object_set_new(result, "reason", json_string(reason));
+    json_object_set_new(result, "config", config ? json_deep_copy(config) : json_object());
+}
+
+bool dev_trial_put_first(json_t *result, double worst) {
+    if (isfinite(worst)) json_object_set_new(result, "error_over_bound", json_real(worst));
+    if (worst <= 1) return true;
+    dev_trial_put_failure(result, "the output differs from the oracle by more than the bound");
+    return false;
+}
+
+bool dev_trial_time(const dev_side *ours, const dev_side *peer, const dev_trial_options *options,
+                    bool (*sound)(void *ctx, int sample, spak_error *why), void *sound_ctx, double flop, json_t *result,
+                    bool *good, spak_error *err) {
+    dev_timing timing;
+    spak_error why = {""};
+    *good = false;
+    bool ok = dev_time(ours, peer, options, sound, sound_ctx, &timing, good, &why, err);
+    if (ok && *good) {
+        if (options->check) json_object_set_new(result, "correct", json_true());
+        json_object_set_new(result, "status", json_string("ok"));
+        ok = dev_timing_put(&timing, flop, result, err);
+    } else if (ok) {
+        dev_trial_put_failure(result, why.message);
+    }
+    dev_timing_free(&timing);
+    return ok;
+}

@@ -84,4 +84,19 @@ bool dev_timing_put(const dev_timing *timing, double flop, json_t *result, spak_
 /* Puts {"correct": false, "status": "failed", "reason": ...}. */
 void dev_trial_put_failure(json_t *result, const char *reason);
 
+/* --- the common course of a trial, whose result is as op.h says --- */
+
+/* Puts the refusal of a configuration, which is given back as it came (NULL: empty). */
+void dev_trial_put_refusal(json_t *result, const json_t *config, const char *reason);
+
+/* The verdict on the first output, whose largest |error| / bound is worst: puts "error_over_bound" when that is finite.
+ * False, with the failure in result, unless worst <= 1 (a NaN is not). */
+bool dev_trial_put_first(json_t *result, double worst);
+
+/* dev_time, and what it says: dev_timing_put with "status": "ok" and, if outputs are checked, "correct": true; or, when
+ * ours is not sound, the failure, with *good false. Fails when memory runs out. */
+bool dev_trial_time(const dev_side *ours, const dev_side *peer, const dev_trial_options *options,
+                    bool (*sound)(void *ctx, int sample, spak_error *why), void *sound_ctx, double flop, json_t *result,
+                    bool *good, spak_error *err);
+
 #endif

@@ -137,10 +137,10 @@ bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_
  * replaces. */
 bool loop_knowledge(const loop_run *run, json_t **ledger, spak_error *err);
 
-/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the spread over pairs of
- * trials that agree in everything the two conditions do not speak of; or `study("NAME", "MEMBER")`, over what that
- * study found. kind: "measure" or "evaluate", or NULL for both. *pairs is 0 when there is nothing to compare (and
- * *ratio is zeroed); refs (an array) collects the trials used. */
+/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of
+ * the trace: the spread over pairs of trials that agree in everything the two conditions do not speak of; or
+ * `study("NAME", "MEMBER")`, over what that study found. kind: "measure" or "evaluate", or NULL for both. *pairs is 0
+ * when there is nothing to compare (and *ratio is zeroed); refs (an array) collects the trials used. */
 bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
                           size_t *pairs, json_t *refs, spak_error *err);
 

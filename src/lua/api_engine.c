@@ -15,8 +15,9 @@
  * schedule is the number of steps after which training would be over; without it, steps. A config makes the record one
  * side of a prediction, beside the operator's trials. The script's hash stands in the record, and it must be one of the
  * recipe's inputs, so that a change of it starts a new trace. A record: {label, script, script_sha256, problem,
- * samples, temperature, dataset; config, status, engine, time_ms: [each step], losses, names}. An engine that was
- * killed begins again: its state is in no record. */
+ * samples, temperature, dataset; config, status, engine, step_ms: [each step], time_ms: [their mean], losses, names}.
+ * The mean is what an operator's trial calls a sample, the time of a run over its steps; a median would be that of a
+ * document of middling length. An engine that was killed begins again: its state is in no record. */
 #include <math.h>
 #include <string.h>
 
@@ -154,7 +155,8 @@ static bool open_model(engine *e, spak_error *err) {
     lua_pushlightuserdata(L, e);
     lua_pushcclosure(L, make_model, 2);
     lua_insert(L, 1);
-    bool ok = lua_box_call(e->box, 1, 1, err);
+    bool ok = lua_box_call(e->box, 1, 1, err) ||
+              spak_fail_context(err, "engine %s, data set %s (%s)", e->script, dataset, data->origin);
     data_close(data);
     return ok;
 }
@@ -182,7 +184,8 @@ static lua_State *begin_call(engine *e, const char *name) {
 
 static bool train(engine *e, spak_progress *bar, spak_error *err) {
     json_t *times, *losses;
-    if (!spak_json_set(e->record, "time_ms", times = json_array(), err)) return false;
+    double sum = 0;
+    if (!spak_json_set(e->record, "step_ms", times = json_array(), err)) return false;
     if (!spak_json_set(e->record, "losses", losses = json_array(), err)) return false;
     for (long long i = 1; i <= e->steps; i++) {
         char text[32];
@@ -197,10 +200,11 @@ static bool train(engine *e, spak_progress *bar, spak_error *err) {
         if (!ok) return spak_fail_context(err, "engine %s, step %lld", e->script, i);
         if (json_array_append_new(times, json_real(ms)) || json_array_append_new(losses, json_real(loss)))
             return spak_fail_oom(err);
+        sum += ms;
         snprintf(text, sizeof text, "loss %.4f", loss);
         spak_progress_step(bar, text);
     }
-    return true;
+    return spak_json_set(e->record, "time_ms", json_pack("[f]", sum / (double)e->steps), err);
 }
 
 static bool draw(engine *e, spak_progress *bar, spak_error *err) {

@@ -164,11 +164,13 @@ static bool report_on(recipe *r, const char *path, const char *machine, spak_err
     report.values = json_object();
     lua_pushvalue(L, -1);
     lua_push_report(L, &report);
-    bool ok = lua_box_call(r->box, 1, 0, err) || spak_fail_context(err, "report on %s", path);
+    bool ok = rep_place_keep(&report.place, err) &&
+              (lua_box_call(r->box, 1, 0, err) || spak_fail_context(err, "report on %s", path));
     json_t *spec =
         ok ? json_pack("{s:s, s:s, s:O}", "name", r->name, "machine", machine, "values", report.values) : NULL;
     ok = ok && rep_values_write(&report.place, spec, err);
     json_decref(spec);
+    rep_place_release(&report.place);
     json_decref(report.values);
     json_decref(report.records);
     return ok;

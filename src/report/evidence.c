@@ -201,6 +201,24 @@ void rep_traces_free(rep_traces *traces) {
     traces->count = 0;
 }
 
+rep_traces *rep_traces_of(const rep_place *place, rep_traces *own) {
+    *own = (rep_traces){.place = place};
+    return place->traces ? place->traces : own;
+}
+
+bool rep_place_keep(rep_place *place, spak_error *err) {
+    place->traces = spak_calloc(1, sizeof *place->traces);
+    if (!place->traces) return spak_fail_oom(err);
+    place->traces->place = place;
+    return true;
+}
+
+void rep_place_release(rep_place *place) {
+    if (place->traces) rep_traces_free(place->traces);
+    spak_free(place->traces);
+    place->traces = NULL;
+}
+
 bool rep_ref_check(rep_traces *traces, const char *text, rep_trace **trace_out, const json_t **record,
                    spak_error *err) {
     rep_ref ref;

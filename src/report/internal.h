@@ -36,6 +36,8 @@ typedef struct rep_traces { /* those read so far */
 /* The trace, read on first use. Fails only for lack of memory: a missing or damaged one has `why`. */
 bool rep_traces_get(rep_traces *traces, const char *name, const char *machine, rep_trace **trace, spak_error *err);
 void rep_traces_free(rep_traces *traces);
+/* Those that place keeps, else own, which becomes empty. rep_traces_free(own) is right in both cases. */
+rep_traces *rep_traces_of(const rep_place *place, rep_traces *own);
 
 /* Parses a reference and fails unless it leads to a record. trace and record may be NULL. */
 bool rep_ref_check(rep_traces *traces, const char *text, rep_trace **trace, const json_t **record, spak_error *err);

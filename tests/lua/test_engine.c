@@ -89,14 +89,18 @@ static void test_atom(void) {
     if (!data_describe("names", &description, &err)) toy_fatal(&err);
     bool builtin = !strcmp(spak_json_str(description, "origin", ""), "builtin");
     const double *want = builtin ? losses_of_builtin : losses_of_names;
-    const json_t *losses = json_object_get(record, "losses"), *times = json_object_get(record, "time_ms");
-    double worst = 0, fastest = 1e9;
+    const json_t *losses = json_object_get(record, "losses"), *times = json_object_get(record, "step_ms");
+    double worst = 0, fastest = 1e9, sum = 0;
     for (size_t i = 0; i < STEPS; i++) {
         worst = fmax(worst, fabs(json_number_value(json_array_get(losses, i)) - want[i]));
         fastest = fmin(fastest, json_number_value(json_array_get(times, i)));
+        sum += json_number_value(json_array_get(times, i));
     }
     ok(json_array_size(losses) == STEPS && worst < 1e-9, "its first losses are the original's (%.2g apart)", worst);
     ok(json_array_size(times) == STEPS && fastest > 0.1, "each step has its time");
+    times = json_object_get(record, "time_ms");
+    is_int(json_array_size(times), 1, "the run is one sample");
+    is_near(json_number_value(json_array_get(times, 0)), sum / STEPS, 1e-12 * sum, "the mean of its steps");
     is_int(json_array_size(json_object_get(record, "names")), 1, "and a name was drawn");
     ok(json_equal(json_object_get(record, "dataset"), description), "the data set is named, with its hash");
     is_str(spak_json_str(record, "engine", ""), LUA_RELEASE, "and the engine");
@@ -163,6 +167,11 @@ static void test_bad_engines(void) {
     fails(MODEL("local t = {} for k = 1, 1e9 do t[k] = { k } end", "return ''"), "limit of", "one that eats memory");
     fails("return { new = function() return setmetatable({}, { __index = function() error('trap') end }) end }", "trap",
           "a model whose look-up fails");
+    fails(
+        "local atom = require 'microgpt.atom' "
+        "return { new = function(docs, rng) docs[3] = 'Zoe' return atom.new(docs, rng) end }",
+        "name 3, 'Zoe': expected letters a to z, found the byte 0x5A", "the atom and a bad letter");
+    fails("return { new = function() error('a bad name') end }", ", data set names (", "an error names the data set");
     fails("os.exit(1)", "os", "the sandbox holds");
 }
 

@@ -37,6 +37,7 @@ static const struct {
     {"causal_forgotten_in_backward", "backward_matches_differences"},
     {"dv_from_unnormalised_p", "backward_matches_differences"},
     {"empty_row_in_backward", "masked_row_is_zero"},
+    {"parts_by_threads", "threads_do_not_change_bits"},
 };
 enum { ABOUT = sizeof about / sizeof *about };
 

@@ -59,6 +59,49 @@ static void test_figures(void) {
     json_decref(result);
 }
 
+static void is_figure(const char *config, const char *problem, const char *figure, double want, const char *what) {
+    json_t *result;
+    spak_error err;
+    trial(NULL, NULL, config, problem, quick, &result, &err);
+    is_near(spak_json_num(result, figure, 0), want, 0, "%s of %s, %s", figure, config, what);
+    json_decref(result);
+}
+
+/* Two query heads share one head of K and V; 20 queries of 8, 30 keys. Counted from the loops, element by element. */
+static void test_backward_figures(void) {
+    static const char *const
+        problem = "{\"batch\": 1, \"heads\": 2, \"kv_heads\": 1, \"q_len\": 20, \"kv_len\": 30, \"head_dim\": 8}",
+        *const backward =
+            "{\"batch\": 1, \"heads\": 2, \"kv_heads\": 1, \"q_len\": 20, \"kv_len\": 30, "
+            "\"head_dim\": 8, \"backward\": true}",
+        *const causal =
+            "{\"batch\": 1, \"heads\": 1, \"q_len\": 20, \"head_dim\": 8, \"causal\": true, "
+            "\"backward\": true}";
+    const double f = sizeof(float), q = 2 * 20 * 8, k = 30 * 8, lse = 2 * 20, s = 2 * 20 * 30;
+    const double products = 2 * 2.0 * 20 * 30 * 8; /* a multiplication and an addition, both heads */
+    is_figure("{}", problem, "flop", 2 * products, "two products");
+    is_figure("{}", backward, "flop", 5 * products, "five products");
+    is_figure("{\"variant\": \"unfused\"}", backward, "flop", 5 * products, "whatever the variant");
+    is_figure("{\"variant\": \"unfused\"}", problem, "traffic_bytes",
+              f * (q + 2 * 2 * k + lse + q + /* S: written, read, written as P, read */ 4 * s),
+              "each head reads K and V once");
+    is_figure("{\"variant\": \"naive\"}", problem, "traffic_bytes", f * (2 * q + lse + 4 * s + 20 * 2 * 2 * k),
+              "each query reads K and V");
+    /* Q, O, dO read, dQ and LSE, dK and dV; dK and dV of each head written and read */
+    const double ends = 4 * q + lse + 2 * k, parts = 2 * 2 * 2 * k;
+    is_figure("{\"variant\": \"unfused\"}", backward, "traffic_bytes",
+              f * (ends + parts + /* S and dP as below, P read once, dS twice */ (2 * 3 + 1 + 2) * s + 3 * 2 * k),
+              "S and dP are written, read and written, K is read twice and V once by each head");
+    is_figure("{\"variant\": \"naive\"}", backward, "traffic_bytes", f * (ends + parts + 9 * s + 20 * 3 * 2 * k),
+              "and by each query");
+    is_figure("{\"tile_m\": 32, \"tile_n\": 10, \"isa\": \"portable\"}", backward, "traffic_bytes",
+              f * (ends + parts + /* K and V, packed */ 2 * 2 * k + /* Q and dO twice, dQ both ways */ 6 * 3 * q),
+              "three tiles of keys meet all queries");
+    is_figure("{\"tile_m\": 32, \"tile_n\": 10, \"isa\": \"portable\"}", causal, "traffic_bytes",
+              f * (4 * 160 + 20 + 2 * 160 + 4 * 160 + 2 * 160 + 6 * 8 * (20 + 10)),
+              "the second tile of keys meets the last ten queries");
+}
+
 static void test_refused(const char *config, const char *problem, const char *reason) {
     json_t *result;
     spak_error err;
@@ -75,6 +118,14 @@ static void test_malformed(const char *problem, const char *options, const char 
     ok(!trial(NULL, NULL, "{}", problem, options, &result, &err) && !result && strstr(err.message, expected),
        "error: %s", err.message);
 }
+
+/* Products of sizes, each of them allowed, that wrap around: the first's S has 2^88 numbers. */
+static const char *const huge[][2] = {
+    {"{\"batch\": 1048576, \"heads\": 1048576, \"q_len\": 16777216, \"head_dim\": 256}", "batch = 1048576"},
+    {"{\"batch\": 1048576, \"heads\": 1048576, \"q_len\": 0, \"head_dim\": 1}", "fewer heads"},
+    {"{\"batch\": 4096, \"heads\": 4096, \"q_len\": 16777216, \"head_dim\": 64}", "q_len = 16777216"},
+    {"{\"batch\": 1, \"heads\": 65536, \"q_len\": 16777216, \"kv_len\": 16777216, \"head_dim\": 64}",
+     "shorter sequences"}};
 
 /* --- planted kernels --- */
 
@@ -196,9 +247,17 @@ int main(void) {
     test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 33, \"head_dim\": 16, \"dtype\": \"f16\"}", true);
     test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 0, \"kv_len\": 3, \"head_dim\": 16}", false);
     test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 3, \"kv_len\": 0, \"head_dim\": 16}", false);
+    /* dK and dV without queries are 0 and are checked, each sample, as drawn keys; dQ without keys likewise */
+    test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 0, \"kv_len\": 5, \"head_dim\": 16, \"backward\": true}",
+            false);
+    test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 5, \"kv_len\": 0, \"head_dim\": 16, \"backward\": true}",
+            false);
+    test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 0, \"kv_len\": 0, \"head_dim\": 16, \"backward\": true}",
+            false);
     test_ok("{}", "{\"batch\": 1, \"heads\": 2, \"q_len\": 700, \"head_dim\": 64, \"causal\": true}",
             true); /* beyond the size where every row is checked */
     test_figures();
+    test_backward_figures();
 
     test_refused("{\"isa\": \"mmx\"}", small, "axis isa");
     test_refused("{\"variant\": \"magic\"}", small, "axis variant");
@@ -213,6 +272,8 @@ int main(void) {
                  "problem.threads");
     test_refused("{\"variant\": \"unfused\"}", "{\"batch\": 64, \"heads\": 64, \"q_len\": 1000000, \"head_dim\": 8}",
                  "half of the machine");
+    test_refused("{}", "{\"batch\": 1, \"heads\": 64, \"q_len\": 4194304, \"kv_len\": 5, \"head_dim\": 256}",
+                 "shorter sequence");
     if (!dev_cpu_has(DEV_ISA_AVX512)) test_refused("{\"isa\": \"avx512\"}", small, "axis isa");
 
     test_malformed("{\"batch\": 1, \"heads\": 1, \"q_len\": 4}", quick, "problem.head_dim");
@@ -221,6 +282,7 @@ int main(void) {
     test_malformed("{\"batch\": 1, \"heads\": 3, \"kv_heads\": 2, \"q_len\": 4, \"head_dim\": 8}", quick, "kv_heads");
     test_malformed("{\"batch\": 1, \"heads\": 1, \"q_len\": 4, \"head_dim\": 8, \"dtype\": \"f8\"}", quick, "dtype");
     test_malformed("[]", quick, "problem");
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) test_malformed(huge[i][0], quick, huge[i][1]);
     test_malformed(small, "{\"sampels\": 3}", "no such member");
 
     test_cheats(small);

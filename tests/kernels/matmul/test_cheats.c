@@ -100,7 +100,7 @@ static void test_verifier(bool trans_a, bool trans_b) {
     enum { M = 37, N = 150, K = 29, LD = 160 };
     static float a[LD * LD], b[LD * LD], c[LD * LD];
     for (int i = 0; i < LD * LD; i++) a[i] = (float)(i * 7 % 31) - 15, b[i] = (float)(i * 11 % 29) - 14;
-    matmul_args x = {M, N, K, trans_a, trans_b, a, LD, b, LD - 3, c, LD - 5};
+    matmul_args x = {M, N, K, trans_a, trans_b, a, LD, b, LD - 3, c, LD - 5, false};
     matmul_verifier *v;
     spak_error err;
     if (!ok(matmul_verifier_new(&x, 3, &v, &err), "verifier, transposes %d %d", trans_a, trans_b)) return;

@@ -56,12 +56,18 @@ static void test_corners(void) {
         two.trans_a = two.trans_b = true;
         matmul_run(plan, &two);
         ok(c[0] == 23 && c[1] == 31 && c[3] == 34 && c[4] == 46, "both transposed");
+        two.accumulate = true;
+        matmul_run(plan, &two);
+        ok(c[0] == 46 && c[1] == 62 && c[3] == 68 && c[4] == 92 && c[2] == 9 && c[5] == 9, "added to what is there");
+        two.k = 0;
+        matmul_run(plan, &two);
+        ok(c[0] == 46 && c[4] == 92, "k = 0 adds nothing");
         matmul_plan_free(plan);
     }
 }
 
 /* The default blocks must be crossed too: more rows than mc, more of k than kc, more columns than a small nc. */
-static void test_large(int threads) {
+static void test_large(int threads, bool twice) {
     enum { M = 530, N = 333, K = 1100 };
     matmul_plan *plan = NULL;
     float *memory = calloc(M * K + K * N + M * N, sizeof *memory);
@@ -81,12 +87,17 @@ static void test_large(int threads) {
                      .ldc = N};
     matmul_run(plan, &x);
     matmul_oracle(&x, want, want + M * N, &err);
+    x.accumulate = twice;
+    if (twice) matmul_run(plan, &x);
     double worst = 0;
     for (size_t i = 0; i < M * N; i++) {
-        double ratio = fabs((double)x.c[i] - want[i]) / (matmul_error_factor(K) * want[M * N + i]);
+        size_t times = twice ? 2 : 1;
+        double factor = matmul_error_factor(times * K) * (double)times;
+        double ratio = fabs((double)x.c[i] - (double)times * want[i]) / (factor * want[M * N + i]);
         if (!(ratio <= worst)) worst = ratio;
     }
-    ok(worst > 0 && worst <= 1, "%d x %d x %d on %d threads: largest error over bound %.3g", M, N, K, threads, worst);
+    ok(worst > 0 && worst <= 1, "%d x %d x %d on %d threads%s: largest error over bound %.3g", M, N, K, threads,
+       twice ? ", twice" : "", worst);
     matmul_plan_free(plan);
     free(memory);
     free(want);
@@ -102,8 +113,9 @@ int main(void) {
     spak_json_init();
     test_bound();
     test_corners();
-    test_large(1);
-    test_large(3);
+    test_large(1, false);
+    test_large(3, false);
+    test_large(3, true);
     test_invariants();
     return done_testing();
 }
