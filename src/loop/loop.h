@@ -49,12 +49,13 @@ typedef struct loop_run {
     long long seed;
     bool complete;     /* the trace ended well and nothing it depends on has changed: steps only replay */
     size_t torn_bytes; /* of a truncated last line that was cut off at opening */
-    char *note;        /* why an older trace was put aside and where it is, for people; or NULL */
+    char *note;        /* why an older trace was put aside and where it is, or why it was kept, for people; or NULL */
 } loop_run;
 
 /* Opens the trace, or resumes it when the binary, the inputs, the data sets, the profile, the machine and the peer are
- * the same; an old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. Appends a
- * `run` record unless the trace is complete. */
+ * the same; an old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. A finished
+ * trace on a data set is kept as it is, and run->note says so, when there is only the data set's stand-in to measure on
+ * now. Appends a `run` record unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
 
 /* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.

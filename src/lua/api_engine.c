@@ -43,17 +43,6 @@ typedef struct engine {
 
 /* --- what was asked --- */
 
-static bool is_input(const loop_run *run, const char *path, const char *hex, spak_error *err) {
-    size_t i;
-    json_t *input;
-    json_array_foreach(run->inputs, i, input) {
-        if (strcmp(spak_json_str(input, "path", ""), path) != 0) continue;
-        if (!strcmp(spak_json_str(input, "sha256", ""), hex)) return true;
-        return spak_fail(err, "%s changed while the experiment ran; run it again", path);
-    }
-    return spak_fail(err, "engine %s: the result depends on it, so name it in the recipe's `inputs`", path);
-}
-
 static const dev_member engine_members[] = {
     {"label", JSON_STRING, 0, 0, true},           {"script", JSON_STRING, 0, 0, true},
     {"config", JSON_OBJECT, 0, 0, false},         {"problem", JSON_OBJECT, 0, 0, true},
@@ -98,7 +87,9 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
             e->script, MOST_STEPS);
     if (e->samples < 0 || e->samples > MOST_STEPS || !(e->temperature > 0))
         return spak_fail(err, "engine %s: samples must not be negative, and the temperature positive", e->script);
-    if (!spak_sha256_file(e->script, hex, err) || !is_input(run, e->script, hex, err)) return false;
+    if (!(spak_json_num(e->asked, "step_timeout_s", 1) > 0))
+        return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
+    if (!spak_sha256_file(e->script, hex, err) || !lua_is_input(run, e->script, hex, err)) return false;
     e->dataset = lua_data_of(run, dataset, err);
     if (!e->dataset) return spak_fail_context(err, "engine %s", e->script);
     e->record = json_pack("{s:s, s:s, s:s, s:O, s:I, s:f}", "label", e->label, "script", e->script, "script_sha256",
@@ -146,7 +137,6 @@ static bool open_model(engine *e, spak_error *err) {
     data_set *data = NULL;
     const char *dataset = spak_json_str(e->dataset, "name", "");
     lua_limits limits = {.max_seconds = spak_json_num(e->asked, "step_timeout_s", 60)};
-    if (!(limits.max_seconds > 0)) return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
     if (!lua_box_new(&limits, &e->box, err)) return false;
     lua_box_set_require_root(e->box, "experiments");
     if (!lua_box_run_file(e->box, e->script, err) || !data_open(dataset, &data, err)) return false;

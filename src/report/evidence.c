@@ -41,6 +41,16 @@ void rep_ref_text(const char *name, const char *machine, long long seq, spak_str
     spak_str_printf(out, "trace:%s/%s#%lld", name, machine, seq);
 }
 
+bool rep_refs_add(json_t *refs, const json_t *more, spak_error *err) {
+    for (size_t i = 0; i < json_array_size(more); i++) {
+        json_t *ref = json_array_get(more, i);
+        bool there = false;
+        for (size_t k = 0; !there && k < json_array_size(refs); k++) there = json_equal(json_array_get(refs, k), ref);
+        if (!there && json_array_append(refs, ref)) return spak_fail_oom(err);
+    }
+    return true;
+}
+
 void rep_ref_href(const char *name, const char *machine, long long seq, spak_str *out) {
     spak_str_puts(out, "trace-");
     for (const char *c = name; *c; c++) spak_str_putc(out, *c == '/' ? '-' : *c);

@@ -9,7 +9,8 @@
 #include "base/process.h"
 #include "report/weave.h"
 
-bool rep_pandoc(char *const argv[], spak_error *err) {
+/* Runs pandoc; adds the remedy to err when it is missing. */
+static bool run_pandoc(char *const argv[], spak_error *err) {
     spak_str out = {0}, said = {0};
     bool found = true;
     int status = 0;
@@ -133,7 +134,7 @@ static bool to_html(const rep_book *book, const char *name, const spak_str *mark
                         contents ? "--toc" : NULL,
                         "--toc-depth=2",
                         NULL};
-        good = rep_pandoc(argv, err) && spak_read_file(target.data, body, err);
+        good = run_pandoc(argv, err) && spak_read_file(target.data, body, err);
         unlink(target.data);
     }
     if (!good) spak_fail_context(err, "%s", name);
@@ -215,7 +216,7 @@ static bool write_latex(const rep_book *book, const rep_chapter *chapter, spak_e
                         target.data,
                         source.data,
                         NULL};
-        good = rep_pandoc(argv, err);
+        good = run_pandoc(argv, err);
     }
     spak_str_free(&source);
     spak_str_free(&target);

@@ -16,6 +16,9 @@ typedef struct rep_ref {
 
 bool rep_ref_parse(const char *text, rep_ref *ref, spak_error *err);
 
+/* Adds those of `more` that are not among refs yet: several values of one claim may come from one record. */
+bool rep_refs_add(json_t *refs, const json_t *more, spak_error *err);
+
 typedef struct rep_trace {
     char *name, *machine, *path;
     bool archived, complete;
@@ -134,8 +137,5 @@ bool rep_cite(rep_traces *traces, const char *text, const json_t *refs, rep_cite
 bool rep_page_write(const rep_place *place, const char *path, const char *title, const char *page_class,
                     const char *nav, const char *body, spak_error *err);
 bool rep_trace_page(const rep_place *place, rep_trace *trace, const char *nav, spak_error *err);
-
-/* Runs pandoc; adds the remedy to err when it is missing. */
-bool rep_pandoc(char *const argv[], spak_error *err);
 
 #endif
