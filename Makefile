@@ -56,6 +56,7 @@ endif
 SPEED   := $(if $(SAN),-O1,-O3)
 MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
 $(B)/obj/kernels/%.o:        ISA := $(SPEED)
+$(B)/obj/src/nn/%.o:         ISA := $(SPEED)
 $(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
 $(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
 $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
@@ -169,7 +170,7 @@ check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and 
 	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl)
 
 check-san: ## the C tests of all parts but the kernels, under the sanitizers
-	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data device loop lua report' test
+	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data device loop nn lua report' test
 
 .PHONY: help clean
 help: ## this list

@@ -2,7 +2,8 @@
  *
  * A table computes in one type of number: `elem` bytes each. `nn_cpu` holds 32-bit floats, vectors and threads;
  * `nn_oracle` is plain loops in double precision, and gives every model a double-precision twin for nothing. Arrays of
- * numbers are `void *` in the device's memory, dense and row-major unless a stride is named; integers are int32_t.
+ * numbers are `void *` in the device's memory, dense and row-major unless a stride is named; integers are int32_t of
+ * the host. Memory that one context took may be used under another of the same table: a decoder has its own.
  *
  * Contracts that every table keeps:
  *   - an operator writes its output, except where it says `+=`: gradients of parameters always add up, so that tied
@@ -25,17 +26,17 @@ typedef enum nn_act_kind { NN_GELU_ERF, NN_GELU_TANH, NN_RELU, NN_SILU, NN_SWIGL
 typedef enum nn_rope_pairing { NN_ROPE_HALVES, NN_ROPE_NEIGHBOURS } nn_rope_pairing; /* (i, i + d/2), (2i, 2i + 1) */
 
 /* What an attention row sees. Query t and key s of one sequence, s counted from the start of the cache; query t stands
- * at position t + kv_len - q_len. A row that sees nothing gives zeros. */
+ * at position t + kv_len - q_len. A row that sees nothing gives zeros. Head h reads key head h / (heads / kv_heads). */
 typedef struct nn_attention {
     size_t batch, q_len, kv_len, heads, kv_heads, head_dim; /* heads % kv_heads == 0 */
     bool causal;                                            /* key s is seen up to the query's own position */
     /* All NULL and 0: plain attention. Else one number a token, (batch, q_len) and (batch, kv_len): */
-    const int32_t *q_index, *kv_index; /* the token's index (of its digit), for window and slope */
+    const int32_t *q_index, *kv_index; /* the token's index (of its digit); NULL: neither window nor slope */
     const int32_t *q_segment,
         *kv_segment;       /* a key of another segment, or of a negative one, is not seen; may be NULL */
     int window;            /* >= 0: only keys with |difference of indices| <= window; < 0: all */
     float slope;           /* subtracted from a score for each index apart */
-    float dropout;         /* of the probabilities; 0 in evaluation */
+    float dropout;         /* of the probabilities, not of lse; 0 in evaluation */
     uint64_t seed, stream; /* of the dropout mask: element i of the (batch, heads, q_len, kv_len) */
 } nn_attention;
 
