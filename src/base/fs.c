@@ -117,42 +117,92 @@ void spak_sync_parent(const char *path) {
     spak_free(copy);
 }
 
-/* Writes, syncs and renames; target is no symbolic link. mode < 0: whatever the umask leaves. */
-static bool write_beside(const char *target, const char *beside, const void *data, size_t len, long mode,
-                         spak_error *err) {
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) return spak_fail_errno(err, "%s: cannot create", beside);
-    bool ok = (mode < 0 || fchmod(fd, (mode_t)mode) == 0) && write_all(fd, data, len) && fsync(fd) == 0;
-    int saved = errno;
-    if (close(fd) != 0 && ok) {
-        ok = false;
-        saved = errno;
+struct spak_writer {
+    char *target, *beside; /* target is no symbolic link */
+    int fd;
+};
+
+static void writer_free(spak_writer *writer) {
+    if (writer->fd >= 0) close(writer->fd);
+    spak_free(writer->target);
+    spak_free(writer->beside);
+    spak_free(writer);
+}
+
+/* What a symbolic link leads to is replaced, and the link stays; *mode < 0: whatever the umask leaves. */
+static bool name_target(spak_writer *writer, const char *path, long *mode, spak_error *err) {
+    struct stat st;
+    char *followed = NULL;
+    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && !(followed = realpath(path, NULL)))
+        return spak_fail_errno(err, "%s: cannot follow this symbolic link", path);
+    writer->target = spak_strdup(followed ? followed : path);
+    free(followed);
+    if (!writer->target) return spak_fail_oom(err);
+    *mode = stat(writer->target, &st) == 0 ? (long)(st.st_mode & 0777) : -1;
+    if (*mode >= 0 && !S_ISREG(st.st_mode))
+        return spak_fail(err, "%s: expected a regular file, found a folder, device or pipe; name another file", path);
+    spak_str beside = {0};
+    spak_str_printf(&beside, "%s" SPAK_TEMPORARY "%ld", writer->target, (long)getpid());
+    writer->beside = beside.data;
+    return spak_str_ok(&beside, err);
+}
+
+bool spak_writer_open(const char *path, spak_writer **out, spak_error *err) {
+    *out = NULL;
+    if (!spak_make_parent_dirs(path, err)) return false;
+    spak_writer *writer = spak_calloc(1, sizeof *writer);
+    if (!writer) return spak_fail_oom(err);
+    writer->fd = -1;
+    long mode = -1;
+    bool ok = name_target(writer, path, &mode, err);
+    if (ok && (writer->fd = open(writer->beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) < 0)
+        ok = spak_fail_errno(err, "%s: cannot create", writer->beside);
+    if (ok && mode >= 0 && fchmod(writer->fd, (mode_t)mode) != 0) {
+        ok = spak_fail_errno(err, "%s: cannot set the old file's permissions", writer->beside);
+        unlink(writer->beside);
     }
-    errno = saved;
-    if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", target);
-    if (ok && rename(beside, target) != 0) ok = spak_fail_errno(err, "%s: cannot rename into place", target);
-    if (!ok) unlink(beside);
-    if (ok) spak_sync_parent(target);
+    if (ok)
+        *out = writer;
+    else
+        writer_free(writer);
     return ok;
 }
 
-bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err) {
-    if (!spak_make_parent_dirs(path, err)) return false;
-    struct stat st;
-    char *followed = NULL; /* what a symbolic link leads to: that is replaced, and the link stays */
-    if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && !(followed = realpath(path, NULL)))
-        return spak_fail_errno(err, "%s: cannot follow this symbolic link", path);
-    const char *target = followed ? followed : path;
-    long mode = stat(target, &st) == 0 ? (long)(st.st_mode & 0777) : -1;
-    spak_str beside = {0};
-    spak_str_printf(&beside, "%s" SPAK_TEMPORARY "%ld", target, (long)getpid());
-    bool ok = spak_str_ok(&beside, err);
-    if (ok && mode >= 0 && !S_ISREG(st.st_mode))
-        ok = spak_fail(err, "%s: expected a regular file, found a folder, device or pipe; name another file", path);
-    ok = ok && write_beside(target, beside.data, data, len, mode, err);
-    spak_str_free(&beside);
-    free(followed);
+bool spak_writer_put(spak_writer *writer, const void *data, size_t len, spak_error *err) {
+    return write_all(writer->fd, data, len) ||
+           spak_fail_errno(err, "%s: cannot write (is the disk full?)", writer->target);
+}
+
+bool spak_writer_commit(spak_writer *writer, spak_error *err) {
+    bool ok = fsync(writer->fd) == 0;
+    int saved = errno;
+    if (close(writer->fd) != 0 && ok) {
+        ok = false;
+        saved = errno;
+    }
+    writer->fd = -1;
+    errno = saved;
+    if (!ok) spak_fail_errno(err, "%s: cannot write (is the disk full?)", writer->target);
+    if (ok && rename(writer->beside, writer->target) != 0)
+        ok = spak_fail_errno(err, "%s: cannot rename into place", writer->target);
+    if (!ok) unlink(writer->beside);
+    if (ok) spak_sync_parent(writer->target);
+    writer_free(writer);
     return ok;
+}
+
+void spak_writer_abandon(spak_writer *writer) {
+    if (!writer) return;
+    unlink(writer->beside);
+    writer_free(writer);
+}
+
+bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err) {
+    spak_writer *writer;
+    if (!spak_writer_open(path, &writer, err)) return false;
+    if (spak_writer_put(writer, data, len, err)) return spak_writer_commit(writer, err);
+    spak_writer_abandon(writer);
+    return false;
 }
 
 bool spak_write_if_changed(const char *path, const void *data, size_t len, spak_error *err) {

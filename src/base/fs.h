@@ -16,6 +16,14 @@ bool spak_read_file(const char *path, spak_str *out, spak_error *err);
  * new, never half. Folders on the way are made. A symbolic link is followed, and an old file keeps its permissions. */
 bool spak_write_file(const char *path, const void *data, size_t len, spak_error *err);
 
+/* The same for a file too large to hold in memory: opened, written in pieces, and put into place by commit; without it
+ * nothing has happened. commit and abandon free the writer; abandon(NULL) is fine. */
+typedef struct spak_writer spak_writer;
+bool spak_writer_open(const char *path, spak_writer **writer, spak_error *err);
+bool spak_writer_put(spak_writer *writer, const void *data, size_t len, spak_error *err);
+bool spak_writer_commit(spak_writer *writer, spak_error *err);
+void spak_writer_abandon(spak_writer *writer);
+
 /* Like spak_write_file, but leaves the file (and its time stamp) alone when it holds just these bytes already. */
 bool spak_write_if_changed(const char *path, const void *data, size_t len, spak_error *err);
 
