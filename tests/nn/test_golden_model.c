@@ -72,9 +72,13 @@ static void test_training(const nn_ops *ops) {
     json_decref(file);
 }
 
+static const nn_ops *const tables[] = {&nn_oracle};
+
 int main(void) {
-    test_blocks(&nn_oracle);
-    test_depth(&nn_oracle);
-    test_training(&nn_oracle);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        test_blocks(tables[i]);
+        test_depth(tables[i]);
+        test_training(tables[i]);
+    }
     return done_testing();
 }

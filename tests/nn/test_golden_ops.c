@@ -151,8 +151,11 @@ static void attend(const nn_attention *a, double scale) {
     g.ops->attention(ctx, a, HEADS_Q(o), lse, HEADS_Q(q), HEADS_KV(k), HEADS_KV(v));
     g.ops->attention_backward(ctx, a, HEADS_Q(dq), HEADS_KV(dk), HEADS_KV(dv), HEADS_Q(d_o), HEADS_Q(q), HEADS_KV(k),
                               HEADS_KV(v), HEADS_Q(o), lse);
-    compare("o", o, n), compare("dq", dq, n), compare("dk", dk, kv_n), compare("dv", dv, kv_n);
-    compare_lse(lse, rows);
+    compare("o", o, n), compare("dv", dv, kv_n), compare_lse(lse, rows);
+    bool one_key = a->kv_len == 1 || spak_json_num(now, "largest_score", 0) > 100;
+    g.terms = one_key ? scale : 0; /* a key with all the weight: of do . v less its mean nothing is left */
+    compare("dq", dq, n), compare("dk", dk, kv_n);
+    g.terms = 0;
 }
 
 static void run_attention(void) {
@@ -269,6 +272,8 @@ static void run_table(const nn_ops *ops, const json_t *cases) {
     printf("# %s: the largest error is %.2g of its tolerance\n", ops->name, g.worst);
 }
 
+static const nn_ops *const tables[] = {&nn_oracle};
+
 int main(void) {
     json_t *file = golden_load("tests/nn/golden/ops.json");
     const json_t *cases = json_object_get(file, "cases"), *uniform = json_object_get(file, "uniform");
@@ -278,7 +283,7 @@ int main(void) {
             json_number_value(json_array_get(uniform, i)) != (double)spak_philox_uniform(NN_TEST_SEED, STREAM_X, i);
     is_int(wrong, 0, "and the same uniform numbers");
     ok(json_array_size(cases) > 50, "there are cases");
-    run_table(&nn_oracle, cases);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) run_table(tables[i], cases);
     json_decref(file);
     return done_testing();
 }
