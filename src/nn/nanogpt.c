@@ -1,8 +1,8 @@
 /* One trial of nanoGPT: checks on the first step, then training with validations, or forward passes alone.
  *
- * The checks need no second run: the first step of the trainer at hand, and that of one on the oracle's table, begin with
- * the same weights on the same batch; a step leaves its gradients in the model. What the first step's loss may be follows
- * from how the weights are drawn (nanogpt_gate.c). */
+ * The checks need no second run: the first step of the trainer at hand, and that of one on the oracle's table, begin
+ * with the same weights on the same batch; a step leaves its gradients in the model. What the first step's loss may be
+ * follows from how the weights are drawn (nanogpt_gate.c). */
 #include "nn/nanogpt.h"
 
 #include <float.h>
@@ -83,8 +83,8 @@ static bool put_failure(trial *t, const char *reason, spak_error *err) {
     return json_object_get(t->result, "reason") || spak_fail_oom(err);
 }
 
-/* What the first step says: its loss, and where its gradients are from the oracle's. *good is false, and the result says
- * why, when one of them is wrong. */
+/* What the first step says: its loss, and where its gradients are from the oracle's. *good is false, and the result
+ * says why, when one of them is wrong. */
 static bool judge(trial *t, double loss, double oracle_loss, const double *oracle, bool *good, spak_error *err) {
     const nn_config *c = nn_model_config(nn_trainer_model(t->trainer));
     size_t count, numbers;
@@ -202,7 +202,8 @@ static bool put_speed(trial *t, const json_t *times, spak_error *err) {
     if (!ms) return spak_fail_oom(err);
     for (size_t i = 0; i < n; i++) ms[i] = json_number_value(json_array_get(times, i));
     const double flops = spak_json_num(t->result, "flops_per_step", 0) / (t->forward ? 3 : 1);
-    const bool good = !n || spak_json_set(t->result, "gflops", json_real(1e-6 * flops / dev_spread_of(ms, n).median), err);
+    const bool good =
+        !n || spak_json_set(t->result, "gflops", json_real(1e-6 * flops / dev_spread_of(ms, n).median), err);
     spak_free(ms);
     return good;
 }

@@ -1,4 +1,5 @@
-/* nanoGPT, which is GPT-2 as nanoGPT writes it down, as an operator of the loop: a trial trains one model on characters.
+/* nanoGPT, which is GPT-2 as nanoGPT writes it down, as an operator of the loop: a trial trains one model on
+ * characters.
  *
  *   nanogpt.c          the trial
  *   nanogpt_table.c    the operator tables, with a fault planted or a clock around each operator

@@ -36,9 +36,9 @@ bool nanogpt_refute(nanogpt_check *check, const char *subject, const char *fmt, 
 
 bool nanogpt_shape(const char *preset, const char *more, nanogpt_fault fault, nn_config *config, spak_error *err) {
     json_t *members = NULL;
-    bool good = nn_config_preset(preset, config, err) &&
-                (!more || (spak_json_parse(preset, more, strlen(more), &members, err) &&
-                           nn_config_read(members, config, err)));
+    bool good =
+        nn_config_preset(preset, config, err) &&
+        (!more || (spak_json_parse(preset, more, strlen(more), &members, err) && nn_config_read(members, config, err)));
     json_decref(members);
     if (fault == NANOGPT_FAULT_head_untied) config->tied = false;
     if (fault == NANOGPT_FAULT_residual_not_scaled) config->init_residual_scaled = false;
@@ -73,8 +73,8 @@ static bool draw_batch(nanogpt_specimen *s, size_t batch, size_t len, size_t voc
         const float u = spak_philox_uniform(seed, 5000, i);
         s->tokens[i] = i >= rows && i < 2 * rows - used ? -1 : (int32_t)(u * (float)vocab);
     }
-    s->batch = (nn_batch){.batch = batch, .len = len, .tokens = s->tokens, .targets = s->tokens + rows,
-                          .training = true, .seed = seed};
+    s->batch = (nn_batch){
+        .batch = batch, .len = len, .tokens = s->tokens, .targets = s->tokens + rows, .training = true, .seed = seed};
     return true;
 }
 
@@ -107,7 +107,8 @@ static bool make_steps(nanogpt_check *check, nanogpt_specimen *s, uint64_t from,
     for (uint64_t step = from; step < to; step++) {
         s->batch.step = step;
         for (size_t i = 0; i < rows; i++)
-            s->tokens[i] = (int32_t)((uint64_t)s->tokens[rows + i] + step + i) % (int32_t)nn_model_config(s->model)->vocab;
+            s->tokens[i] =
+                (int32_t)((uint64_t)s->tokens[rows + i] + step + i) % (int32_t)nn_model_config(s->model)->vocab;
         for (size_t i = 0; i < rows; i++)
             if (s->tokens[i] < 0) s->tokens[i] = 0;
         nn_zero_gradients(s->model);
@@ -140,8 +141,12 @@ static double *trained_on(nanogpt_check *check, const nanogpt_subject *subject, 
 /* Large enough that operators are shared among threads; dropout is on. */
 bool nanogpt_threads(nanogpt_check *check) {
     static const nanogpt_subject wide = {
-        "4 heads of 25, 8 times 48 tokens", "nanogpt-cpu",
-        "{\"context\": 48, \"layers\": 2, \"heads\": 4, \"width\": 100, \"dropout\": 0.125}", 8, 48, true};
+        "4 heads of 25, 8 times 48 tokens",
+        "nanogpt-cpu",
+        "{\"context\": 48, \"layers\": 2, \"heads\": 4, \"width\": 100, \"dropout\": 0.125}",
+        8,
+        48,
+        true};
     const nanogpt_subject *subjects[] = {&wide, &nanogpt_subjects[NANOGPT_BIASED]};
     for (int i = 0; i < 2; i++) {
         size_t numbers;
@@ -163,9 +168,10 @@ bool nanogpt_threads(nanogpt_check *check) {
 /* --- the first loss --- */
 
 /* A model that knows nothing pays log(vocab). A new one pays a little more. Its last state has numbers of size one, a
- * row of the head deviation s, so logits have variance s^2 width, which adds half of that to the mean loss. And the head
- * is the embedding: the logit of the token just read is up to s width, that of a vector with itself, and no target knows
- * it. On so many rows the mean wanders by the logits' deviation over the root of their number; four of these are left. */
+ * row of the head deviation s, so logits have variance s^2 width, which adds half of that to the mean loss. And the
+ * head is the embedding: the logit of the token just read is up to s width, that of a vector with itself, and no target
+ * knows it. On so many rows the mean wanders by the logits' deviation over the root of their number; four of these are
+ * left. */
 void nanogpt_first_loss(const nn_config *c, size_t rows, double *from, double *to) {
     const double s = (double)c->init_sigma, width = (double)c->width, vocab = (double)c->vocab;
     const double noise = 4 * s * sqrt(width / (double)rows), known = 0.02;
@@ -211,7 +217,8 @@ typedef struct adam_case {
     double *was, *now, *gradient, *m, *v; /* (numbers) */
 } adam_case;
 
-/* The norm of the gradients is about 30 in the first two steps and about 0.3 in the others: with clipping and without. */
+/* The norm of the gradients is about 30 in the first two steps and about 0.3 in the others: with clipping and without.
+ */
 static bool adam_step(adam_case *a, int step) {
     static const nn_optimiser adamw = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
     const size_t n = a->s->numbers;
@@ -279,8 +286,7 @@ static bool goes_on(nanogpt_check *check, const nanogpt_subject *subject, const 
     nn_checkpoint now = {.step = stop, .trainer = trainer};
     uint64_t step = 0;
     bool good = nanogpt_specimen_new(check, subject, &nn_cpu, 2, &whole) && make_steps(check, &whole, 0, stop) &&
-                nn_checkpoint_save(folder, whole.model, &now, 1, check->err) &&
-                make_steps(check, &whole, stop, last) &&
+                nn_checkpoint_save(folder, whole.model, &now, 1, check->err) && make_steps(check, &whole, stop, last) &&
                 nanogpt_specimen_new(check, subject, &nn_cpu, 1, &part) &&
                 nn_checkpoint_newest(folder, &path, NULL, check->err) &&
                 (path || spak_fail(check->err, "%s: the checkpoint is gone", folder)) &&

@@ -6,30 +6,30 @@
 #include "nn/train.h"
 
 /* Mistakes that the operator's code makes on request: name, what it does. Those of the operator table come first. */
-#define NANOGPT_FAULTS(X)                                                                                             \
-    X(layernorm_without_mean, "LayerNorm does not take the mean away")                                                \
-    X(layernorm_of_another_eps, "LayerNorm adds 1e-3 under the root in place of 1e-5")                                \
-    X(layernorm_beta_dropped, "LayerNorm does not add its bias")                                                      \
-    X(gelu_by_tanh, "GELU is computed by the tanh formula, forward and backward")                                     \
-    X(gelu_backward_is_relus, "the gradient goes through GELU as through ReLU")                                       \
-    X(mask_missing, "each position sees the ones after it")                                                           \
-    X(attention_gradient_stops, "queries, keys and values get no gradient")                                           \
-    X(residual_gradient_dropped, "what goes past a block is not added to what comes through it")                      \
-    X(loss_not_averaged, "the gradient is that of the sum over positions, not of their mean")                         \
-    X(token_gradient_overwritten, "a token that comes twice keeps the gradient of its last place alone")              \
-    X(tied_table_learns_from_head_alone, "the embedding's gradient is not added to the head's, though they are one")   \
-    X(positions_do_not_learn, "the table of positions gets no gradient")                                              \
-    X(dropout_redrawn_backward, "the backward pass drops other elements than the forward pass")                       \
-    X(dropout_by_threads, "another number of threads drops other elements")                                           \
-    X(decay_on_vectors, "weight decay shrinks gains and biases too")                                                  \
-    X(clipping_left_out, "the gradients are not scaled down to the norm they may have")                               \
-    X(adam_without_bias_correction, "Adam's means are not corrected for the zeros they began with")                   \
-    X(cache_positions_shifted, "with a cache, tokens after the prompt get the position before theirs")                \
-    X(cache_forgets_first, "with a cache, the first token is no longer looked at")                                    \
-    X(head_untied, "the head is a matrix of its own")                                                                 \
-    X(residual_not_scaled, "projections into the residual begin as large as all others")                              \
-    X(large_weights, "the first weights are drawn with deviation 0.2")                                                \
-    X(resume_without_moments, "a run that goes on has forgotten Adam's means")                                        \
+#define NANOGPT_FAULTS(X)                                                                                            \
+    X(layernorm_without_mean, "LayerNorm does not take the mean away")                                               \
+    X(layernorm_of_another_eps, "LayerNorm adds 1e-3 under the root in place of 1e-5")                               \
+    X(layernorm_beta_dropped, "LayerNorm does not add its bias")                                                     \
+    X(gelu_by_tanh, "GELU is computed by the tanh formula, forward and backward")                                    \
+    X(gelu_backward_is_relus, "the gradient goes through GELU as through ReLU")                                      \
+    X(mask_missing, "each position sees the ones after it")                                                          \
+    X(attention_gradient_stops, "queries, keys and values get no gradient")                                          \
+    X(residual_gradient_dropped, "what goes past a block is not added to what comes through it")                     \
+    X(loss_not_averaged, "the gradient is that of the sum over positions, not of their mean")                        \
+    X(token_gradient_overwritten, "a token that comes twice keeps the gradient of its last place alone")             \
+    X(tied_table_learns_from_head_alone, "the embedding's gradient is not added to the head's, though they are one") \
+    X(positions_do_not_learn, "the table of positions gets no gradient")                                             \
+    X(dropout_redrawn_backward, "the backward pass drops other elements than the forward pass")                      \
+    X(dropout_by_threads, "another number of threads drops other elements")                                          \
+    X(decay_on_vectors, "weight decay shrinks gains and biases too")                                                 \
+    X(clipping_left_out, "the gradients are not scaled down to the norm they may have")                              \
+    X(adam_without_bias_correction, "Adam's means are not corrected for the zeros they began with")                  \
+    X(cache_positions_shifted, "with a cache, tokens after the prompt get the position before theirs")               \
+    X(cache_forgets_first, "with a cache, the first token is no longer looked at")                                   \
+    X(head_untied, "the head is a matrix of its own")                                                                \
+    X(residual_not_scaled, "projections into the residual begin as large as all others")                             \
+    X(large_weights, "the first weights are drawn with deviation 0.2")                                               \
+    X(resume_without_moments, "a run that goes on has forgotten Adam's means")                                       \
     X(resume_begins_anew, "a run that goes on counts its steps from zero")
 
 #define NANOGPT_NAME(name, what) NANOGPT_FAULT_##name,

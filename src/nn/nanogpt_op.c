@@ -18,8 +18,7 @@ static bool read_options(const json_t *options, size_t default_cases, nanogpt_ch
     const char *name = spak_json_str(options, "fault", NULL);
     for (int i = 0; name && i < NANOGPT_NUM_FAULTS - 1; i++)
         if (!strcmp(name, nanogpt_faults[i].name)) check->fault = (nanogpt_fault)(i + 1);
-    return !name || check->fault != NANOGPT_SOUND ||
-           spak_fail(err, "nanogpt: options.fault: unknown fault '%s'", name);
+    return !name || check->fault != NANOGPT_SOUND || spak_fail(err, "nanogpt: options.fault: unknown fault '%s'", name);
 }
 
 static bool run_check(const json_t *options, size_t default_cases, bool (*body)(nanogpt_check *check),

@@ -217,10 +217,16 @@ static bool gelu(nanogpt_check *check) {
 /* q is scaled so that scores reach `sharp`: what a trained model has, and far beyond. */
 static bool attention(nanogpt_check *check, size_t len, double sharp) {
     enum { HEADS = 2, DIM = 24, WIDTH = HEADS * DIM, BATCH = 2 };
-    const nn_attention a = {.batch = BATCH, .q_len = len, .kv_len = len, .heads = HEADS, .kv_heads = HEADS,
-                            .head_dim = DIM, .causal = true, .window = -1};
-    const nn_limits limits = {.threads = 2, .rows = BATCH * len, .width = 3 * WIDTH, .num_attentions = 1,
-                              .attentions = &a};
+    const nn_attention a = {.batch = BATCH,
+                            .q_len = len,
+                            .kv_len = len,
+                            .heads = HEADS,
+                            .kv_heads = HEADS,
+                            .head_dim = DIM,
+                            .causal = true,
+                            .window = -1};
+    const nn_limits limits = {
+        .threads = 2, .rows = BATCH * len, .width = 3 * WIDTH, .num_attentions = 1, .attentions = &a};
     const size_t n = BATCH * len * WIDTH;
     pair p;
     double over = 0;
@@ -231,8 +237,8 @@ static bool attention(nanogpt_check *check, size_t len, double sharp) {
         const size_t lse = pair_array(&p, BATCH * HEADS * len, 0, 0, 0);
         if (p.oom) good = spak_fail_oom(check->err);
         BOTH(i) if (good) {
-            const nn_heads heads[] = {{p.at[i][o], len, WIDTH}, {p.at[i][q], len, WIDTH}, {p.at[i][k], len, WIDTH},
-                                      {p.at[i][v], len, WIDTH}};
+            const nn_heads heads[] = {
+                {p.at[i][o], len, WIDTH}, {p.at[i][q], len, WIDTH}, {p.at[i][k], len, WIDTH}, {p.at[i][v], len, WIDTH}};
             p.ops[i]->attention(p.ctx[i], &a, heads[0], p.at[i][lse], heads[1], heads[2], heads[3]);
         }
         /* A score errs by DIM roundings of its size, a weight relatively by twice that, the sum by its length. */
@@ -259,8 +265,9 @@ static bool entropy(nanogpt_check *check, size_t vocab, double size) {
         const size_t logits = pair_array(&p, ROWS * vocab, -size, size, check->seed);
         const size_t losses = pair_array(&p, ROWS, 0, 0, 0), d = pair_array(&p, ROWS * vocab, 0, 0, 0);
         if (p.oom) good = spak_fail_oom(check->err);
-        BOTH(i) if (good) p.ops[i]->cross_entropy(p.ctx[i], p.at[i][losses], p.at[i][d], p.at[i][logits], targets, ROWS,
-                                                  vocab, 0, 0.125f);
+        BOTH(i)
+        if (good) p.ops[i]->cross_entropy(p.ctx[i], p.at[i][losses], p.at[i][d], p.at[i][logits], targets, ROWS, vocab,
+                                          0, 0.125f);
         const double bound = U * ((double)vocab / 4 + 16 * size + 64);
         if (good) pair_get(&p, losses), over = apart(&p, 0, ROWS, bound, NULL);
         if (good) pair_get(&p, d), over = fmax(over, apart(&p, 0, ROWS * vocab, bound, NULL));
@@ -362,7 +369,8 @@ bool nanogpt_all_train(nanogpt_check *check) {
             size_t none = 0, n = s.params[k].rows * s.params[k].cols;
             for (size_t j = 0; j < n; j++) none += gradient[s.params[k].at + j] == 0 && !never_trains(&s.params[k], j);
             check->tried += n;
-            if (none) good = nanogpt_refute(check, s.name, "%zu of %zu of %s have no gradient", none, n, s.params[k].name);
+            if (none)
+                good = nanogpt_refute(check, s.name, "%zu of %zu of %s have no gradient", none, n, s.params[k].name);
         }
         spak_free(gradient);
         nanogpt_specimen_free(&s);
@@ -413,8 +421,8 @@ static bool same_numbers(nanogpt_check *check, nanogpt_specimen *single, nanogpt
         nn_logits(twice->model, 0, rows, b);
         const double far = nanogpt_farthest(&all, 1, a, b, &where);
         if (!(far <= bound))
-            good = nanogpt_refute(check, twice->name, "logits are %.3g of the largest apart, more than %.3g", far,
-                                  bound);
+            good =
+                nanogpt_refute(check, twice->name, "logits are %.3g of the largest apart, more than %.3g", far, bound);
     }
     check->tried += twice->count + 2;
     spak_free(a);

@@ -1,9 +1,9 @@
 /* The operator tables with a fault planted, and with a clock around each operator.
  *
- * A table is one of nn_cpu and nn_oracle, the base, seen through functions that pass each call on. Where a fault lies in
- * what one operator does, it is made here, so that the model, its backward pass, the decoder and the optimiser that are
- * tried are the ones that train. A context knows its base and its fault: there is one open function for each fault, and
- * nothing that one model does changes another. With a pair of clock readings a call costs about 50 ns more. */
+ * A table is one of nn_cpu and nn_oracle, the base, seen through functions that pass each call on. Where a fault lies
+ * in what one operator does, it is made here, so that the model, its backward pass, the decoder and the optimiser that
+ * are tried are the ones that train. A context knows its base and its fault: there is one open function for each fault,
+ * and nothing that one model does changes another. With a pair of clock readings a call costs about 50 ns more. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -27,10 +27,13 @@ enum which {
     ADAMW,
     OTHER
 };
-static const char *const clock_names[NANOGPT_CLOCKS] = {
-    "embedding",      "embedding, backward", "LayerNorm",      "LayerNorm, backward", "linear",
-    "linear, backward", "GELU",              "GELU, backward", "attention",           "attention, backward",
-    "residual",       "cross-entropy",       "AdamW",          "clearing, copying, dropout, sums"};
+static const char *const clock_names[NANOGPT_CLOCKS] = {"embedding", "embedding, backward",
+                                                        "LayerNorm", "LayerNorm, backward",
+                                                        "linear",    "linear, backward",
+                                                        "GELU",      "GELU, backward",
+                                                        "attention", "attention, backward",
+                                                        "residual",  "cross-entropy",
+                                                        "AdamW",     "clearing, copying, dropout, sums"};
 
 struct nn_ctx {
     const nn_ops *base;
@@ -45,12 +48,12 @@ struct nn_ctx {
 };
 
 #define FAULTY(name) (c->fault == NANOGPT_FAULT_##name)
-#define TIMED(which, call)                     \
-    do {                                       \
-        const uint64_t begun_ = spak_now_ns(); \
-        call;                                  \
+#define TIMED(which, call)                      \
+    do {                                        \
+        const uint64_t begun_ = spak_now_ns();  \
+        call;                                   \
         c->ns[which] += spak_now_ns() - begun_; \
-        c->calls[which]++;                     \
+        c->calls[which]++;                      \
     } while (0)
 
 /* --- life and memory --- */
@@ -145,8 +148,8 @@ static void table_act_backward(nn_ctx *c, nn_act_kind kind, void *dx, const void
     TIMED(ACT_BACKWARD, c->base->act_backward(c->inner, kind, dx, dy, x, rows, width));
 }
 
-static void table_rope(nn_ctx *c, nn_rope_pairing pairing, void *x, const int32_t *positions, size_t rows,
-                       size_t heads, size_t head_dim, size_t stride, float base, bool inverse) {
+static void table_rope(nn_ctx *c, nn_rope_pairing pairing, void *x, const int32_t *positions, size_t rows, size_t heads,
+                       size_t head_dim, size_t stride, float base, bool inverse) {
     TIMED(OTHER, c->base->rope(c->inner, pairing, x, positions, rows, heads, head_dim, stride, base, inverse));
 }
 
@@ -154,8 +157,8 @@ static void table_cross_entropy(nn_ctx *c, void *losses, void *dlogits, const vo
                                 size_t rows, size_t vocab, float smoothing, float weight) {
     c->backward = dlogits != NULL;
     if (FAULTY(loss_not_averaged)) weight = 1;
-    TIMED(CROSS_ENTROPY, c->base->cross_entropy(c->inner, losses, dlogits, logits, targets, rows, vocab, smoothing,
-                                                weight));
+    TIMED(CROSS_ENTROPY,
+          c->base->cross_entropy(c->inner, losses, dlogits, logits, targets, rows, vocab, smoothing, weight));
 }
 
 static void table_argmax(nn_ctx *c, int32_t *best, void *confidence, const void *logits, size_t rows, size_t vocab) {
@@ -242,30 +245,30 @@ static void table_scatter(nn_ctx *c, void *out, const void *x, const int32_t *ro
 
 /* --- the tables --- */
 
-#define OPEN(fault, of)                                                                              \
-    static bool open_cpu_##of(const nn_limits *limits, nn_ctx **ctx, spak_error *err) {              \
-        return open_on(&nn_cpu, fault, limits, ctx, err);                                            \
-    }                                                                                                \
-    static bool open_oracle_##of(const nn_limits *limits, nn_ctx **ctx, spak_error *err) {           \
-        return open_on(&nn_oracle, fault, limits, ctx, err);                                         \
+#define OPEN(fault, of)                                                                    \
+    static bool open_cpu_##of(const nn_limits *limits, nn_ctx **ctx, spak_error *err) {    \
+        return open_on(&nn_cpu, fault, limits, ctx, err);                                  \
+    }                                                                                      \
+    static bool open_oracle_##of(const nn_limits *limits, nn_ctx **ctx, spak_error *err) { \
+        return open_on(&nn_oracle, fault, limits, ctx, err);                               \
     }
 #define OPEN_FAULTY(of, what) OPEN(NANOGPT_FAULT_##of, of)
 OPEN(NANOGPT_SOUND, sound)
 NANOGPT_FAULTS(OPEN_FAULTY)
 
-#define TABLE(table_name, bytes, table_open)                                                                         \
-    {                                                                                                                \
-        .name = table_name, .elem = bytes, .open = table_open, .close = table_close,                                 \
-        .scratch_bytes = table_scratch_bytes, .alloc = table_alloc, .free = table_free, .put = table_put,            \
+#define TABLE(table_name, bytes, table_open)                                                                          \
+    {                                                                                                                 \
+        .name = table_name, .elem = bytes, .open = table_open, .close = table_close,                                  \
+        .scratch_bytes = table_scratch_bytes, .alloc = table_alloc, .free = table_free, .put = table_put,             \
         .get = table_get, .put_f32 = table_put_f32, .get_f32 = table_get_f32, .copy = table_copy, .zero = table_zero, \
-        .embed = table_embed, .embed_backward = table_embed_backward, .norm = table_norm,                            \
-        .norm_backward = table_norm_backward, .linear = table_linear, .linear_backward = table_linear_backward,      \
-        .act = table_act, .act_backward = table_act_backward, .rope = table_rope, .attention = table_attention,      \
-        .attention_backward = table_attention_backward, .add = table_add, .dropout = table_dropout,                  \
-        .cross_entropy = table_cross_entropy, .argmax = table_argmax, .sum = table_sum,                              \
-        .sum_squares = table_sum_squares, .adamw = table_adamw, .gather = table_gather, .scatter = table_scatter     \
+        .embed = table_embed, .embed_backward = table_embed_backward, .norm = table_norm,                             \
+        .norm_backward = table_norm_backward, .linear = table_linear, .linear_backward = table_linear_backward,       \
+        .act = table_act, .act_backward = table_act_backward, .rope = table_rope, .attention = table_attention,       \
+        .attention_backward = table_attention_backward, .add = table_add, .dropout = table_dropout,                   \
+        .cross_entropy = table_cross_entropy, .argmax = table_argmax, .sum = table_sum,                               \
+        .sum_squares = table_sum_squares, .adamw = table_adamw, .gather = table_gather, .scatter = table_scatter      \
     }
-#define CPU_TABLE(of, what) TABLE("cpu", sizeof(float), open_cpu_##of),
+#define CPU_TABLE(of, what)    TABLE("cpu", sizeof(float), open_cpu_##of),
 #define ORACLE_TABLE(of, what) TABLE("oracle", sizeof(double), open_oracle_##of),
 static const nn_ops cpu_tables[NANOGPT_NUM_FAULTS] = {CPU_TABLE(sound, ) NANOGPT_FAULTS(CPU_TABLE)};
 static const nn_ops oracle_tables[NANOGPT_NUM_FAULTS] = {ORACLE_TABLE(sound, ) NANOGPT_FAULTS(ORACLE_TABLE)};
