@@ -55,8 +55,10 @@ system NanoGPT_System_v1 {
             clip: 1
         }
 
+        // Nothing is searched, so the budget of trials is the least there is.
         // fidelity: steps in both precisions. speed: steps a round, forward passes a round, rounds beside PyTorch.
         profile smoke {
+            trials: 2
             steps: 500
             validate_every: 250
             fidelity_steps: 5
@@ -69,6 +71,7 @@ system NanoGPT_System_v1 {
             depth_layers: 12
         }
         profile paper {
+            trials: 2
             steps: 2000
             validate_every: 250
             fidelity_steps: 50

@@ -363,6 +363,7 @@ bool nanogpt_all_train(nanogpt_check *check) {
     for (int i = 0; i < NANOGPT_NUM_SUBJECTS; i++) {
         nanogpt_specimen s;
         if (!nanogpt_specimen_new(check, &nanogpt_subjects[i], &nn_cpu, 1, &s)) return false;
+        s.batch.training = false; /* an element may be dropped wherever it stands */
         double *gradient = spak_malloc(s.numbers * sizeof *gradient);
         bool good = gradient ? gradients_of(check, &s, NULL, gradient) : spak_fail_oom(check->err);
         for (size_t k = 0; good && k < s.count; k++) {
