@@ -114,17 +114,17 @@ system NanoGPT_System_v1 {
     // Written down before the first measurement.
     //> hypotheses
     hypothesis floats_and_vectors_beat_plain_loops {
-        expect: "eight floats a vector, tiles that stay in the cache, against one double at a time"
+        expect: "vectors, and tiles that stay in the cache, against doubles"
         predict: `ratio(time_ms, variant == "oracle", variant == "cpu")`
         within: [10, 200]
     }
     hypothesis products_are_most_of_a_step {
-        expect: "twelve in thirteen operations are in the linear layers, but the rest moves as many bytes"
+        expect: "nearly all operations, but the rest moves as many bytes"
         predict: `study("time_by_operator", "linear_share")`
         within: [0.45, 0.80]
     }
     hypothesis errors_do_not_pile_up_over_depth {
-        expect: "each block adds its own roundings to a stream that grows: the relative error grows more slowly than the depth"
+        expect: "each block adds roundings of its own to a stream that grows"
         predict: `study("parity_over_depth", "growth")`
         within: [1.0, 12.0]
     }
@@ -160,11 +160,11 @@ system NanoGPT_System_v1 {
 
         //> invariants
         invariant operators_match_oracle {
-            statement: "each operator by itself is the oracle's, at odd widths and lengths and with extreme scores"
+            statement: "each is the oracle's, at odd sizes and extreme scores"
             scope { op: [nanogpt] }
         }
         invariant cpu_matches_oracle {
-            statement: "logits, loss and gradients of the whole model are those in double precision"
+            statement: "logits, loss and gradients are those in doubles"
             scope { op: [nanogpt] }
         }
         invariant tied_head {
@@ -172,7 +172,7 @@ system NanoGPT_System_v1 {
             scope { op: [nanogpt] }
         }
         invariant residual_scaled {
-            statement: "projections into the residual begin smaller, by the root of twice the layers"
+            statement: "projections into the residual begin smaller"
             scope { op: [nanogpt] }
         }
         invariant resume_does_not_change_bits {

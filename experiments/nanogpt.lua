@@ -36,6 +36,14 @@ local function fidelity(run, plan)
   end
 end
 
+-- The published small configuration, with its validations.
+local function train(run, plan)
+  run:evaluate {
+    label = "train", config = { variant = "cpu", threads = count_threads(run) },
+    problem = cpu_problem(run, { steps = plan.steps, validate_every = plan.validate_every }),
+  }
+end
+
 -- PyTorch in eager mode and ours in turn, on as many threads: training steps, with its plain AdamW and with the fused one,
 -- and forward passes. No round is asked again.
 local ARMS <const> = { { "step" }, { "step", "--fused", "fused" }, { "forward", "--forward" } }
@@ -70,6 +78,10 @@ local function depth(run, loop, plan)
   end
 end
 
+local function transplant(run, plan)
+  run:study("transplant", { steps = plan.transplant_steps, tokens = plan.transplant_tokens })
+end
+
 local function large(run, loop)
   local shape = fields(dsl.block(loop, "large", run.profile))
   run:study("memory_and_time", {
@@ -94,15 +106,12 @@ return {
     run:hypothesise()
     run:mutate()
     fidelity(run, plan)
-    run:evaluate {
-      label = "train", config = { variant = "cpu", threads = count_threads(run) },
-      problem = cpu_problem(run, { steps = plan.steps, validate_every = plan.validate_every }),
-    }
+    train(run, plan)
     beside_torch(run, plan)
     run:study("odd_widths", fields(dsl.block(loop, "widths", "layernorm")))
     depth(run, loop, plan)
     run:study("time_by_operator", { steps = plan.clocked_steps })
-    run:study("transplant", { steps = plan.transplant_steps, tokens = plan.transplant_tokens })
+    transplant(run, plan)
     large(run, loop)
     run:settle()
     run:crystallise("nanogpt_system_v2.dsl")

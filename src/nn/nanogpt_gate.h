@@ -52,6 +52,10 @@ enum { NANOGPT_CLOCKS = 14 };
 void nanogpt_clocks_reset(nn_model *model);
 void nanogpt_clocks_read(const nn_model *model, nanogpt_clock clocks[NANOGPT_CLOCKS]);
 
+/* The trial with a fault, of the variant cpu. */
+bool nanogpt_trial_with(nanogpt_fault fault, const json_t *config, const json_t *problem, const json_t *options,
+                        json_t **result, spak_error *err);
+
 /* --- invariants --- */
 
 /* One check: what it was asked for, and what it found. */

@@ -140,7 +140,7 @@ static bool train_briefly(carried *c, const json_t *options, double *loss, spak_
 }
 
 static bool carry(carried *c, const json_t *options, json_t **result, spak_error *err) {
-    static const char beginning[] = "\nKING:\n"; /* letters that the text and its stand-in have */
+    static const char beginning[] = "\nthe "; /* letters that the text and its stand-in have */
     int32_t prompt[sizeof beginning];
     double loss;
     spak_str text = {0};

@@ -266,8 +266,9 @@ static bool entropy(nanogpt_check *check, size_t vocab, double size) {
         const size_t losses = pair_array(&p, ROWS, 0, 0, 0), d = pair_array(&p, ROWS * vocab, 0, 0, 0);
         if (p.oom) good = spak_fail_oom(check->err);
         BOTH(i)
-        if (good) p.ops[i]->cross_entropy(p.ctx[i], p.at[i][losses], p.at[i][d], p.at[i][logits], targets, ROWS, vocab,
-                                          0, 0.125f);
+        if (good)
+            p.ops[i]->cross_entropy(p.ctx[i], p.at[i][losses], p.at[i][d], p.at[i][logits], targets, ROWS, vocab, 0,
+                                    0.125f);
         const double bound = U * ((double)vocab / 4 + 16 * size + 64);
         if (good) pair_get(&p, losses), over = apart(&p, 0, ROWS, bound, NULL);
         if (good) pair_get(&p, d), over = fmax(over, apart(&p, 0, ROWS * vocab, bound, NULL));

@@ -228,12 +228,14 @@ static double table_sum_squares(nn_ctx *c, const void *x, size_t n) {
 }
 
 static void table_adamw(nn_ctx *c, void *param, void *m, void *v, const void *grad, size_t n, const nn_adamw *given) {
+    //> faults
     nn_adamw a = *given;
     if (a.decay != 0) c->decay = a.decay;
     if (FAULTY(decay_on_vectors)) a.decay = c->decay;
     if (FAULTY(clipping_left_out)) a.grad_scale = 1;
     if (FAULTY(adam_without_bias_correction)) a.step = 1 << 20;
     TIMED(ADAMW, c->base->adamw(c->inner, param, m, v, grad, n, &a));
+    //< faults
 }
 
 static void table_gather(nn_ctx *c, void *out, const void *x, const int32_t *rows_at, size_t rows, size_t width) {
