@@ -162,10 +162,18 @@ local function report_speed(report)
       }
     end
   end
-  if #rows == 0 then return end
+  local alone = last_with(report, "train")
+  if #rows == 0 then
+    if not alone then return end
+    rows[1] = {
+      "training step", common.spread_cell(common.quartiles(alone.time_ms), "%.1f", report:ref(alone)), "not measured",
+      "", "",
+    }
+  end
   report:table {
     name = "nanogpt_speed",
-    caption = "nanoGPT's CPU configuration beside PyTorch in eager mode, in turn, on as many threads: medians over rounds (quartiles)",
+    caption = "nanoGPT's CPU configuration beside PyTorch in eager mode, in turn, on as many threads: medians over rounds "
+      .. "(quartiles). Without PyTorch: over the steps of the training",
     columns = {
       column "", column("ours, ms", "%.1f"), column("PyTorch, ms", "%.1f"), column("times faster", "%.2f"),
       column("rounds", "%d"),
