@@ -56,17 +56,18 @@ system NanoGPT_System_v1 {
         }
 
         // Nothing is searched, so the budget of trials is the least there is.
-        // fidelity: steps in both precisions. speed: steps a round, forward passes a round, rounds beside PyTorch.
+        // fidelity: steps in both precisions. speed: steps, or forward passes, of a round beside PyTorch. transplant:
+        // steps of training, and tokens that each prompt is continued by.
         profile smoke {
             trials: 2
             steps: 500
             validate_every: 250
             fidelity_steps: 5
-            speed_steps: 40
-            rounds: 3
+            speed_steps: 30
+            rounds: 2
             clocked_steps: 60
             transplant_steps: 200
-            transplant_tokens: 200
+            transplant_tokens: 60
             depth_lens: [13, 64]
             depth_layers: 12
         }
@@ -79,7 +80,7 @@ system NanoGPT_System_v1 {
             rounds: 7
             clocked_steps: 300
             transplant_steps: 2000
-            transplant_tokens: 1000
+            transplant_tokens: 250
             depth_lens: [1, 13, 127, 257, 64]
             depth_layers: 12
         }

@@ -1,4 +1,4 @@
-# nanoGPT's loss: of every batch as dots, the mean over the last ones, and over the whole validation part. Columns: series
+# nanoGPT's loss: of every batch as dots, the mean over those around, and over the whole validation part. Columns: series
 # (batch, mean, validation), step, loss. Variables: window (batches in a mean), start (the logarithm of the vocabulary),
 # machine and measured (two lines of text).
 
@@ -31,7 +31,7 @@ plot start with lines linestyle 20 title 'log of the vocabulary', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'batch') ? column(col_loss) : NaN) \
          with points pointtype 7 pointsize 0.18 linecolor rgb '#b8b8b8' title is(i, 'batch') ? 'single batches' : '', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'mean') ? column(col_loss) : NaN) with lines \
-         linecolor rgb spak_colour[1] linewidth 2.2 title is(i, 'mean') ? sprintf('mean of %d batches', window) : '', \
+         linecolor rgb spak_colour[1] linewidth 2.2 title is(i, 'mean') ? sprintf('mean of the %d around', window) : '', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'validation') ? column(col_loss) : NaN) \
-         with linespoints linecolor rgb spak_colour[5] linewidth 1.6 pointtype 5 pointsize 0.8 \
+         with points linecolor rgb spak_colour[5] pointtype 5 pointsize 1.1 \
          title is(i, 'validation') ? 'validation' : ''

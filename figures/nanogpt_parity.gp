@@ -1,4 +1,5 @@
-# How far single precision is from double after each block of a GPT-2, relatively, on a log axis. Columns: series, block,
+# How far single precision is from double after each block of a GPT-2, as the root mean square of the error over that of the state,
+# on a log axis. Columns: series, block,
 # relative. Variables: titles (the legend, one for a series, cut by '|'), unit (the roundoff of a float), machine and
 # measured (two lines of text).
 
@@ -17,6 +18,8 @@ small = ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
 part(text, i) = (at = strstrt(text, '|')) ? (i == 1 ? text[1:at-1] : part(text[at+1:*], i - 1)) : text
 title_of(i) = part(titles, i)
 sharp(i) = strstrt(title_of(i), 'scores') > 0
+dash(i) = sharp(i) ? 2 : 1
+point(i) = sharp(i) ? 6 : 7
 within(i) = 1 + (i - 1) % (series > 1 ? (series + 1) / 2 : 1)
 
 stats data using (column(col_block)) nooutput name 'x'
@@ -24,7 +27,7 @@ stats data using (column(col_relative)) nooutput name 'y'
 
 set title sprintf("GPT-2: error of single precision over depth\n{/*0.8 %s}\n{/*0.8 %s}", machine, measured)
 set xlabel 'blocks passed (0: the embedding)' offset 0,0.2
-set ylabel 'root mean square of the error over that of the state' offset 0.5,0
+set ylabel 'relative error of the state' offset 0.5,0
 set logscale y 10
 set format y '10^{%L}'
 set xrange [-0.3 : x_max + 0.3]
@@ -35,6 +38,6 @@ set rmargin 4
 set bmargin at screen 0.34
 set key at screen 0.53,0.215 center top vertical maxrows 5 Left reverse samplen 2.4 spacing 1.1 width 0 font small
 plot for [i=1:series] data index (i-1) using (column(col_block)):(column(col_relative)) with linespoints \
-         linecolor rgb spak_colour[within(i)] dashtype (sharp(i) ? 2 : 1) pointtype (sharp(i) ? 6 : 7) pointsize 0.7 \
+         linecolor rgb spak_colour[within(i)] dashtype dash(i) pointtype point(i) pointsize 0.7 \
          linewidth 1.6 title title_of(i), \
      unit with lines linestyle 20 title 'roundoff of a float'

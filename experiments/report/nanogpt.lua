@@ -6,6 +6,7 @@ local stats = require "lib.stats"
 local WINDOW <const> = 50 -- batches in a mean
 local PUBLISHED_STEPS <const> = 500 -- claim N2
 local README_STEPS <const> = 2000 -- nanoGPT's README
+local SHOWN <const> = 56 -- characters of a text
 local GIB <const> = 2 ^ 30
 
 local function records_with(report, label)
@@ -58,7 +59,7 @@ end
 local function draw_loss(report, record)
   local rows, losses = {}, record.losses
   for i, loss in ipairs(losses) do rows[#rows + 1] = { "batch", i, loss } end
-  for i = WINDOW, #losses do rows[#rows + 1] = { "mean", i, mean(losses, i - WINDOW + 1, i) } end
+  for i = WINDOW, #losses do rows[#rows + 1] = { "mean", i - WINDOW // 2, mean(losses, i - WINDOW + 1, i) } end
   for _, at in ipairs(record.validations) do rows[#rows + 1] = { "validation", at.step, at.loss } end
   report:figure {
     name = "nanogpt_loss", columns = common.columns("series", "step", "loss"), rows = rows, series = "series", x = "step",
@@ -188,8 +189,8 @@ local function draw_depth(report, list)
   local rows, titles, refs = {}, {}, {}
   for at, record in ipairs(list) do
     local o = record.options
-    titles[at] = o.sharpness == 1 and ("%d tokens"):format(o.len)
-      or ("%d tokens, scores times %g"):format(o.len, o.sharpness)
+    local tokens = o.len == 1 and "1 token" or ("%d tokens"):format(o.len)
+    titles[at] = o.sharpness == 1 and tokens or ("%s, scores times %g"):format(tokens, o.sharpness)
     refs[at] = report:ref(record)
     for block, d in ipairs(record.result.blocks) do
       if d.relative > 0 then rows[#rows + 1] = { ("s%d"):format(at), block - 1, d.relative } end
@@ -267,21 +268,22 @@ local function report_transplant(report)
     least = math.min(least, text.same)
     rows[i] = { text.by, { value = text.same, ref = ref } }
   end
+  report:value("transplant_prompts", r.prompts, { refs = { ref }, format = "%d" })
   report:value("transplant_tokens", r.tokens, { refs = { ref }, format = "%d" })
   report:value("transplant_same", least, { refs = { ref }, format = "%d" })
   report:value("transplant_steps", record.options.steps, { refs = { ref }, format = "%d" })
   report:value("transplant_margin", r.smallest_margin, { refs = { ref }, format = "%.1e" })
   report:table {
     name = "nanogpt_transplant",
-    caption = "Greedy text by trained weights that were exported and imported: leading tokens that are those of the trained model",
+    caption = "Greedy text by trained weights that were exported and imported: tokens up to where each text parts from the trained model's",
     columns = { column "weights", column("tokens the same", "%d") }, rows = rows,
   }
+  local function on_one_line(text) return (text:gsub("\n", " / ")) end
   local lines = {}
-  for line in (r.text:sub(1, 280) .. "\n"):gmatch("(.-)\n") do
-    if line ~= "" then lines[#lines + 1] = { line } end
-  end
+  for i, sample in ipairs(r.samples) do lines[i] = { on_one_line(sample[1]), on_one_line(sample[2]:sub(1, SHOWN)) } end
   report:table {
-    name = "nanogpt_text", caption = "How that text begins, line by line", columns = { column "" }, rows = lines,
+    name = "nanogpt_text", caption = "How these texts go on: the prompts, and the first characters after them",
+    columns = { column "prompt", column "text" }, rows = lines,
   }
 end
 

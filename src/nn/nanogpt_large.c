@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/rng.h"
+#include "data/data.h"
 #include "device/device.h"
 #include "device/trial.h"
 #include "nn/hf.h"
@@ -18,18 +19,21 @@
 
 /* --- transplant --- */
 
-/* A model for inference with its decoder, and a text that it has continued. */
+enum { PROMPTS = 8, PROMPT = 16 }; /* characters of the data set, from places all over it */
+
+/* A model for inference with its decoder, and what it has made of the prompts. */
 typedef struct speaker {
     nn_model *model;
     nn_decoder *decoder;
-    int32_t *text; /* (prompt + tokens) */
+    int32_t *text; /* (PROMPTS, len) */
 } speaker;
 
 typedef struct carried {
     nn_trainer *trainer;
     nn_config config;
-    size_t prompt, len; /* tokens: of the prompt, in all */
+    size_t len; /* tokens of a text, its prompt included */
     int threads;
+    int32_t prompts[PROMPTS][PROMPT];
     float *logits; /* (vocab) */
     double *whole; /* (vocab) */
     double margin; /* the smallest distance of the best logit from the next */
@@ -40,12 +44,6 @@ static void close_speaker(speaker *s) {
     nn_decoder_free(s->decoder);
     nn_model_free(s->model);
     spak_free(s->text);
-}
-
-/* Beyond the context a window of it is read anew, as nanoGPT's generate() does; within it, one token at a time. */
-static bool window_of(const carried *c, size_t len, size_t *from) {
-    *from = len > c->config.context ? len - c->config.context : 0;
-    return *from > 0;
 }
 
 static int32_t best_of(carried *c, const double *logits) {
@@ -59,30 +57,40 @@ static int32_t best_of(carried *c, const double *logits) {
     return (int32_t)best;
 }
 
-/* Greedy text with the cache, or by a whole pass for each token. */
-static bool speak(carried *c, speaker *s, const int32_t *prompt, bool cached, spak_error *err) {
-    size_t fed = 0, base = SIZE_MAX;
-    s->text = spak_malloc(c->len * sizeof *s->text);
+/* The logits after text (len). Beyond the context a window of it is read anew, as nanoGPT's generate() does it; within,
+ * the cache takes what it has not seen. */
+static bool logits_after(carried *c, speaker *s, const int32_t *text, size_t len, size_t *fed, spak_error *err) {
+    const size_t context = c->config.context, from = len > context ? len - context : 0;
+    if (!s->decoder) {
+        const nn_batch one = {.batch = 1, .len = len - from, .tokens = text + from};
+        if (!nn_forward(s->model, &one, NULL, err)) return false;
+        nn_logits(s->model, len - from - 1, 1, c->whole);
+        return true;
+    }
+    if (from) { /* positions have moved: what is in the cache is of others */
+        nn_decoder_reset(s->decoder);
+        *fed = from;
+    }
+    if (!nn_decode(s->decoder, len - *fed, text + *fed, NULL, NULL, c->logits, NULL, err)) return false;
+    for (size_t v = 0; v < c->config.vocab; v++) c->whole[v] = (double)c->logits[v];
+    *fed = len;
+    return true;
+}
+
+/* Continues every prompt greedily: with the cache, or by a whole pass for each token. */
+static bool speak(carried *c, speaker *s, bool cached, spak_error *err) {
+    s->text = spak_malloc(PROMPTS * c->len * sizeof *s->text);
     if (!s->text) return spak_fail_oom(err);
-    memcpy(s->text, prompt, c->prompt * sizeof *prompt);
     if (cached && !nn_decoder_new(s->model, 1, NULL, &s->decoder, err)) return false;
-    for (size_t len = c->prompt; len < c->len; len++) {
-        size_t from;
-        window_of(c, len, &from);
-        if (cached) {
-            if (from != base) { /* positions have moved: what is in the cache is of others */
-                nn_decoder_reset(s->decoder);
-                base = fed = from;
-            }
-            if (!nn_decode(s->decoder, len - fed, s->text + fed, NULL, NULL, c->logits, NULL, err)) return false;
-            for (size_t v = 0; v < c->config.vocab; v++) c->whole[v] = (double)c->logits[v];
-            fed = len;
-        } else {
-            const nn_batch one = {.batch = 1, .len = len - from, .tokens = s->text + from};
-            if (!nn_forward(s->model, &one, NULL, err)) return false;
-            nn_logits(s->model, len - from - 1, 1, c->whole);
+    for (size_t p = 0; p < PROMPTS; p++) {
+        int32_t *text = s->text + p * c->len;
+        size_t fed = 0;
+        memcpy(text, c->prompts[p], sizeof c->prompts[p]);
+        if (cached) nn_decoder_reset(s->decoder);
+        for (size_t len = PROMPT; len < c->len; len++) {
+            if (!logits_after(c, s, text, len, &fed, err)) return false;
+            text[len] = best_of(c, c->whole);
         }
-        s->text[len] = best_of(c, c->whole);
     }
     return true;
 }
@@ -105,19 +113,36 @@ static bool open_speaker(carried *c, int which, speaker *s, spak_error *err) {
            nn_hf_import(c->folder, s->model, err);
 }
 
-static bool compare(carried *c, const int32_t *prompt, json_t *list, spak_str *text, spak_error *err) {
+/* Tokens of all texts up to where each parts from the trained model's. */
+static size_t count_same(const carried *c, const speaker *a, const speaker *b) {
+    size_t same = 0;
+    for (size_t p = 0; p < PROMPTS; p++) {
+        size_t at = PROMPT;
+        while (at < c->len && a->text[p * c->len + at] == b->text[p * c->len + at]) at++;
+        same += at - PROMPT;
+    }
+    return same;
+}
+
+static bool compare(carried *c, json_t *list, json_t *samples, spak_error *err) {
     speaker all[SPEAKERS] = {{0}};
     bool good = true;
     for (int i = 0; good && i < SPEAKERS; i++) {
-        size_t same = c->prompt;
-        good = open_speaker(c, i, &all[i], err) &&
-               speak(c, &all[i], prompt, i != IMPORTED_WHOLE && i != ORACLE_WHOLE, err);
-        while (good && same < c->len && all[i].text[same] == all[TRAINED].text[same]) same++;
-        good = good && (json_array_append_new(list, json_pack("{s:s,s:I}", "by", speaker_names[i], "same",
-                                                              (json_int_t)(same - c->prompt))) == 0 ||
-                        spak_fail_oom(err));
+        good = open_speaker(c, i, &all[i], err) && speak(c, &all[i], i != IMPORTED_WHOLE && i != ORACLE_WHOLE, err) &&
+               (json_array_append_new(list, json_pack("{s:s,s:I}", "by", speaker_names[i], "same",
+                                                      (json_int_t)count_same(c, &all[i], &all[TRAINED]))) == 0 ||
+                spak_fail_oom(err));
     }
-    good = good && nn_chars_decode(nn_trainer_chars(c->trainer), all[TRAINED].text, c->len, text, err);
+    for (size_t p = 0; good && p < PROMPTS; p++) {
+        spak_str prompt = {0}, text = {0};
+        const int32_t *ids = all[TRAINED].text + p * c->len;
+        good = nn_chars_decode(nn_trainer_chars(c->trainer), ids, PROMPT, &prompt, err) &&
+               nn_chars_decode(nn_trainer_chars(c->trainer), ids + PROMPT, c->len - PROMPT, &text, err) &&
+               (json_array_append_new(samples, json_pack("[s,s]", spak_str_text(&prompt), spak_str_text(&text))) == 0 ||
+                spak_fail_oom(err));
+        spak_str_free(&prompt);
+        spak_str_free(&text);
+    }
     for (int i = 0; i < SPEAKERS; i++) close_speaker(&all[i]);
     return good;
 }
@@ -139,27 +164,35 @@ static bool train_briefly(carried *c, const json_t *options, double *loss, spak_
     return good;
 }
 
+static bool read_prompts(carried *c, spak_error *err) {
+    const char *name = nn_trainer_config(c->trainer)->text.dataset;
+    data_set *set = NULL;
+    bool good = data_open(name, &set, err);
+    for (size_t p = 0; good && p < PROMPTS; p++)
+        good = nn_chars_encode(nn_trainer_chars(c->trainer), name, set->bytes + p * (set->size - PROMPT) / PROMPTS,
+                               PROMPT, c->prompts[p], err);
+    data_close(set);
+    return good;
+}
+
 static bool carry(carried *c, const json_t *options, json_t **result, spak_error *err) {
-    static const char beginning[] = "\nthe "; /* letters that the text and its stand-in have */
-    int32_t prompt[sizeof beginning];
     double loss;
-    spak_str text = {0};
-    json_t *list = json_array();
-    c->prompt = sizeof beginning - 1;
-    c->len = c->prompt + (size_t)spak_json_int(options, "tokens", 500);
-    bool good = (list || spak_fail_oom(err)) && train_briefly(c, options, &loss, err) &&
-                nn_chars_encode(nn_trainer_chars(c->trainer), "the prompt", beginning, c->prompt, prompt, err) &&
-                nn_hf_export(nn_trainer_model(c->trainer), c->folder, err);
+    const size_t tokens = (size_t)spak_json_int(options, "tokens", 100);
+    json_t *list = json_array(), *samples = json_array();
+    c->len = PROMPT + tokens;
+    bool good = ((list && samples) || spak_fail_oom(err)) && train_briefly(c, options, &loss, err) &&
+                read_prompts(c, err) && nn_hf_export(nn_trainer_model(c->trainer), c->folder, err);
     c->logits = good ? spak_malloc(c->config.vocab * sizeof *c->logits) : NULL;
     c->whole = good ? spak_malloc(c->config.vocab * sizeof *c->whole) : NULL;
     c->margin = INFINITY;
     if (good && !(c->logits && c->whole)) good = spak_fail_oom(err);
-    good = good && compare(c, prompt, list, &text, err);
+    good = good && compare(c, list, samples, err);
     if (good)
-        *result = json_pack("{s:O,s:I,s:f,s:f,s:s}", "texts", list, "tokens", (json_int_t)(c->len - c->prompt),
-                            "smallest_margin", c->margin, "loss", loss, "text", spak_str_text(&text));
+        *result =
+            json_pack("{s:O,s:i,s:I,s:f,s:f,s:O}", "texts", list, "prompts", PROMPTS, "tokens",
+                      (json_int_t)(PROMPTS * tokens), "smallest_margin", c->margin, "loss", loss, "samples", samples);
     json_decref(list);
-    spak_str_free(&text);
+    json_decref(samples);
     return good && (*result || spak_fail_oom(err));
 }
 

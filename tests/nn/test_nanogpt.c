@@ -204,11 +204,11 @@ static void test_studies(void) {
     ok(spak_json_num(json_array_get(json_object_get(r, "operators"), 4), "calls", 0) == 4 * 4 + 1,
        "four linear layers a block, and the head");
     json_decref(r);
-    r = studied("transplant", "{\"steps\": 3, \"tokens\": 80}");
+    r = studied("transplant", "{\"steps\": 3, \"tokens\": 60}");
     is_int(json_array_size(json_object_get(r, "texts")), 5, "five speakers");
     for (size_t i = 0; i < 5; i++) {
         const json_t *text = json_array_get(json_object_get(r, "texts"), i);
-        is_int(spak_json_int(text, "same", 0), 80, "%s: the same text, beyond the context",
+        is_int(spak_json_int(text, "same", 0), 8 * 60, "%s: the same text, beyond the context",
                spak_json_str(text, "by", ""));
     }
     json_decref(r);
