@@ -13,26 +13,13 @@ static inline quad quad_load(const float *p) {
 
 static inline void quad_store(float *p, quad v) { memcpy(p, &v, sizeof v); }
 
-/* A whole row of a panel. With a width that the compiler knows it is a few
- * moves; with any other it is a loop over floats, which took as long for a
- * panel of A of a transposed matrix as a fifth of the product itself. */
-#define PACK_ROWS(w)                                                \
-    case w:                                                         \
-        for (size_t p = 0; p < kb; p++)                             \
-            memcpy(dst + p * (w), src + p * ld, (w) * sizeof *dst); \
-        return;
-
 static void pack_copy(float *dst, size_t width, const float *src, size_t ld,
                       size_t kb, size_t valid) {
-    switch (valid == width ? width : 0) {
-        PACK_ROWS(4)
-        PACK_ROWS(6)
-        PACK_ROWS(8)
-        PACK_ROWS(12)
-        PACK_ROWS(14)
-        PACK_ROWS(16)
-        PACK_ROWS(32)
-        default: break;
+    if (valid == width && width % 8 == 0) {
+        for (size_t p = 0; p < kb; p++)
+            for (size_t x = 0; x < width; x += 8)
+                memcpy(dst + p * width + x, src + p * ld + x, 8 * sizeof *dst);
+        return;
     }
     for (size_t p = 0; p < kb; p++) {
         for (size_t x = 0; x < valid; x++) dst[p * width + x] = src[p * ld + x];
