@@ -205,7 +205,7 @@ static size_t row_len(const nn_addition *task, size_t digits) {
 }
 
 size_t nn_addition_train_len(const nn_addition *task) {
-    return task->layout == NN_ADD_PACKED ? task->context : row_len(task, longest_operand(task));
+    return task->layout == NN_ADD_PACKED ? task->packed_len : row_len(task, longest_operand(task));
 }
 
 size_t nn_addition_test_len(const nn_addition *task, size_t digits) { return row_len(task, digits); }
@@ -349,7 +349,7 @@ static void write_problem(pen *w, const nn_problem *p, dice *d) {
 
 void nn_addition_train_rows(const nn_addition *task, uint64_t seed, uint64_t step, nn_add_rows *r) {
     /* A packed row holds fewer problems than tokens: its problems have numbers of their own. */
-    const size_t in_row = task->layout == NN_ADD_PACKED ? task->context : 1;
+    const size_t in_row = task->layout == NN_ADD_PACKED ? task->packed_len : 1;
     for (size_t row = 0; row < r->rows; row++) {
         const uint64_t number = (step * r->rows + row) * in_row;
         dice d = dice_of(seed, STREAM_ROW, number);

@@ -38,7 +38,7 @@ typedef struct nn_addition {
     size_t most_digits;  /* of an operand in training: 4 */
     double bridge_share; /* published protocol: 0.3 of the problems have operands of up to 5 or 6 digits */
     double chain_share;  /* of the problems are made carry chains */
-    size_t context;      /* packed: tokens of a row */
+    size_t packed_len;   /* packed: tokens of a row */
     size_t slots;        /* blanks: slots of a number */
     size_t most_offset;  /* a random offset of 0 to this is added to the indices of a row, in training */
     bool reversed;       /* false: highest digit first, as a mistaken evaluation writes it */
@@ -48,6 +48,7 @@ typedef struct nn_addition {
 /* Members of `json` (by the names above; "protocol": "clean" or "published" sets bridge_share) over the clean protocol,
  * one problem a row. Errors name the member. */
 bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err);
+json_t *nn_addition_json(const nn_addition *task); /* every member; NULL when out of memory */
 
 /* Digits, lowest first; c has as many as the sum (never more than n + 1). */
 typedef struct nn_problem {
@@ -112,9 +113,10 @@ bool nn_addition_same_format(const nn_addition *train, const nn_addition *test, 
 /* Exact match on a test set: {"digits", "set", "problems", "loops": [..], "correct": [one count for each of loops],
  * "by_carries": [[carries, problems, correct at the last of loops], ...], "token_correct": ...}. loops: after which
  * loops to look, ascending; NULL: the configuration's. A row counts when every predicted token of the answer is right,
- * given the right ones before it: so greedy decoding, which stops being right at its first wrong token, gives the same
- * count. */
-bool nn_addition_evaluate(const nn_addition *task, nn_model *model, nn_add_set set, size_t digits, uint64_t seed,
-                          size_t problems, const size_t *loops, size_t num_loops, json_t **result, spak_error *err);
+ * given the right ones before it (rows: at a time, no more than the model is made for): so greedy decoding, which stops
+ * being right at its first wrong token, gives the same count. */
+bool nn_addition_evaluate(const nn_addition *task, nn_model *model, size_t rows, nn_add_set set, size_t digits,
+                          uint64_t seed, size_t problems, const size_t *loops, size_t num_loops, json_t **result,
+                          spak_error *err);
 
 #endif

@@ -66,15 +66,14 @@ static const char *set_name(nn_add_set set) {
     return set == NN_ADD_RANDOM ? "random" : set == NN_ADD_CHAINS ? "chains" : "full_chains";
 }
 
-static bool evaluate(const nn_addition *task, nn_model *model, const nn_problem *p, size_t n, size_t digits, marks *m,
-                     spak_error *err) {
-    enum { ROWS = 64 };
+static bool evaluate(const nn_addition *task, nn_model *model, size_t batch, const nn_problem *p, size_t n,
+                     size_t digits, marks *m, spak_error *err) {
     const size_t len = nn_addition_test_len(task, digits);
     nn_add_rows *rows = NULL;
-    int32_t *best = spak_malloc(ROWS * len * sizeof *best);
-    bool good = (best || spak_fail_oom(err)) && nn_add_rows_new(ROWS, len, &rows, err);
-    for (size_t at = 0; good && at < n; at += ROWS) {
-        rows->rows = n - at < ROWS ? n - at : ROWS;
+    int32_t *best = spak_malloc(batch * len * sizeof *best);
+    bool good = (best || spak_fail_oom(err)) && nn_add_rows_new(batch, len, &rows, err);
+    for (size_t at = 0; good && at < n; at += batch) {
+        rows->rows = n - at < batch ? n - at : batch;
         nn_addition_test_rows(task, p + at, rows->rows, rows);
         good = evaluate_rows(task, model, p + at, rows, best, m, err);
     }
@@ -83,8 +82,9 @@ static bool evaluate(const nn_addition *task, nn_model *model, const nn_problem 
     return good;
 }
 
-bool nn_addition_evaluate(const nn_addition *task, nn_model *model, nn_add_set set, size_t digits, uint64_t seed,
-                          size_t problems, const size_t *loops, size_t num_loops, json_t **result, spak_error *err) {
+bool nn_addition_evaluate(const nn_addition *task, nn_model *model, size_t rows, nn_add_set set, size_t digits,
+                          uint64_t seed, size_t problems, const size_t *loops, size_t num_loops, json_t **result,
+                          spak_error *err) {
     *result = NULL;
     if (task->layout == NN_ADD_BLANKS && digits + 1 > task->slots)
         return spak_fail(err, "problems of %zu digits do not fit %zu slots", digits, task->slots);
@@ -96,7 +96,7 @@ bool nn_addition_evaluate(const nn_addition *task, nn_model *model, nn_add_set s
     if (good) {
         *m = (marks){.num_loops = loops ? num_loops : 1, .loops = loops ? loops : &own, .correct = correct};
         good = nn_addition_test_set(set, digits, seed, problems, p, &found, err) &&
-               evaluate(task, model, p, found, digits, m, err);
+               evaluate(task, model, rows, p, found, digits, m, err);
     }
     if (good) {
         *result = result_of(set_name(set), digits, found, m);

@@ -21,7 +21,7 @@ static const member members[] = {
     {"most_digits", SIZE, AT(most_digits), 1, NN_ADD_MOST_DIGITS},
     {"bridge_share", SHARE, AT(bridge_share), 0, 1},
     {"chain_share", SHARE, AT(chain_share), 0, 1},
-    {"context", SIZE, AT(context), 8, 1 << 16},
+    {"packed_len", SIZE, AT(packed_len), 8, 1 << 16},
     {"slots", SIZE, AT(slots), 2, NN_ADD_MOST_DIGITS},
     {"most_offset", SIZE, AT(most_offset), 0, 1 << 15},
     {"reversed", FLAG, AT(reversed), 0, 0},
@@ -46,10 +46,11 @@ static bool read_member(const member *m, const json_t *value, void *to, spak_err
     return true;
 }
 
+static const char *const LAYOUTS[] = {"single", "packed", "blanks", "one_pass"};
+
 static bool read_layout(const char *text, nn_add_layout *layout, spak_error *err) {
-    static const char *const names[] = {"single", "packed", "blanks", "one_pass"};
     for (int i = 0; i < 4; i++)
-        if (text && strcmp(text, names[i]) == 0) {
+        if (text && strcmp(text, LAYOUTS[i]) == 0) {
             *layout = (nn_add_layout)i;
             return true;
         }
@@ -72,12 +73,12 @@ static bool read_one(const char *key, const json_t *value, nn_addition *task, sp
         if (strcmp(key, members[i].name) == 0) return read_member(&members[i], value, task, err);
     return spak_fail(err,
                      "task.%s is no member of an addition task: it has layout, protocol, most_digits, bridge_share, "
-                     "chain_share, context, slots, most_offset, reversed and mask_operands",
+                     "chain_share, packed_len, slots, most_offset, reversed and mask_operands",
                      key);
 }
 
 bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err) {
-    *task = (nn_addition){.most_digits = 4, .context = 64, .slots = 13, .reversed = true, .mask_operands = true};
+    *task = (nn_addition){.most_digits = 4, .packed_len = 64, .slots = 13, .reversed = true, .mask_operands = true};
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)json, key, value) if (!read_one(key, value, task, err)) return false;
@@ -89,6 +90,20 @@ bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err) {
     if (!task->reversed && task->layout != NN_ADD_SINGLE && task->layout != NN_ADD_PACKED)
         return spak_fail(err, "task.reversed: only the layouts single and packed can be written highest digit first");
     return true;
+}
+
+json_t *nn_addition_json(const nn_addition *task) {
+    json_t *json = json_pack("{s:s}", "layout", LAYOUTS[task->layout]);
+    for (size_t i = 0; json && i < sizeof members / sizeof *members; i++) {
+        const char *place = (const char *)task + members[i].at;
+        json_t *value = members[i].type == FLAG   ? json_boolean(*(const bool *)place)
+                        : members[i].type == SIZE ? json_integer((json_int_t) * (const size_t *)place)
+                                                  : json_real(*(const double *)place);
+        if (json_object_set_new(json, members[i].name, value) == 0) continue;
+        json_decref(json);
+        json = NULL;
+    }
+    return json;
 }
 
 /* --- a row as text --- */

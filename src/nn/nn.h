@@ -131,6 +131,7 @@ bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, siz
                     size_t most_loops, bool training, nn_memory *memory, spak_error *err);
 
 const nn_config *nn_model_config(const nn_model *model);
+const nn_ops *nn_model_ops(const nn_model *model);
 nn_memory nn_model_memory(const nn_model *model);
 const nn_param *nn_model_params(const nn_model *model, size_t *count, size_t *numbers);
 

@@ -215,6 +215,7 @@ void nn_model_free(nn_model *m) {
 }
 
 const nn_config *nn_model_config(const nn_model *m) { return &m->config; }
+const nn_ops *nn_model_ops(const nn_model *m) { return m->ops; }
 nn_memory nn_model_memory(const nn_model *m) { return m->memory; }
 
 const nn_param *nn_model_params(const nn_model *m, size_t *count, size_t *numbers) {

@@ -1,0 +1,194 @@
+/* The configuration of a training run, as a table of its members (like config.c's of a model). */
+#include <math.h>
+#include <string.h>
+
+#include "nn/train.h"
+
+typedef struct member {
+    const char *name;
+    enum { SIZE, STEPS, NUMBER, FLAG } type;
+    size_t at;
+    double least, most;
+} member;
+
+#define AT(field) offsetof(nn_train_config, field)
+static const member members[] = {
+    {"threads", SIZE, AT(threads), 0, 256},
+    {"steps", SIZE, AT(steps), 0, 1e9},
+    {"batch", SIZE, AT(batch), 1, 1 << 20},
+    {"len", SIZE, AT(len), 1, 1 << 20},
+    {"micro_batches", SIZE, AT(micro_batches), 1, 1 << 16},
+    {"seed", SIZE, AT(seed), 0, 9e15},
+    {"least_loops", SIZE, AT(least_loops), 0, 1 << 16},
+    {"most_loops", SIZE, AT(most_loops), 0, 1 << 16},
+    {"one_batch", FLAG, AT(one_batch), 0, 0},
+    {"rate", NUMBER, AT(schedule.rate), 0, 1e3},
+    {"min_rate", NUMBER, AT(schedule.min_rate), 0, 1e3},
+    {"warmup_steps", STEPS, AT(schedule.warmup_steps), 0, 1e9},
+    {"decay_steps", STEPS, AT(schedule.decay_steps), 0, 1e9},
+    {"beta1", NUMBER, AT(optimiser.beta1), 0, 1},
+    {"beta2", NUMBER, AT(optimiser.beta2), 0, 1},
+    {"eps", NUMBER, AT(optimiser.eps), 0, 1},
+    {"weight_decay", NUMBER, AT(optimiser.weight_decay), 0, 1e3},
+    {"clip", NUMBER, AT(optimiser.clip), 0, 1e9},
+    {"late_weight_decay", NUMBER, AT(late_weight_decay), -1, 1e3},
+    {"late_decay_from", SIZE, AT(late_decay_from), 0, 1e9},
+};
+enum { MEMBERS = sizeof members / sizeof *members };
+
+static bool read_member(const member *m, const json_t *value, nn_train_config *config, spak_error *err) {
+    char *place = (char *)config + m->at;
+    if (m->type == FLAG) {
+        if (!json_is_boolean(value)) return spak_fail(err, "%s: expected true or false", m->name);
+        *(bool *)place = json_is_true(value);
+        return true;
+    }
+    const double x = json_is_number(value) ? json_number_value(value) : NAN;
+    const bool whole = m->type != NUMBER;
+    if (!(x >= m->least && x <= m->most) || (whole && x != floor(x)))
+        return spak_fail(err, "%s: expected a %s from %g to %g", m->name, whole ? "whole number" : "number", m->least,
+                         m->most);
+    if (m->type == SIZE)
+        *(size_t *)place = (size_t)x;
+    else if (m->type == STEPS)
+        *(uint64_t *)place = (uint64_t)x;
+    else
+        *(double *)place = x;
+    return true;
+}
+
+static bool read_text_task(const json_t *json, nn_text_task *task, spak_error *err) {
+    const char *key;
+    json_t *value;
+    *task = (nn_text_task){.validation_share = 0.1};
+    json_object_foreach((json_t *)json, key, value) {
+        if (strcmp(key, "kind") == 0) continue;
+        if (strcmp(key, "dataset") == 0) {
+            const char *name = json_string_value(value);
+            if (!name || !*name || strlen(name) >= sizeof task->dataset)
+                return spak_fail(err, "task.dataset: expected the name of a data set of data/MANIFEST.dsl");
+            strcpy(task->dataset, name);
+        } else if (strcmp(key, "validation_share") == 0) {
+            const double x = json_is_number(value) ? json_number_value(value) : NAN;
+            if (!(x > 0 && x < 1)) return spak_fail(err, "task.validation_share: expected a number between 0 and 1");
+            task->validation_share = x;
+        } else {
+            return spak_fail(err, "task.%s is no member of a text task: it has dataset and validation_share", key);
+        }
+    }
+    return *task->dataset || spak_fail(err, "task.dataset is missing: the name of a data set of data/MANIFEST.dsl");
+}
+
+static bool read_task(const json_t *json, nn_train_config *c, spak_error *err) {
+    const char *kind = json_is_object(json) ? spak_json_str(json, "kind", "") : "";
+    if (strcmp(kind, "text") == 0) {
+        c->task = NN_TASK_TEXT;
+        return read_text_task(json, &c->text, err);
+    }
+    if (strcmp(kind, "addition") != 0)
+        return spak_fail(err, "task: expected {\"kind\": \"text\" or \"addition\", ...}");
+    c->task = NN_TASK_ADDITION;
+    return nn_addition_read(json, &c->addition, err);
+}
+
+/* A task knows its vocabulary and, for additions, how long its rows are: so these may be left out. Text sets its
+ * vocabulary when the data is opened. */
+static bool read_model(const json_t *json, nn_train_config *c, spak_error *err) {
+    if (!json_is_object(json)) return spak_fail(err, "model: expected {\"preset\": ..., ...}");
+    json_t *own = json_copy((json_t *)json);
+    if (!own) return spak_fail_oom(err);
+    bool good = nn_config_preset(spak_json_str(own, "preset", "gpt2"), &c->model, err);
+    json_object_del(own, "preset");
+    if (good && c->task == NN_TASK_ADDITION) {
+        if (!json_object_get(own, "vocab")) c->model.vocab = NN_ADD_VOCAB;
+        if (!json_object_get(own, "context")) c->model.context = 3 * NN_ADD_MOST_DIGITS + 3;
+    }
+    good = good && (nn_config_read(own, &c->model, err) || spak_fail_context(err, "model"));
+    json_decref(own);
+    return good;
+}
+
+static const nn_train_config DEFAULTS = {
+    .device = "cpu",
+    .steps = 2000,
+    .batch = 12,
+    .micro_batches = 1,
+    .seed = 1337,
+    .schedule = {.rate = 1e-3, .min_rate = 1e-4, .warmup_steps = 100},
+    .optimiser = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1},
+    .late_weight_decay = -1,
+};
+
+static bool settle(nn_train_config *c, spak_error *err) {
+    if (c->task == NN_TASK_ADDITION) {
+        const size_t len = nn_addition_train_len(&c->addition);
+        if (c->len && c->len != len)
+            return spak_fail(err, "len: the rows of this addition task have %zu tokens; leave it out", len);
+        c->len = len;
+    } else if (!c->len) {
+        c->len = c->model.context;
+    }
+    if (c->len > c->model.context)
+        return spak_fail(err, "len: rows of %zu tokens do not fit the model's context of %zu", c->len,
+                         c->model.context);
+    if (!c->schedule.decay_steps) c->schedule.decay_steps = c->steps;
+    if (!c->least_loops) c->least_loops = c->model.loops;
+    if (!c->most_loops) c->most_loops = c->model.loops > c->least_loops ? c->model.loops : c->least_loops;
+    if (c->least_loops > c->most_loops)
+        return spak_fail(err, "least_loops is %zu, more than most_loops, %zu", c->least_loops, c->most_loops);
+    return true;
+}
+
+bool nn_train_config_read(const json_t *json, nn_train_config *c, spak_error *err) {
+    *c = DEFAULTS;
+    if (!json_is_object(json)) return spak_fail(err, "expected an object with model, task, steps and so on");
+    if (!read_task(json_object_get(json, "task"), c, err)) return false;
+    if (!read_model(json_object_get(json, "model"), c, err)) return false;
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value) {
+        if (strcmp(key, "task") == 0 || strcmp(key, "model") == 0) continue;
+        if (strcmp(key, "device") == 0) {
+            const char *name = json_string_value(value);
+            if (!name || (strcmp(name, "cpu") != 0 && strcmp(name, "oracle") != 0))
+                return spak_fail(err, "device: expected \"cpu\" or \"oracle\"");
+            strcpy(c->device, name);
+            continue;
+        }
+        size_t i = 0;
+        while (i < MEMBERS && strcmp(key, members[i].name) != 0) i++;
+        if (i == MEMBERS) return spak_fail(err, "%s is no member of a training configuration", key);
+        if (!read_member(&members[i], value, c, err)) return false;
+    }
+    return settle(c, err);
+}
+
+static json_t *task_json(const nn_train_config *c) {
+    if (c->task == NN_TASK_TEXT)
+        return json_pack("{s:s,s:s,s:f}", "kind", "text", "dataset", c->text.dataset, "validation_share",
+                         c->text.validation_share);
+    json_t *json = nn_addition_json(&c->addition);
+    if (json && json_object_set_new(json, "kind", json_string("addition")) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+json_t *nn_train_config_json(const nn_train_config *c) {
+    json_t *json = json_object();
+    bool good = json && json_object_set_new(json, "model", nn_config_json(&c->model)) == 0 &&
+                json_object_set_new(json, "task", task_json(c)) == 0 &&
+                json_object_set_new(json, "device", json_string(c->device)) == 0;
+    for (size_t i = 0; good && i < MEMBERS; i++) {
+        const char *place = (const char *)c + members[i].at;
+        json_t *value = members[i].type == FLAG    ? json_boolean(*(const bool *)place)
+                        : members[i].type == SIZE  ? json_integer((json_int_t) * (const size_t *)place)
+                        : members[i].type == STEPS ? json_integer((json_int_t) * (const uint64_t *)place)
+                                                   : json_real(*(const double *)place);
+        good = json_object_set_new(json, members[i].name, value) == 0;
+    }
+    if (good) return json;
+    json_decref(json);
+    return NULL;
+}
