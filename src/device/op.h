@@ -1,4 +1,4 @@
-/* What an operator in kernels/ offers to the loop: its invariants, and a trial of one configuration on one problem.
+/* What an operator, in kernels/ or of the models in src/nn, offers to the loop: its invariants, and a trial of one configuration on one problem.
  * The loop drives every operator through this table and knows none of them by name. */
 #ifndef SPAK_DEVICE_OP_H
 #define SPAK_DEVICE_OP_H
@@ -62,7 +62,7 @@ typedef struct dev_op {
     const char *(*peer)(void);
 } dev_op;
 
-/* All operators, NULL-terminated; defined in kernels/registry.c. */
+/* All operators, NULL-terminated; defined in src/cli/registry.c: an operator may stand on any floor below it. */
 extern const dev_op *const dev_ops[];
 
 const dev_op *dev_op_find(const char *name);

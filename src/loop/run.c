@@ -116,7 +116,7 @@ static bool load_manifest(loop_run *run, spak_error *err) {
         return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`",
                          run->system_path);
     run->op = dev_op_find(name);
-    if (!run->op) return spak_fail(err, "%s: no operator '%s' in kernels/registry.c", run->system_path, name);
+    if (!run->op) return spak_fail(err, "%s: no operator '%s' in src/cli/registry.c", run->system_path, name);
     return loop_load_block(run->op->manifest, "kernel", name, &run->manifest, err);
 }
 

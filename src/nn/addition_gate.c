@@ -223,7 +223,7 @@ bool nn_addition_same_format(const nn_addition *train, const nn_addition *test, 
     for (int i = 0; i < 2 && ran; i++) {
         ran = nn_add_rows_new(1, nn_addition_test_len(tasks[i], 3), &rows[i], why);
         if (!ran) break;
-        nn_addition_test_rows(tasks[i], &p, 1, rows[i]);
+        (i ? nn_addition_test_rows : nn_addition_rows_of)(tasks[i], &p, 1, rows[i]);
         ran = nn_add_rows_show(rows[i], 0, &text[i]) || spak_fail_oom(why);
     }
     bool same = ran && strcmp(text[0].data, text[1].data) == 0 &&

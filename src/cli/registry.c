@@ -1,0 +1,9 @@
+/* Every operator, by name. A new one adds its folder, and its line here. It is the command line's, on the top floor:
+ * kernels and models alike stand below it. */
+#include "device/op.h"
+#include "fmha/fmha.h"
+#include "matmul/matmul.h"
+#include "microgpt/microgpt.h"
+#include "nn/looplm.h"
+
+const dev_op *const dev_ops[] = {&matmul_op, &fmha_op, &microgpt_op, &looplm_op, NULL};
