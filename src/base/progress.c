@@ -24,7 +24,7 @@ static void draw(spak_progress *bar, const char *what, bool last) {
         memset(cells, '.', BAR_WIDTH);
         memset(cells, '#', (size_t)full);
         cells[BAR_WIDTH] = 0;
-        fprintf(stderr, "\r%-10s [%s] %ld/%ld  %.0f s, about %.0f s left  %.30s\033[K", bar->label, cells, bar->done,
+        fprintf(stderr, "\r%-10s [%s] %ld/%ld  %.0f s, about %.0f s left  %.48s\033[K", bar->label, cells, bar->done,
                 bar->total, elapsed_s, left_s, what ? what : "");
         if (last) fputc('\n', stderr);
     } else {

@@ -13,6 +13,9 @@ int cli_trace(int argc, char **argv);
 int cli_loop(int argc, char **argv); /* plan, gate, tune, crystallise */
 int cli_data(int argc, char **argv);
 int cli_run(int argc, char **argv);
+int cli_train(int argc, char **argv);
+int cli_sample(int argc, char **argv);
+int cli_eval(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_claims(int argc, char **argv);
 int cli_weave(int argc, char **argv);

@@ -21,6 +21,7 @@ struct nn_trainer {
     uint64_t next;
     /* text */
     json_t *data; /* what data_describe says */
+    nn_chars chars;
     int32_t *ids, *targets;
     size_t num_ids, train_ids;
     int32_t *window; /* (batch, len) tokens */
@@ -33,21 +34,20 @@ struct nn_trainer {
 static bool open_text(nn_trainer *t, spak_error *err) {
     nn_train_config *c = &t->config;
     data_set *set = NULL;
-    nn_chars chars;
     bool good = data_describe(c->text.dataset, &t->data, err) && data_open(c->text.dataset, &set, err) &&
-                nn_chars_of(set->bytes, set->size, &chars, err);
+                nn_chars_learn(set->bytes, set->size, &t->chars, err);
     if (good) {
         t->num_ids = set->size;
         t->train_ids = (size_t)((double)set->size * (1 - c->text.validation_share));
-        t->ids = spak_malloc((t->num_ids + 1) * sizeof *t->ids);
+        t->ids = spak_malloc(t->num_ids * sizeof *t->ids);
         t->window = spak_malloc(2 * c->batch * c->len * sizeof *t->window);
-        t->targets = t->window + c->batch * c->len;
         good = (t->ids && t->window) || spak_fail_oom(err);
+        if (good) t->targets = t->window + c->batch * c->len;
     }
-    if (good) good = nn_chars_encode(&chars, set->bytes, set->size, t->ids, err);
+    if (good) good = nn_chars_encode(&t->chars, c->text.dataset, set->bytes, set->size, t->ids, err);
     data_close(set);
     if (!good) return false;
-    c->model.vocab = chars.vocab;
+    c->model.vocab = t->chars.count;
     if (t->train_ids <= c->len || t->num_ids - t->train_ids <= c->len)
         return spak_fail(err, "%s has %zu characters: too few for windows of %zu in both parts; choose a smaller len",
                          c->text.dataset, t->num_ids, c->len);
@@ -136,6 +136,8 @@ void nn_trainer_free(nn_trainer *t) {
     spak_free(t);
 }
 
+const json_t *nn_trainer_data(const nn_trainer *t) { return t->data; }
+const nn_chars *nn_trainer_chars(const nn_trainer *t) { return t->config.task == NN_TASK_TEXT ? &t->chars : NULL; }
 const nn_train_config *nn_trainer_config(const nn_trainer *t) { return &t->config; }
 nn_model *nn_trainer_model(nn_trainer *t) { return t->model; }
 uint64_t nn_trainer_next(const nn_trainer *t) { return t->next; }
@@ -165,6 +167,14 @@ static nn_optimiser optimiser_of(const nn_train_config *c, uint64_t step) {
     return o;
 }
 
+static bool diverged(const nn_trainer *t, const char *what, double value, double rate, spak_error *err) {
+    return spak_fail(
+        err,
+        "the %s of step %llu is %g: the run has diverged; begin it again with a lower rate (it is %g) or a "
+        "longer warm-up",
+        what, (unsigned long long)t->next, value, rate);
+}
+
 bool nn_trainer_step(nn_trainer *t, nn_step *report, spak_error *err) {
     const nn_train_config *c = &t->config;
     const uint64_t begun = spak_now_ns();
@@ -178,13 +188,10 @@ bool nn_trainer_step(nn_trainer *t, nn_step *report, spak_error *err) {
         report->tokens += batch.batch * batch.len;
         report->loops = batch.loops;
     }
-    if (!isfinite(report->loss))
-        return spak_fail(err,
-                         "the loss of step %llu is %g: the run has diverged; begin it again with a lower rate "
-                         "(it is %g) or a longer warm-up",
-                         (unsigned long long)t->next, report->loss, report->rate);
+    if (!isfinite(report->loss)) return diverged(t, "loss", report->loss, report->rate, err);
     const nn_optimiser optimiser = optimiser_of(c, t->next);
     report->grad_norm = nn_update(t->model, &optimiser, report->rate, t->next);
+    if (!isfinite(report->grad_norm)) return diverged(t, "norm of the gradients", report->grad_norm, report->rate, err);
     t->next++;
     report->time_ms = (double)(spak_now_ns() - begun) * 1e-6;
     return true;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "nn/addition.h"
 #include "nn/nn.h"
+#include "nn/tokens.h"
 
 typedef enum nn_task_kind { NN_TASK_TEXT, NN_TASK_ADDITION } nn_task_kind;
 
@@ -59,6 +60,8 @@ void nn_trainer_free(nn_trainer *trainer); /* NULL is fine */
 
 /* {"parameters": n, "memory": {"params": bytes, ...}, "data": {... data_describe's} or absent, "flops_per_step"} */
 json_t *nn_trainer_describe(const nn_trainer *trainer);
+const json_t *nn_trainer_data(const nn_trainer *trainer);            /* what data_describe says; NULL without data */
+const nn_chars *nn_trainer_chars(const nn_trainer *trainer);         /* of text; else NULL */
 const nn_train_config *nn_trainer_config(const nn_trainer *trainer); /* with what the task filled in */
 nn_model *nn_trainer_model(nn_trainer *trainer);
 uint64_t nn_trainer_next(const nn_trainer *trainer); /* the number of the next step: how many were made */
@@ -70,6 +73,23 @@ bool nn_trainer_step(nn_trainer *trainer, nn_step *report, spak_error *err);
 /* Text: the mean loss over the whole validation part, in windows of len that do not overlap: {"validation_loss",
  * "tokens"}. Additions: the mean loss over a fixed set of batches that training never draws from: the same members. */
 bool nn_trainer_validate(nn_trainer *trainer, json_t **result, spak_error *err);
+
+/* --- checkpoints: train_save.c --- */
+
+/* Writes FOLDER/ckpt-STEP.safetensors, whole or not at all, and removes all but the `keep` newest. */
+bool nn_trainer_save(const nn_trainer *trainer, const char *folder, size_t keep, spak_error *err);
+
+/* Goes on from a checkpoint: the next steps are those of the run that made it, bit for bit, on any number of threads.
+ * Refused: another configuration but for threads and steps, naming the first member that differs, and other data.
+ * After an error the trainer is not to be used. */
+bool nn_trainer_load(nn_trainer *trainer, const char *path, spak_error *err);
+
+/* What a checkpoint says of the run that made it; chars->count is 0 where it trains on no text. */
+bool nn_trained_read(const char *path, nn_train_config *config, nn_chars *chars, spak_error *err);
+
+/* A model that does not train, for batches up to batch x len and so many loops, with the values of a checkpoint. */
+bool nn_trained_model(const char *path, size_t batch, size_t len, size_t most_loops, int threads, nn_model **model,
+                      spak_error *err);
 
 /* A model of the same configuration that does not train, for batches up to batch x len and so many loops, with the
  * values of `from`. */

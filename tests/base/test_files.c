@@ -67,6 +67,37 @@ static void test_write(void) {
     content_is("new/deep/a.txt", "old", "nothing happened");
 }
 
+static void test_writer(void) {
+    spak_error err = {0};
+    spak_writer *writer;
+    spak_write_file("pieces/a", "old", 3, &err);
+    ok(spak_writer_open("pieces/a", &writer, &err) && spak_writer_put(writer, "one ", 4, &err) &&
+           spak_writer_put(writer, "", 0, &err) && spak_writer_put(writer, "two", 3, &err),
+       "in pieces: %s", err.message);
+    content_is("pieces/a", "old", "nothing is seen before the end");
+    ok(spak_writer_commit(writer, &err), "put into place: %s", err.message);
+    content_is("pieces/a", "one two", "all of it");
+    ok(spak_writer_open("pieces/a", &writer, &err) && spak_writer_put(writer, "three", 5, &err), "once more");
+    spak_writer_abandon(writer);
+    spak_writer_abandon(NULL);
+    content_is("pieces/a", "one two", "abandoned: nothing has happened");
+    is_int(files_in("pieces"), 1, "and nothing is left beside it");
+    ok(!spak_writer_open("pieces", &writer, &err) && !writer, "a folder in its place: %s", err.message);
+    ok(spak_writer_open("moved/a", &writer, &err) && rename("moved", "away") == 0 && !spak_writer_commit(writer, &err),
+       "a folder that is gone at the end: %s", err.message);
+}
+
+static void test_hasher(void) {
+    spak_error err = {0};
+    char whole[SPAK_SHA256_HEX + 1], pieces[SPAK_SHA256_HEX + 1], text[1000];
+    spak_hasher *hasher;
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(i * 7);
+    ok(spak_sha256(text, sizeof text, whole, &err) && spak_hasher_begin(&hasher, &err), "a hash: %s", err.message);
+    for (size_t at = 0; at < sizeof text; at += 100) spak_hasher_put(hasher, text + at, 100);
+    ok(spak_hasher_end(hasher, pieces, &err), "in pieces: %s", err.message);
+    is_str(pieces, whole, "is the same");
+}
+
 static void test_write_over(void) {
     spak_error err = {0};
     struct stat st;
@@ -232,6 +263,8 @@ int main(void) {
     char folder[] = "/tmp/spak-files-XXXXXX", command[64];
     if (!mkdtemp(folder) || chdir(folder) != 0) return 1;
     test_write();
+    test_writer();
+    test_hasher();
     test_write_over();
     test_if_changed();
     test_folders();

@@ -2,6 +2,7 @@
 #ifndef SPAK_TESTS_NN_FILES_H
 #define SPAK_TESTS_NN_FILES_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

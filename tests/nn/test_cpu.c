@@ -39,8 +39,7 @@ static void test_dropout(size_t n, float rate_now) {
     for (size_t j = 0; j < n; j++) {
         t[j] = 2 * U * fabs(arrays[0].oracle[j]);
         kept += arrays[0].oracle[j] != 0;
-        right += x[j] == 0 ||
-                 (arrays[0].oracle[j] != 0) == (spak_philox_uniform(0x123456789abcdef0, 5, j) >= rate);
+        right += x[j] == 0 || (arrays[0].oracle[j] != 0) == (spak_philox_uniform(0x123456789abcdef0, 5, j) >= rate);
     }
     ok(right == n, "the oracle's mask is Philox's");
     agrees(dropout_call, "dropout of %zu, rate %g, %zu kept", n, (double)rate, kept);
@@ -214,7 +213,8 @@ static void test_norm_backward(nn_norm_kind kind_now, bool gains_now) {
             double rstd = (double)stat[2 * r + 1], h = fabs((double)x[r * width + j] - (double)stat[2 * r]) * rstd;
             h += 4 * U * rstd * 3; /* x - mean is rounded */
             most = fmax(most, h);
-            t0[r * width + j] = U * rstd * (CHAIN * (2 + 2 * h) + 8 * (2 + 2 * h)) + 2 * U * fabs(arrays[0].oracle[r * width + j]);
+            t0[r * width + j] =
+                U * rstd * (CHAIN * (2 + 2 * h) + 8 * (2 + 2 * h)) + 2 * U * fabs(arrays[0].oracle[r * width + j]);
         }
     /* Chains of 32 rows, then of the chunks: each rounding is of at most the sum of all magnitudes. */
     double chain = 40 + (double)rows / 32;
@@ -236,9 +236,9 @@ static void act_call(const nn_ops *ops, nn_ctx *ctx, void **a) {
     ops->act_backward(ctx, now, a[3], a[2], a[0], rows, width);
 }
 
-/* Relative to the result a few roundings (12; the oracle's own 1 + erf and 1 + tanh cancel in double), where exp's argument is x itself; GELU (tanh) rounds its argument 2 u
- * three times, and a rounding of it counts |2 u| times. The slope is a sum of two terms of at most 1 + |x| each. Below
- * 2^-126 everything is 0. */
+/* Relative to the result a few roundings (12; the oracle's own 1 + erf and 1 + tanh cancel in double), where exp's
+ * argument is x itself; GELU (tanh) rounds its argument 2 u three times, and a rounding of it counts |2 u| times. The
+ * slope is a sum of two terms of at most 1 + |x| each. Below 2^-126 everything is 0. */
 static void test_act(nn_act_kind act_now, double size) {
     act = act_now;
     size_t in = act == NN_SWIGLU ? 2 * width : width;
@@ -249,7 +249,8 @@ static void test_act(nn_act_kind act_now, double size) {
     double *t1 = tolerance(1), *t3 = tolerance(3);
     for (size_t j = 0; j < rows * width; j++) {
         double xj = (double)x[act == NN_SWIGLU ? j / width * in + j % width : j],
-               twice = fmin(fabs(1.6 * xj * (1 + 0.045 * xj * xj)), 90), rounds = act == NN_GELU_TANH ? 12 + 4 * twice : 12;
+               twice = fmin(fabs(1.6 * xj * (1 + 0.045 * xj * xj)), 90),
+               rounds = act == NN_GELU_TANH ? 12 + 4 * twice : 12;
         t1[j] = rounds * U * fabs(arrays[1].oracle[j]) + 0x1p-52 * fabs(xj) +
                 (act == NN_SWIGLU ? size : 1) * 100 * 0x1p-126;
     }

@@ -1,0 +1,96 @@
+/* Opening what was trained, here or elsewhere. */
+#include "cli/lm.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "nn/checkpoint.h"
+#include "nn/hf.h"
+
+static bool is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool open_gpt2(cli_lm *lm, spak_error *err) {
+    spak_str vocab = {0}, merges = {0};
+    spak_str_printf(&vocab, "%s/vocab.json", lm->path);
+    spak_str_printf(&merges, "%s/merges.txt", lm->path);
+    const bool good = spak_str_ok(&vocab, err) && spak_str_ok(&merges, err) &&
+                      nn_bpe_load(vocab.data, merges.data, &lm->bpe, err) &&
+                      nn_hf_config(lm->path, 0, &lm->config.model, err);
+    spak_str_free(&vocab);
+    spak_str_free(&merges);
+    return good;
+}
+
+static bool is_gpt2(const char *folder) {
+    spak_str file = {0};
+    spak_str_printf(&file, "%s/model.safetensors", folder);
+    const bool found = !file.oom && spak_exists(file.data);
+    spak_str_free(&file);
+    return found;
+}
+
+bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err) {
+    *lm = (cli_lm){.trained = true};
+    bool good = true;
+    if (!is_folder(path) || is_gpt2(path)) {
+        lm->trained = !is_folder(path);
+        lm->path = spak_strdup(path);
+        good = lm->path || spak_fail_oom(err);
+    } else {
+        good = nn_checkpoint_newest(path, &lm->path, NULL, err) &&
+               (lm->path || spak_fail(err,
+                                      "%s: this folder holds no checkpoint and no model.safetensors; `spak train` "
+                                      "writes checkpoints to DIR/NAME",
+                                      path));
+    }
+    good = good && (lm->trained ? nn_trained_read(lm->path, &lm->config, &lm->chars, err) : open_gpt2(lm, err));
+    if (!good) cli_lm_close(lm);
+    return good;
+}
+
+void cli_lm_close(cli_lm *lm) {
+    spak_free(lm->path);
+    nn_bpe_free(lm->bpe);
+    *lm = (cli_lm){0};
+}
+
+bool cli_lm_model(const cli_lm *lm, size_t batch, size_t len, size_t most_loops, int threads, nn_model **model,
+                  spak_error *err) {
+    if (!len) len = lm->config.model.context;
+    if (lm->trained) return nn_trained_model(lm->path, batch, len, most_loops, threads, model, err);
+    if (!nn_model_new(&lm->config.model, &nn_cpu, threads, batch, len, most_loops, false, model, err)) return false;
+    if (nn_hf_import(lm->path, *model, err)) return true;
+    nn_model_free(*model);
+    *model = NULL;
+    return false;
+}
+
+static bool number(const char **text, size_t *value) {
+    char *end;
+    if (**text < '0' || **text > '9') return false;
+    const unsigned long long x = strtoull(*text, &end, 10);
+    *value = (size_t)x;
+    *text = end;
+    return x >= 1 && x <= 1u << 20;
+}
+
+bool cli_numbers(const char *text, size_t *numbers, size_t most, size_t *count) {
+    for (*count = 0;; text++) {
+        size_t first, last;
+        if (!number(&text, &first)) return false;
+        last = first;
+        if (*text == '-' && (text++, !number(&text, &last))) return false;
+        for (size_t i = first; i <= last; i++) {
+            if (*count == most) return false;
+            numbers[(*count)++] = i;
+        }
+        if (!*text) return *count > 0;
+        if (*text != ',') return false;
+    }
+}
