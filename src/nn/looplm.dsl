@@ -13,9 +13,9 @@ kernel looplm {
     peer: "another model of the same run, on the same problems"
 
     tuning_space {
-        layers: [1, 6, 12]
-        loops: [1, 6, 12, 30]
-        width: [64, 128, 256]
+        layers: [1, 2, 6, 8, 12]
+        loops: [1, 2, 3, 6, 8, 12, 15, 30]
+        width: [32, 64, 128, 256]
         heads: [4]
         inject: [false, true]
         normalise_state: [false, true]
