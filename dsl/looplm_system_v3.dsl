@@ -66,42 +66,316 @@ system LoopLM_System_v3 {
             trials: 2
         }
 
-        // What all runs share. Small: so that a processor of two cores answers within minutes.
-        common small {
-            most_digits: 2
-            batch: 64
-            rate: 2e-3
-            min_rate: 1e-4
-            warmup_steps: 20
-            weight_decay: 1e-4
+        // How much of it a profile runs. smoke: minutes. paper: the same experiments from more seeds, which a processor
+        // has time for. The published configurations are of a third scale, further down.
+        plan smoke {
+            seeds: 3
+            bridge_seeds: 1
+            control_seeds: 1
+            problems: 2000
+            most_tested: 5
+            test_loops: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
+            decoded: 500
+            twelve_seeds: 2
+            without_seeds: 1
+            lengths: [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 30, 40, 60, 80, 100]
+            short_lengths: [4, 5, 6, 12, 40]
+            chains: [12, 40]
+            one_pass_seeds: 1
+            one_pass_loops: [2, 4, 6, 8, 10, 12, 16, 24, 32, 48]
+            one_pass_digits: [4, 8, 12]
+            one_pass_problems: 1000
+            paper_seeds: 1
         }
-        // Bridge problems at this scale: none. The two protocols are told apart at paper scale.
+        plan paper {
+            seeds: 5
+            bridge_seeds: 3
+            control_seeds: 3
+            problems: 2000
+            most_tested: 6
+            test_loops: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
+            decoded: 1000
+            twelve_seeds: 5
+            without_seeds: 3
+            lengths: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100]
+            short_lengths: [4, 5, 6, 12, 40]
+            chains: [12, 40, 100]
+            one_pass_seeds: 2
+            one_pass_loops: [2, 4, 6, 8, 10, 12, 16, 24, 32, 48]
+            one_pass_digits: [4, 8, 12, 16]
+            one_pass_problems: 1024
+            paper_seeds: 1
+        }
+
+        // The source's comparison, shrunk: operands of one or two digits, a model of 64 numbers a token, six passes. The
+        // state is normalised before each loop and the first weights of the branches are not scaled down: without either,
+        // the looped model has not learned its training lengths after so few steps.
         axes small {
+            layers: 1
+            loops: 6
             width: 64
             heads: 4
             positions: rope
-            layers: 1
-            loops: 6
             inject: false
+            normalise_state: true
+            init_residual_scaled: false
+            supervision: second_half
+        }
+        training small {
+            most_digits: 2
+            steps: 1500
+            batch: 32
+            rate: 4e-3
+            min_rate: 1e-4
+            warmup_steps: 100
+            weight_decay: 1e-4
+        }
+        training bridge {
+            steps: 2000
+        }
+        decay high {
+            weight_decay: 0.2
+        }
+        decay phased {
+            weight_decay: 1e-4
+            late_weight_decay: 0.2
+            late_decay_from: 750
         }
 
-        // The five models of the source's table, a sixth to a half of their depth.
+        // The five models of the source's table: the fifth is the second, asked after twice as many loops.
         arm gpt {
-            title: "GPT-6L (static)"
+            title: "static, 6 layers"
             layers: 6
             loops: 1
         }
         arm loop {
-            title: "LoopLM-6"
+            title: "1 layer, 6 loops"
         }
         arm deep {
-            title: "LoopLM-15"
+            title: "1 layer, 15 loops"
             loops: 15
         }
         arm narrow {
-            title: "LoopLM-6, narrow"
+            title: "1 layer, 6 loops, half as wide"
             width: 32
         }
+
+        training by_heart {
+            steps: 200
+            one_batch: true
+            warmup_steps: 20
+            rate: 1e-3
+            min_rate: 1e-3
+        }
+
+        // The entropy barrier: problems one after the other in a row, and every token learned.
+        axes unmasked {
+            layout: packed
+            packed_len: 64
+            mask_operands: false
+            segments: true
+        }
+        training unmasked {
+            most_digits: 4
+            steps: 600
+            batch: 16
+        }
+        entropy small {
+            layout: packed
+            most_digits: 4
+        }
+        entropy clean {
+            most_digits: 4
+        }
+        entropy published {
+            layout: packed
+            protocol: published
+        }
+
+        // One block, run once, that adds a hundred digits.
+        //> twelve
+        axes twelve {
+            layers: 1
+            loops: 1
+            width: 64
+            heads: 4
+            positions: rope_index
+            window: 1
+            kinds: 2
+            act: relu
+            inject: false
+            init_residual_scaled: false
+        }
+        training twelve {
+            most_digits: 4
+            steps: 1200
+            batch: 64
+            rate: 2e-3
+            min_rate: 1e-4
+            weight_decay: 0
+        }
+        //< twelve
+
+        // The same without one ingredient, or with another in its place.
+        without loops3 {
+            title: "three loops"
+            loops: 3
+        }
+        without loops6 {
+            title: "six loops, state normalised"
+            loops: 6
+            normalise_state: true
+        }
+        without window {
+            title: "no window"
+            window: -1
+        }
+        without slope {
+            title: "a slope of 3 in place of the window"
+            window: -1
+            slope: 3
+        }
+        without kinds {
+            title: "no operand and answer embedding"
+            kinds: 0
+        }
+        without index {
+            title: "rotary by token, window kept"
+            positions: rope
+        }
+        without positions {
+            title: "no positions, window kept"
+            positions: none
+        }
+        without both {
+            title: "rotary by token, no window"
+            positions: rope
+            window: -1
+        }
+        without abacus {
+            title: "learned index, random offset, no window"
+            positions: learned_index
+            window: -1
+            most_offset: 100
+        }
+        without abacus_loops {
+            title: "the same, three loops with injection"
+            positions: learned_index
+            window: -1
+            most_offset: 100
+            loops: 3
+            inject: true
+        }
+        without blanks {
+            title: "rotary by token, aligned blanks, no window"
+            positions: rope
+            window: -1
+            kinds: 0
+            layout: blanks
+            slots: 13
+        }
+
+        // Where loops must matter.
+        axes one_pass {
+            layout: one_pass
+            chain_share: 0.3
+            width: 64
+            heads: 4
+            positions: rope_index
+            window: 1
+            kinds: 2
+            act: relu
+            init_residual_scaled: false
+        }
+        training one_pass {
+            most_digits: 4
+            steps: 2000
+            batch: 64
+            rate: 2e-3
+            min_rate: 1e-4
+            warmup_steps: 100
+            weight_decay: 0
+        }
+        one_pass loops {
+            layers: 1
+            loops: 8
+            least_loops: 5
+            most_loops: 10
+            inject: true
+            normalise_state: true
+        }
+        one_pass static {
+            layers: 8
+            loops: 1
+        }
+
+        // The published configurations, for a machine with days or with a GPU. On a processor they are refused unless
+        // on_cpu is true here.
+        axes paper {
+            layers: 1
+            loops: 12
+            width: 256
+            heads: 4
+            positions: rope
+            inject: false
+            layout: packed
+            packed_len: 64
+            supervision: second_half
+        }
+        training paper {
+            scale: paper
+            on_cpu: false
+            most_digits: 4
+            batch: 512
+            rate: 1e-3
+            min_rate: 1e-4
+            warmup_steps: 100
+            weight_decay: 1e-4
+        }
+        paper_arm gpt {
+            title: "GPT-12L"
+            layers: 12
+            loops: 1
+            steps: 15000
+        }
+        paper_arm loop {
+            title: "LoopLM-12"
+            steps: 15000
+        }
+        paper_arm deep {
+            title: "LoopLM-30"
+            loops: 30
+            steps: 20000
+        }
+        paper_arm narrow {
+            title: "LoopLM-128e"
+            width: 128
+            steps: 15000
+        }
+    }
+
+    // Written down before the first measurement.
+    //> hypotheses
+    hypothesis operands_have_no_pattern {
+        expect: "without masks the loss stays above the entropy of the operands, spread over all tokens"
+        predict: `study("entropy", "floor")`
+        within: [1.2, 1.4]
+    }
+    hypothesis a_loop_costs_a_layer {
+        expect: "six loops of one layer take the time of six layers of one loop"
+        predict: `ratio(time_ms, loops == 6 and layers == 1, loops == 1 and layers == 6)`
+        within: [0.9, 1.3]
+    }
+    hypothesis loops_reach_further {
+        expect: "beyond the training lengths the looped model solves more than the static one"
+        predict: `ratio(beyond, loops == 6 and layers == 1, loops == 1 and layers == 6)`
+        within: [1.05, 100]
+    }
+    //< hypotheses
+    hypothesis locality_reaches_further {
+        expect: "rotary positions by the digit's index generalise, even without a window"
+        predict: `ratio(beyond, window == 1, window == -1)`
+        within: [0.9, 1.1]
     }
 
     knowledge {

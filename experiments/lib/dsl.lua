@@ -16,4 +16,22 @@ function M.value(block, key)
   error(("%s %s, line %s: no `%s`"):format(block.kind, tostring(block.name), tostring(block.line), key))
 end
 
+-- The entries of a block as a table; later ones of the same key win.
+function M.fields(block)
+  local fields = {}
+  for _, item in ipairs(block.body) do
+    if item.key then fields[item.key] = item.value end
+  end
+  return fields
+end
+
+-- All blocks of a kind among the children of `parent`, in their order.
+function M.blocks(parent, kind)
+  local list = {}
+  for _, item in ipairs(parent.body) do
+    if item.kind == kind then list[#list + 1] = item end
+  end
+  return list
+end
+
 return M

@@ -123,7 +123,7 @@ static void draw_once(const nn_addition *task, dice *d, nn_problem *p) {
         draw_exact(d, 1 + below(d, task->most_digits), CHAIN_CARRY, CHAIN_NINE, p);
     } else {
         size_t most = task->most_digits;
-        if (task->bridge_share > 0 && uniform(d) < task->bridge_share) most = 5 + below(d, 2);
+        if (task->bridge_share > 0 && uniform(d) < task->bridge_share) most += 1 + below(d, 2);
         p->a_digits = draw_digits(d, p->a, most);
         p->b_digits = draw_digits(d, p->b, most);
     }
@@ -195,9 +195,7 @@ bool nn_addition_test_set(nn_add_set set, size_t digits, uint64_t seed, size_t n
 
 /* --- rows --- */
 
-static size_t longest_operand(const nn_addition *task) {
-    return task->bridge_share > 0 && task->most_digits < 6 ? 6 : task->most_digits;
-}
+static size_t longest_operand(const nn_addition *task) { return task->most_digits + (task->bridge_share > 0 ? 2 : 0); }
 
 static size_t row_len(const nn_addition *task, size_t digits) {
     switch (task->layout) {

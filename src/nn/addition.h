@@ -2,8 +2,8 @@
  * with their lowest digit, so that the sum can be written in the order in which it is computed.
  *
  * Which problems are trained on. A quarter of all problems, told by a hash of their digits, is kept for testing and
- * never drawn in training, whatever the seed. The clean protocol draws operands of 1 to 4 digits; the published one
- * adds "bridge" problems: with probability 0.3 operands of up to 5 or 6 digits.
+ * never drawn in training, whatever the seed. The clean protocol draws operands of 1 to most_digits digits, 4 as
+ * a rule; the published one adds "bridge" problems: with probability 0.3 operands of up to one or two digits more.
  *
  * Layouts of a row of tokens:
  *   single    one problem, then blanks
@@ -36,7 +36,7 @@ typedef enum nn_add_layout { NN_ADD_SINGLE, NN_ADD_PACKED, NN_ADD_BLANKS, NN_ADD
 typedef struct nn_addition {
     nn_add_layout layout;
     size_t most_digits;  /* of an operand in training: 4 */
-    double bridge_share; /* published protocol: 0.3 of the problems have operands of up to 5 or 6 digits */
+    double bridge_share; /* published protocol: 0.3 of the problems have operands of up to one or two digits more */
     double chain_share;  /* of the problems are made carry chains */
     size_t packed_len;   /* packed: tokens of a row */
     size_t slots;        /* blanks: slots of a number */

@@ -276,6 +276,23 @@ static bool examine_all(trial *t, const char *name, bool decoding, spak_error *e
     return good;
 }
 
+/* Exact match on random problems longer than those of training, a mean over lengths: one number, for predictions. */
+static bool put_beyond(trial *t, spak_error *err) {
+    const json_t *list = json_object_get(t->result, "evaluations");
+    double sum = 0, lengths = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i), *correct = json_object_get(one, "correct");
+        const double problems = (double)spak_json_int(one, "problems", 0);
+        if (strcmp(spak_json_str(one, "set", ""), "random") != 0 || json_object_get(one, "wrong_format") ||
+            json_array_size(correct) != 1 || !(problems > 0) ||
+            spak_json_int(one, "digits", 0) <= (long long)t->config.addition.most_digits)
+            continue;
+        sum += (double)json_integer_value(json_array_get(correct, 0)) / problems;
+        lengths++;
+    }
+    return !lengths || spak_json_set(t->result, "beyond", json_real(sum / lengths), err);
+}
+
 /* --- the trial --- */
 
 static bool describe(trial *t, spak_error *err) {
@@ -292,7 +309,7 @@ static bool run(trial *t, spak_error *err) {
     if (!nn_trainer_new(&t->config, &t->trainer, err) || !describe(t, err) || !train(t, &diverged, err)) return false;
     if (diverged) return true;
     const uint64_t begun = spak_now_ns();
-    return examine_all(t, "evaluate", false, err) && examine_all(t, "decode", true, err) &&
+    return examine_all(t, "evaluate", false, err) && examine_all(t, "decode", true, err) && put_beyond(t, err) &&
            spak_json_set(t->result, "test_seconds", json_real((double)(spak_now_ns() - begun) * 1e-9), err) &&
            spak_json_set(t->result, "correct", json_true(), err) &&
            spak_json_set(t->result, "status", json_string("ok"), err);

@@ -13,10 +13,10 @@
  * and no entropy, for it follows from the operands.
  *
  * A number is drawn as n digits, n uniform in 1..most, and loses its leading zeros. So a number of d digits has the
- * probability sum over n >= d of 10^-n / most. Both operands share `most`, which the published protocol draws among 4,
- * 5 and 6: P(a, b) depends on the two lengths alone, and the sum over all pairs is one over lengths. What a quarter of
- * the problems, held back for tests, takes from the entropy, ln(4/3) a problem, no model can learn: the floor leaves
- * it out. */
+ * probability sum over n >= d of 10^-n / most. Both operands share `most`, which the published protocol draws among
+ * most_digits and the two numbers above it: P(a, b) depends on the two lengths alone, and the sum over all pairs is one
+ * over lengths. What a quarter of the problems, held back for tests, takes from the entropy, ln(4/3) a problem, no
+ * model can learn: the floor leaves it out. */
 
 enum { MOST_LENGTH = 16 };
 
@@ -31,7 +31,7 @@ static double each(size_t d, size_t most) {
 
 /* Of a problem, in nats. */
 static double problem_entropy(const nn_addition *task) {
-    const size_t most[3] = {task->most_digits, 5, 6};
+    const size_t most[3] = {task->most_digits, task->most_digits + 1, task->most_digits + 2};
     const double share[3] = {1 - task->bridge_share, task->bridge_share / 2, task->bridge_share / 2};
     double entropy = 0;
     for (size_t a = 1; a <= MOST_LENGTH; a++)
