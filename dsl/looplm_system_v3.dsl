@@ -168,16 +168,15 @@ system LoopLM_System_v3 {
             min_rate: 1e-3
         }
 
-        // The entropy barrier: problems one after the other in a row, and every token learned.
+        // The entropy barrier: the model below that learns the task soonest, problems one after the other in a row, and
+        // every token learned.
         axes unmasked {
             layout: packed
             packed_len: 64
-            mask_operands: false
             segments: true
         }
         training unmasked {
-            most_digits: 4
-            steps: 600
+            steps: 800
             batch: 16
         }
         entropy small {
@@ -355,7 +354,6 @@ system LoopLM_System_v3 {
     }
 
     // Written down before the first measurement.
-    //> hypotheses
     hypothesis operands_have_no_pattern {
         expect: "without masks the loss stays above the entropy of the operands, spread over all tokens"
         predict: `study("entropy", "floor")`
@@ -371,7 +369,6 @@ system LoopLM_System_v3 {
         predict: `ratio(beyond, loops == 6 and layers == 1, loops == 1 and layers == 6)`
         within: [1.05, 100]
     }
-    //< hypotheses
     hypothesis locality_reaches_further {
         expect: "rotary positions by the digit's index generalise, even without a window"
         predict: `ratio(beyond, window == 1, window == -1)`

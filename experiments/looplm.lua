@@ -89,9 +89,11 @@ local function faults(e)
   train(e.run, "format", gpt, e.training, 1,
     { evaluate = { right, merged(right, { reversed = false, on_purpose = true }) } })
 
-  local unmasked = merged(e.small, e.fields("arm", "gpt"), e.fields("axes", "unmasked"))
-  train(e.run, "unmasked", unmasked, merged(e.training, e.fields("training", "unmasked")), 1)
-  train(e.run, "unmasked", merged(unmasked, { mask_operands = true }), merged(e.training, e.fields("training", "unmasked")), 1)
+  local unmasked = merged(e.fields("axes", "twelve"), e.fields("axes", "unmasked"))
+  local training = merged(e.fields("training", "twelve"), e.fields("training", "unmasked"))
+  for _, masked in ipairs { false, true } do
+    train(e.run, "unmasked", merged(unmasked, { mask_operands = masked }), training, 1)
+  end
 
   for _, arm in ipairs(e.arms) do
     train(e.run, "by_heart", merged(e.small, dsl.fields(arm)), merged(e.training, e.fields("training", "by_heart")), 1)

@@ -16,11 +16,12 @@ function M.value(block, key)
   error(("%s %s, line %s: no `%s`"):format(block.kind, tostring(block.name), tostring(block.line), key))
 end
 
--- The entries of a block as a table; later ones of the same key win.
+-- The entries of a block as a table, words as texts; later ones of the same key win.
 function M.fields(block)
   local fields = {}
   for _, item in ipairs(block.body) do
-    if item.key then fields[item.key] = item.value end
+    local word = type(item.value) == "table" and item.value.word
+    if item.key then fields[item.key] = word or item.value end
   end
   return fields
 end

@@ -176,6 +176,7 @@ static void block(nn_model *m, size_t pass) {
     ops->add(m->ctx, p->out, p->out, p->mid, rows * c->width);
 }
 
+//> passes
 static bool run_passes(nn_model *m, const nn_batch *batch, spak_error *err) {
     if (!check_batch(m, batch, err)) return false;
     m->last = *batch;
@@ -187,6 +188,7 @@ static bool run_passes(nn_model *m, const nn_batch *batch, spak_error *err) {
     }
     return true;
 }
+//< passes
 
 /* --- the head --- */
 

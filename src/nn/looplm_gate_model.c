@@ -7,6 +7,7 @@
  *     tokens that think on have the same bits as without halting;
  *   - a token that halts after s loops ends as if there were only s. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -208,16 +209,17 @@ bool looplm_threads(looplm_check *check) {
 
 /* --- what a token sees --- */
 
+//> may_see
 static bool may_see(const specimen *s, size_t row, size_t t, size_t from) {
     const nn_config *c = &s->config.model;
-    const nn_add_rows *r = s->rows;
-    const size_t a = row * r->len + t, b = row * r->len + from;
+    const size_t a = row * s->rows->len + t, b = row * s->rows->len + from;
+    const int32_t *part = s->rows->segments, *index = s->rows->index;
     if (t == from) return true;
     if (c->causal && from > t) return false;
-    if (c->segments && (r->segments[a] != r->segments[b] || r->segments[b] < 0)) return false;
-    const int apart = r->index[a] - r->index[b];
-    return c->window < 0 || (apart <= c->window && -apart <= c->window);
+    if (c->segments && (part[a] != part[b] || part[b] < 0)) return false;
+    return c->window < 0 || abs(index[a] - index[b]) <= c->window;
 }
+//< may_see
 
 /* Another token at one place, in a model of one pass: those that see it answer otherwise, no bit of the others moves.
  */

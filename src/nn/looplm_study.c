@@ -20,6 +20,7 @@
 
 enum { MOST_LENGTH = 16 };
 
+//> each
 static double numbers_of(size_t d) { return d == 1 ? 10 : 9 * pow(10, (double)d - 1); }
 
 /* The probability of each single number of d digits. */
@@ -28,6 +29,7 @@ static double each(size_t d, size_t most) {
     for (size_t n = d; n <= most; n++) p += pow(10, -(double)n) / (double)most;
     return p;
 }
+//< each
 
 /* Of a problem, in nats. */
 static double problem_entropy(const nn_addition *task) {
