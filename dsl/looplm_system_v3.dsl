@@ -162,9 +162,10 @@ system LoopLM_System_v3 {
 
         training by_heart {
             steps: 200
+            batch: 16
             one_batch: true
             warmup_steps: 20
-            rate: 1e-3
+            rate: 3e-3
             min_rate: 1e-3
         }
 
