@@ -360,21 +360,21 @@ system LoopLM_System_v3 {
         predict: `study("entropy", "floor")`
         within: [1.2, 1.4]
     }
-    // A prediction compares trials that agree in all that its conditions do not name: so they name the title of a variant,
-    // and what was asked of it.
+    // A prediction compares trials that agree in all that its conditions do not name: so they name the variant, and that
+    // something was asked of it.
     hypothesis a_loop_costs_a_layer {
         expect: "six loops of one layer take the time of six layers of one loop"
-        predict: `ratio(time_ms, loops == 6 and layers == 1 and variant ~= nil and decode ~= nil, loops == 1 and layers == 6 and variant ~= nil and evaluate ~= nil)`
+        predict: `ratio(time_ms, loops == 6 and layers == 1 and variant == "1 layer, 6 loops" and problem.decode ~= nil, loops == 1 and layers == 6 and variant == "static, 6 layers" and problem.evaluate ~= nil)`
         within: [0.9, 1.3]
     }
     hypothesis loops_reach_further {
         expect: "beyond the training lengths the looped model solves more than the static one"
-        predict: `ratio(beyond, loops == 6 and layers == 1 and variant ~= nil and decode ~= nil, loops == 1 and layers == 6 and variant ~= nil and evaluate ~= nil)`
+        predict: `ratio(beyond, loops == 6 and layers == 1 and variant == "1 layer, 6 loops" and problem.decode ~= nil, loops == 1 and layers == 6 and variant == "static, 6 layers" and problem.evaluate ~= nil)`
         within: [1.05, 100]
     }
     hypothesis locality_reaches_further {
         expect: "rotary positions by the digit's index generalise, even without a window"
-        predict: `ratio(beyond, window == 1 and variant == nil and layout == nil and evaluate ~= nil, window == -1 and variant == "no window")`
+        predict: `ratio(beyond, window == 1 and variant == "twelve" and problem.evaluate ~= nil, window == -1 and variant == "no window")`
         within: [0.9, 1.1]
     }
 

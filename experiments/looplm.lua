@@ -1,6 +1,7 @@
 -- LoopLM on the CPU: the gate and its faults; the source's table at a scale that a processor can train, with every
 -- ablation; what makes a model of four digits add a hundred; and where loops are needed. What is trained, for how long and
 -- from how many seeds stands in the system's engineering_loop.
+local blocks = require "lib.blocks"
 local dsl = require "lib.dsl"
 
 local function merged(...)
@@ -21,16 +22,17 @@ end
 -- One training run: a label, axes, how it trains, and what is asked of it.
 local function train(run, label, axes, training, seed, asked)
   local problem = merged(training, asked or {}, { seed = seed })
+  axes = merged({ variant = label }, axes) -- a variant is a name for the report and for predictions, and trains nothing
   return run:evaluate { label = label, config = axes, problem = problem }
 end
 
 -- What every experiment below reads: blocks of the engineering_loop, and the profile's plan.
 local function open(run)
   local loop = dsl.block(run.system, "engineering_loop")
-  local function fields(kind, name) return dsl.fields(dsl.block(loop, kind, name)) end
+  local function fields(kind, name) return blocks.fields(dsl.block(loop, kind, name)) end
   return {
     run = run, loop = loop, fields = fields, plan = fields("plan", run.profile), small = fields("axes", "small"),
-    training = fields("training", "small"), arms = dsl.blocks(loop, "arm"),
+    training = fields("training", "small"), arms = blocks.all(loop, "arm"),
   }
 end
 
@@ -38,7 +40,7 @@ end
 -- numbers of loops than it was trained with, and decoded a token at a time, with halting and without.
 local function models(e)
   for _, arm in ipairs(e.arms) do
-    local axes = merged(e.small, dsl.fields(arm))
+    local axes = merged(e.small, blocks.fields(arm))
     for seed = 1, e.plan.seeds do
       local exam = { digits = range(1, e.plan.most_tested), problems = e.plan.problems, marks = true }
       local asked = { evaluate = { exam } }
@@ -85,6 +87,7 @@ local function faults(e)
   local digits = range(1, e.training.most_digits)
   local right = { digits = digits, problems = e.plan.problems }
   local gpt = merged(e.small, e.fields("arm", "gpt"))
+  gpt.variant = "format"
   train(e.run, "format", gpt, e.training, 1, { evaluate = { merged(right, { reversed = false }) } })
   train(e.run, "format", gpt, e.training, 1,
     { evaluate = { right, merged(right, { reversed = false, on_purpose = true }) } })
@@ -96,7 +99,7 @@ local function faults(e)
   end
 
   for _, arm in ipairs(e.arms) do
-    train(e.run, "by_heart", merged(e.small, dsl.fields(arm)), merged(e.training, e.fields("training", "by_heart")), 1)
+    train(e.run, "by_heart", merged(e.small, blocks.fields(arm)), merged(e.training, e.fields("training", "by_heart")), 1)
   end
 end
 
@@ -109,9 +112,9 @@ local function twelve(e)
     } }
   end
   for seed = 1, e.plan.twelve_seeds do train(e.run, "twelve", axes, training, seed, exam(e.plan.lengths)) end
-  for _, without in ipairs(dsl.blocks(e.loop, "without")) do
+  for _, without in ipairs(blocks.all(e.loop, "without")) do
     for seed = 1, e.plan.without_seeds do
-      local changes = merged(dsl.fields(without))
+      local changes = merged(blocks.fields(without))
       local steps = changes.steps
       changes.steps = nil
       local digits = changes.slots and { 4, 5, 6, 12 } or e.plan.short_lengths
@@ -142,9 +145,9 @@ end
 
 -- The published configurations: written down, and refused where they would take days.
 local function paper_scale(e)
-  for _, arm in ipairs(dsl.blocks(e.loop, "paper_arm")) do
+  for _, arm in ipairs(blocks.all(e.loop, "paper_arm")) do
     for _, protocol in ipairs { "published", "clean" } do
-      local axes = merged(e.fields("axes", "paper"), dsl.fields(arm), { protocol = protocol })
+      local axes = merged(e.fields("axes", "paper"), blocks.fields(arm), { protocol = protocol })
       local steps = axes.steps
       axes.steps = nil
       for seed = 1, e.plan.paper_seeds do
@@ -157,8 +160,8 @@ end
 
 -- L7: what the configurations count, at the published runs' width and at the width that the published numbers need.
 local function count(e)
-  for _, arm in ipairs(dsl.blocks(e.loop, "paper_arm")) do
-    local axes = merged(e.fields("axes", "paper"), dsl.fields(arm))
+  for _, arm in ipairs(blocks.all(e.loop, "paper_arm")) do
+    local axes = merged(e.fields("axes", "paper"), blocks.fields(arm))
     axes.steps = nil
     e.run:study("parameters", axes)
     e.run:study("parameters", merged(axes, { width = axes.width == 128 and 384 or 768 }))
@@ -169,7 +172,7 @@ return {
   name = "looplm",
   system = "dsl/looplm_system_v3.dsl",
   seed = 1,
-  inputs = { "experiments/lib/dsl.lua" },
+  inputs = { "experiments/lib/blocks.lua", "experiments/lib/dsl.lua" },
   report = "experiments/report/looplm.lua",
   experiment = function(run)
     local e = open(run)

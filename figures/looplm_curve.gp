@@ -17,6 +17,7 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
+key_font = sized(0.85)
 
 part(text, i) = (at = strstrt(text, '|')) ? (i == 1 ? text[1:at-1] : part(text[at+1:*], i - 1)) : text
 title_of(i) = part(titles, i)
@@ -29,7 +30,7 @@ set lmargin at screen 0.145
 set rmargin at screen 0.965
 set tmargin at screen 0.835
 set bmargin at screen 0.295
-set key at screen 0.56,0.185 center top vertical maxrows 3 Left reverse samplen 2 spacing 1.1 width 0 font sized(0.85)
+set key at screen 0.56,0.185 center top vertical maxrows 3 Left reverse samplen 2 spacing 1.1 width 0 font key_font
 set yrange [-3 : 103]
 set ytics 20
 set ylabel 'exact match, %' offset 0.8,0

@@ -17,6 +17,7 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
+key_font = sized(0.85)
 
 part(text, i) = (at = strstrt(text, '|')) ? (i == 1 ? text[1:at-1] : part(text[at+1:*], i - 1)) : text
 title_of(i) = part(titles, i)
@@ -34,7 +35,7 @@ set lmargin at screen 0.145
 set rmargin at screen 0.965
 set tmargin at screen 0.835
 set bmargin at screen 0.335
-set key at screen 0.56,0.225 center top vertical maxrows 4 Left reverse samplen 2 spacing 1.1 width 0 font sized(0.85)
+set key at screen 0.56,0.225 center top vertical maxrows 4 Left reverse samplen 2 spacing 1.1 width 0 font key_font
 set yrange [-3 : 103]
 set ytics 20
 set ylabel 'exact match, %' offset 0.8,0
@@ -46,5 +47,7 @@ set object 1 rectangle from graph 0, graph 0 to first trained * 1.1, graph 1 beh
 set label 4 'trained' at first trained * 1.05, graph 0.5 right rotate by 90 offset -0.3,0 textcolor rgb '#666666' font sized(0.8)
 plot for [i=1:series] data index (i-1) using (column(col_digits)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linecolor rgb colour(i) linewidth 1 pointtype 7 pointsize 0.4 notitle, \
-     for [i=1:series] data index (i-1) using (column(col_digits)):(column(col_share)) with lines \
-         linecolor rgb colour(i) linewidth nested(i) dashtype (seed(i) ? 1 : 2) title title_of(i)
+     for [i=1:seeds] data index (i-1) using (column(col_digits)):(column(col_share)) with lines \
+         linecolor rgb colour(i) linewidth nested(i) title title_of(i), \
+     for [i=seeds+1:series] data index (i-1) using (column(col_digits)):(column(col_share)) with lines \
+         linecolor rgb colour(i) linewidth nested(i) dashtype 2 title title_of(i)

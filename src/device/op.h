@@ -1,5 +1,5 @@
-/* What an operator, in kernels/ or of the models in src/nn, offers to the loop: its invariants, and a trial of one configuration on one problem.
- * The loop drives every operator through this table and knows none of them by name. */
+/* What an operator, in kernels/ or of the models in src/nn, offers to the loop: its invariants, and a trial of one
+ * configuration on one problem. The loop drives every operator through this table and knows none of them by name. */
 #ifndef SPAK_DEVICE_OP_H
 #define SPAK_DEVICE_OP_H
 

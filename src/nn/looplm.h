@@ -23,8 +23,8 @@ bool looplm_config_read(const json_t *axes, const json_t *problem, nn_train_conf
  *   result   {"status", "config", "training": all of it, "sample": a row as text, "parameters", "flops_per_step",
  *            "losses": of each loss_stride-th step, "final_loss": mean of the last 50, "time_ms": of some steps,
  *            "train_seconds", "test_seconds", "beyond": mean exact
- *            match on random problems longer than training's, "evaluations": [nn_addition_evaluate's, one for each set and number of
- *            digits], "decoded": [nn_addition_decode's], "correct": the gates held} */
+ *            match on random problems longer than training's, "evaluations": [nn_addition_evaluate's, one for each set
+ * and number of digits], "decoded": [nn_addition_decode's], "correct": the gates held} */
 bool looplm_trial(const json_t *config, const json_t *problem, const json_t *options, json_t **result, spak_error *err);
 
 enum { LOOPLM_NUM_INVARIANTS = 11, LOOPLM_NUM_STUDIES = 2 };
