@@ -3,6 +3,7 @@
 #   make V=1             shows the commands              make B=build/clang CC=clang   another compiler, another folder
 #   make STATIC=1        one binary for other machines   make SAN=1                    address and UB sanitizers
 #   make OUT=out         where results go                make PROFILE=smoke|paper      how much an experiment runs
+#   make RECIPES=experiments/fmha.lua   some experiments only
 #
 # smoke takes minutes on two cores; paper runs the sizes and repetitions that the paper reports.
 
@@ -68,7 +69,7 @@ MAIN     := $(B)/obj/src/cli/main.o
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)
 LIB      := $(B)/libspak.a
 BIN      := $(B)/spak
-RECIPES  := $(sort $(wildcard experiments/*.lua))
+RECIPES  ?= $(sort $(wildcard experiments/*.lua))
 PROSE    := $(sort $(wildcard chapters/*.md)) $(wildcard paper/paper.md)
 
 # A test is a C program or a shell script that prints TAP. Sanitizers judge the C programs only.

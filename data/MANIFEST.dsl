@@ -20,9 +20,11 @@ dataset tinyshakespeare {
   bytes: 1115394
   sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
   url: "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/data/tinyshakespeare/input.txt"
-  license: "MIT"
+  license: "public domain"
   source: "karpathy/char-rnn"
   holds: "40,000 lines of Shakespeare's plays; nanoGPT learns them letter by letter"
+  builtin: "data/builtin/plays.txt"
+  builtin_sha256: "564c49bb23032acdd0204bf086322cf4a1b3b25e11389346987a3ebe296c3a23"
 }
 
 // Every configuration of one GPU kernel's tuning space with its measured times, on three machines: a search can be

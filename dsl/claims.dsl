@@ -76,11 +76,32 @@ claim C4 {
     source: "Systematic Compound Engineering, sections 2 (Tier 1) and 3"
     published: "1.11 times PyTorch's attention, 135.03 TFLOP/s"
     evaluate: "Same shape, same run, same count of operations, against what PyTorch picks by default and against cuDNN;"
-    evaluate: "forward alone, and forward with backward."
+    evaluate: "forward alone, and forward with backward. On a processor: forward, 8 heads of 64, 2048 tokens, against PyTorch"
+    evaluate: "on as many threads, in turn; the middle of the rounds counts."
     known: "135 counts the whole square of a causal mask (67.5 by the usual count), and the peer was given keys and values"
     known: "already expanded for grouped heads. Batch 8, 16 heads over 4, 2048 tokens, head dimension 128."
     published_ratio: 1.11
     published_tflops: 135.03
+
+    evaluation cpu {
+        scope: "CPU, forward, against PyTorch on as many threads"
+        experiment: fmha
+        needs: [over_torch]
+        holds: `v.over_torch >= published_ratio`
+        value: `v.over_torch`
+        show: "%.2f times"
+    }
+    evaluation cpu_causal {
+        scope: "CPU, forward with a causal mask, against PyTorch on as many threads"
+        experiment: fmha
+        needs: [over_torch_causal]
+        holds: `v.over_torch_causal >= published_ratio`
+        value: `v.over_torch_causal`
+        show: "%.2f times"
+    }
+    evaluation gpu {
+        scope: "GPU"
+    }
 }
 
 claim M1 {
@@ -143,6 +164,7 @@ claim F1 {
         show: "%.2f times"
     }
     evaluation cpu_loops {
+        // The run leaves over_naive out where two threads were not measured, or had no second core.
         scope: "CPU, two threads, against plain loops on one: vectors, threads and fusing together"
         experiment: fmha
         needs: [over_naive]

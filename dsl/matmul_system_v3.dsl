@@ -139,7 +139,7 @@ system MatMul_System_v3 {
             description: "the best configuration that the search met, of 19 trials"
             config: `isa == "avx2" and kc == 512 and mc == 60 and nc == 4096 and prefetch == 8 and tile == "6x16" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
-            merit: 0.996
+            merit: 0.987
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
@@ -150,8 +150,8 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile == "8x8", tile == "6x16")`
-            measured: 0.845
-            range: [0.832, 0.857]
+            measured: 0.83
+            range: [0.819, 0.842]
             pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#21, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
@@ -163,8 +163,8 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile == "12x8", tile == "6x16")`
-            measured: 0.793
-            range: [0.782, 0.805]
+            measured: 0.729
+            range: [0.719, 0.74]
             pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
@@ -176,7 +176,7 @@ system MatMul_System_v3 {
             when: `op == "matmul"`
             apply: `tile == "6x16"`
             predict: `ratio(peer_ratio, tile == "6x16", tile == "12x8")`
-            within: [1.19, 1.33]
+            within: [1.3, 1.45]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["avx2"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#23, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
@@ -188,11 +188,24 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, kc == 128, kc == 512)`
-            measured: 0.952
-            range: [0.938, 0.966]
+            measured: 0.955
+            range: [0.942, 0.969]
             pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#30, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
+            support: 1
+            contradictions: 0
+            status: proposed
+        }
+        fact kc_192_loses_one_thread_on_amd_epyc_zen3_2c {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, kc == 192, kc == 512)`
+            measured: 0.941
+            range: [0.928, 0.955]
+            pairs: 2
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#32, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
             status: proposed
@@ -201,8 +214,8 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, kc == 256, kc == 512)`
-            measured: 0.967
-            range: [0.953, 0.981]
+            measured: 0.955
+            range: [0.942, 0.969]
             pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#34, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
@@ -214,8 +227,8 @@ system MatMul_System_v3 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, kc == 320, kc == 512)`
-            measured: 0.927
-            range: [0.914, 0.941]
+            measured: 0.952
+            range: [0.939, 0.965]
             pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:matmul/amd-epyc-zen3-2c#36, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
@@ -223,47 +236,79 @@ system MatMul_System_v3 {
             contradictions: 0
             status: proposed
         }
-        fact mc_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
+        fact kc_448_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0287
-            values_tried: 4
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, kc == 448, kc == 512)`
+            measured: 0.966
+            range: [0.953, 0.98]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#40, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
-        fact nc_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
+        fact mc_96_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0287
-            values_tried: 4
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, mc == 96, mc == 60)`
+            measured: 0.944
+            range: [0.93, 0.957]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#42, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
-        fact prefetch_makes_no_difference_one_thread_on_amd_epyc_zen3_2c {
+        fact nc_512_loses_one_thread_on_amd_epyc_zen3_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0287
-            values_tried: 4
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, nc == 512, nc == 4096)`
+            measured: 0.972
+            range: [0.959, 0.986]
+            pairs: 2
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#15]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#51, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
+        }
+        fact nc_1024_loses_one_thread_on_amd_epyc_zen3_2c {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, nc == 1024, nc == 4096)`
+            measured: 0.969
+            range: [0.956, 0.983]
+            pairs: 2
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#53, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
+            support: 1
+            contradictions: 0
+            status: proposed
+        }
+        fact prefetch_0_loses_one_thread_on_amd_epyc_zen3_2c {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, prefetch == 0, prefetch == 8)`
+            measured: 0.969
+            range: [0.955, 0.982]
+            pairs: 2
+            scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:matmul/amd-epyc-zen3-2c#57, trace:matmul/amd-epyc-zen3-2c#13, trace:matmul/amd-epyc-zen3-2c#15]
+            support: 1
+            contradictions: 0
+            status: proposed
         }
         fact outcome_of_streaming_beats_dot_products_on_amd_epyc_zen3_2c {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "loop_order", variant == "naive")`
             predicted: [2, 20]
-            measured: 17.1
+            measured: 11.8
             pairs: 3
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#64, trace:matmul/amd-epyc-zen3-2c#80, trace:matmul/amd-epyc-zen3-2c#78, trace:matmul/amd-epyc-zen3-2c#94, trace:matmul/amd-epyc-zen3-2c#92]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#64, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#84, trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#102]
             support: 1
             contradictions: 0
             status: valid
@@ -272,10 +317,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "blocked", variant == "loop_order")`
             predicted: [1.05, 4]
-            measured: 1.1
+            measured: 1.11
             pairs: 4
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#80, trace:matmul/amd-epyc-zen3-2c#96, trace:matmul/amd-epyc-zen3-2c#94]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#66, trace:matmul/amd-epyc-zen3-2c#88, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#106, trace:matmul/amd-epyc-zen3-2c#104]
             support: 1
             contradictions: 0
             status: valid
@@ -285,10 +330,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "packed", variant == "blocked")`
             predicted: [1.05, 3]
-            measured: 0.971
+            measured: 1.04
             pairs: 5
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#84, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#98, trace:matmul/amd-epyc-zen3-2c#96]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#68, trace:matmul/amd-epyc-zen3-2c#90, trace:matmul/amd-epyc-zen3-2c#88, trace:matmul/amd-epyc-zen3-2c#108, trace:matmul/amd-epyc-zen3-2c#106]
             support: 1
             contradictions: 0
             status: valid
@@ -297,83 +342,71 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "register_tile", variant == "packed")`
             predicted: [2, 12]
-            measured: 3.42
+            measured: 3.99
             pairs: 5
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#84, trace:matmul/amd-epyc-zen3-2c#100, trace:matmul/amd-epyc-zen3-2c#98]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#70, trace:matmul/amd-epyc-zen3-2c#92, trace:matmul/amd-epyc-zen3-2c#90, trace:matmul/amd-epyc-zen3-2c#110, trace:matmul/amd-epyc-zen3-2c#108]
             support: 1
             contradictions: 0
             status: valid
         }
         fact outcome_of_threads_share_the_work_on_amd_epyc_zen3_2c {
-            outcome: confirmed
+            negative: true
+            outcome: contradicted
             comparison: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
             predicted: [1.6, 2.05]
-            measured: 1.63
-            pairs: 5
+            measured: 0.591
+            pairs: 10
             scope { op: [matmul] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:matmul/amd-epyc-zen3-2c#76, trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#90, trace:matmul/amd-epyc-zen3-2c#86, trace:matmul/amd-epyc-zen3-2c#104, trace:matmul/amd-epyc-zen3-2c#100]
+            evidence: [trace:matmul/amd-epyc-zen3-2c#76, trace:matmul/amd-epyc-zen3-2c#72, trace:matmul/amd-epyc-zen3-2c#78, trace:matmul/amd-epyc-zen3-2c#80, trace:matmul/amd-epyc-zen3-2c#82, trace:matmul/amd-epyc-zen3-2c#96]
             support: 1
             contradictions: 0
             status: valid
         }
         fact best_one_thread_on_intel_xeon_emeraldrapids_2c {
-            description: "the best configuration that the search met, of 55 trials"
-            config: `isa == "avx512" and kc == 320 and mc == 240 and nc == 2048 and prefetch == 4 and tile == "12x32" and variant == "register_tile"`
+            description: "the best configuration that the search met, of 56 trials"
+            config: `isa == "avx512" and kc == 384 and mc == 96 and nc == 5440 and prefetch == 8 and tile == "12x32" and variant == "register_tile"`
             problem: `k == 1024 and m == 1024 and n == 1024 and seed == 1 and threads == 1`
-            merit: 1.01
+            merit: 1.02
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#106]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#74]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact tile_24x16_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact tile_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile == "24x16", tile == "12x32")`
-            measured: 0.976
-            range: [0.971, 0.98]
-            pairs: 4
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.02
+            values_tried: 3
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#25, trace:matmul/intel-xeon-emeraldrapids-2c#13, trace:matmul/intel-xeon-emeraldrapids-2c#15, trace:matmul/intel-xeon-emeraldrapids-2c#72, trace:matmul/intel-xeon-emeraldrapids-2c#62, trace:matmul/intel-xeon-emeraldrapids-2c#118]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#74]
             support: 1
             contradictions: 0
             status: valid
-        }
-        fact tile_8x48_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile == "8x48", tile == "12x32")`
-            measured: 0.948
-            range: [0.948, 0.948]
-            pairs: 1
-            scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#76, trace:matmul/intel-xeon-emeraldrapids-2c#62]
-            support: 1
-            contradictions: 0
-            status: proposed
         }
         fact kc_128_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, kc == 128, kc == 320)`
-            measured: 0.973
-            range: [0.966, 0.979]
-            pairs: 3
+            comparison: `ratio(peer_ratio, kc == 128, kc == 384)`
+            measured: 0.977
+            range: [0.971, 0.983]
+            pairs: 2
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#30, trace:matmul/intel-xeon-emeraldrapids-2c#36, trace:matmul/intel-xeon-emeraldrapids-2c#78, trace:matmul/intel-xeon-emeraldrapids-2c#82, trace:matmul/intel-xeon-emeraldrapids-2c#123, trace:matmul/intel-xeon-emeraldrapids-2c#106]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#30, trace:matmul/intel-xeon-emeraldrapids-2c#27, trace:matmul/intel-xeon-emeraldrapids-2c#77, trace:matmul/intel-xeon-emeraldrapids-2c#74]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
-        fact mc_makes_no_difference_one_thread_on_intel_xeon_emeraldrapids_2c {
+        fact mc_336_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
-            description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.02
-            values_tried: 6
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, mc == 336, mc == 96)`
+            measured: 0.98
+            range: [0.966, 0.995]
+            pairs: 4
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#106]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#13, trace:matmul/intel-xeon-emeraldrapids-2c#74, trace:matmul/intel-xeon-emeraldrapids-2c#15, trace:matmul/intel-xeon-emeraldrapids-2c#25, trace:matmul/intel-xeon-emeraldrapids-2c#72, trace:matmul/intel-xeon-emeraldrapids-2c#27]
             support: 1
             contradictions: 0
             status: valid
@@ -381,25 +414,25 @@ system MatMul_System_v3 {
         fact nc_512_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, nc == 512, nc == 2048)`
-            measured: 0.967
-            range: [0.966, 0.973]
-            pairs: 3
+            comparison: `ratio(peer_ratio, nc == 512, nc == 5440)`
+            measured: 0.971
+            range: [0.965, 0.978]
+            pairs: 2
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#50, trace:matmul/intel-xeon-emeraldrapids-2c#54, trace:matmul/intel-xeon-emeraldrapids-2c#98, trace:matmul/intel-xeon-emeraldrapids-2c#82, trace:matmul/intel-xeon-emeraldrapids-2c#141, trace:matmul/intel-xeon-emeraldrapids-2c#106]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#50, trace:matmul/intel-xeon-emeraldrapids-2c#40, trace:matmul/intel-xeon-emeraldrapids-2c#95, trace:matmul/intel-xeon-emeraldrapids-2c#74]
             support: 1
             contradictions: 0
-            status: valid
+            status: proposed
         }
         fact prefetch_0_loses_one_thread_on_intel_xeon_emeraldrapids_2c {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, prefetch == 0, prefetch == 4)`
-            measured: 0.94
-            range: [0.935, 0.945]
+            comparison: `ratio(peer_ratio, prefetch == 0, prefetch == 8)`
+            measured: 0.914
+            range: [0.895, 0.932]
             pairs: 2
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#58, trace:matmul/intel-xeon-emeraldrapids-2c#60, trace:matmul/intel-xeon-emeraldrapids-2c#104, trace:matmul/intel-xeon-emeraldrapids-2c#106]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#58, trace:matmul/intel-xeon-emeraldrapids-2c#40, trace:matmul/intel-xeon-emeraldrapids-2c#103, trace:matmul/intel-xeon-emeraldrapids-2c#74]
             support: 1
             contradictions: 0
             status: proposed
@@ -408,10 +441,10 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "loop_order", variant == "naive")`
             predicted: [2, 20]
-            measured: 14.4
+            measured: 13.7
             pairs: 3
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#150, trace:matmul/intel-xeon-emeraldrapids-2c#148, trace:matmul/intel-xeon-emeraldrapids-2c#172, trace:matmul/intel-xeon-emeraldrapids-2c#170, trace:matmul/intel-xeon-emeraldrapids-2c#186, trace:matmul/intel-xeon-emeraldrapids-2c#184]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#114, trace:matmul/intel-xeon-emeraldrapids-2c#112, trace:matmul/intel-xeon-emeraldrapids-2c#136, trace:matmul/intel-xeon-emeraldrapids-2c#134, trace:matmul/intel-xeon-emeraldrapids-2c#150, trace:matmul/intel-xeon-emeraldrapids-2c#148]
             support: 1
             contradictions: 0
             status: valid
@@ -421,10 +454,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "blocked", variant == "loop_order")`
             predicted: [1.05, 4]
-            measured: 0.998
+            measured: 0.991
             pairs: 4
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#152, trace:matmul/intel-xeon-emeraldrapids-2c#150, trace:matmul/intel-xeon-emeraldrapids-2c#174, trace:matmul/intel-xeon-emeraldrapids-2c#172, trace:matmul/intel-xeon-emeraldrapids-2c#188, trace:matmul/intel-xeon-emeraldrapids-2c#186]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#116, trace:matmul/intel-xeon-emeraldrapids-2c#114, trace:matmul/intel-xeon-emeraldrapids-2c#138, trace:matmul/intel-xeon-emeraldrapids-2c#136, trace:matmul/intel-xeon-emeraldrapids-2c#152, trace:matmul/intel-xeon-emeraldrapids-2c#150]
             support: 1
             contradictions: 0
             status: valid
@@ -434,10 +467,10 @@ system MatMul_System_v3 {
             outcome: contradicted
             comparison: `ratio(gflops, variant == "packed", variant == "blocked")`
             predicted: [1.05, 3]
-            measured: 0.981
+            measured: 0.999
             pairs: 5
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#154, trace:matmul/intel-xeon-emeraldrapids-2c#152, trace:matmul/intel-xeon-emeraldrapids-2c#176, trace:matmul/intel-xeon-emeraldrapids-2c#174, trace:matmul/intel-xeon-emeraldrapids-2c#190, trace:matmul/intel-xeon-emeraldrapids-2c#188]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#118, trace:matmul/intel-xeon-emeraldrapids-2c#116, trace:matmul/intel-xeon-emeraldrapids-2c#140, trace:matmul/intel-xeon-emeraldrapids-2c#138, trace:matmul/intel-xeon-emeraldrapids-2c#154, trace:matmul/intel-xeon-emeraldrapids-2c#152]
             support: 1
             contradictions: 0
             status: valid
@@ -446,22 +479,23 @@ system MatMul_System_v3 {
             outcome: confirmed
             comparison: `ratio(gflops, variant == "register_tile", variant == "packed")`
             predicted: [2, 12]
-            measured: 6.41
+            measured: 6.29
             pairs: 5
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#156, trace:matmul/intel-xeon-emeraldrapids-2c#154, trace:matmul/intel-xeon-emeraldrapids-2c#178, trace:matmul/intel-xeon-emeraldrapids-2c#176, trace:matmul/intel-xeon-emeraldrapids-2c#192, trace:matmul/intel-xeon-emeraldrapids-2c#190]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#120, trace:matmul/intel-xeon-emeraldrapids-2c#118, trace:matmul/intel-xeon-emeraldrapids-2c#142, trace:matmul/intel-xeon-emeraldrapids-2c#140, trace:matmul/intel-xeon-emeraldrapids-2c#156, trace:matmul/intel-xeon-emeraldrapids-2c#154]
             support: 1
             contradictions: 0
             status: valid
         }
         fact outcome_of_threads_share_the_work_on_intel_xeon_emeraldrapids_2c {
-            outcome: confirmed
+            negative: true
+            outcome: contradicted
             comparison: `ratio(gflops, variant == "threads" and threads == 2, variant == "register_tile" and threads == 1)`
             predicted: [1.6, 2.05]
-            measured: 1.87
-            pairs: 5
+            measured: 1.08
+            pairs: 9
             scope { op: [matmul] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
-            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#160, trace:matmul/intel-xeon-emeraldrapids-2c#156, trace:matmul/intel-xeon-emeraldrapids-2c#182, trace:matmul/intel-xeon-emeraldrapids-2c#178, trace:matmul/intel-xeon-emeraldrapids-2c#196, trace:matmul/intel-xeon-emeraldrapids-2c#192]
+            evidence: [trace:matmul/intel-xeon-emeraldrapids-2c#124, trace:matmul/intel-xeon-emeraldrapids-2c#120, trace:matmul/intel-xeon-emeraldrapids-2c#126, trace:matmul/intel-xeon-emeraldrapids-2c#128, trace:matmul/intel-xeon-emeraldrapids-2c#130, trace:matmul/intel-xeon-emeraldrapids-2c#132]
             support: 1
             contradictions: 0
             status: valid

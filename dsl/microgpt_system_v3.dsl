@@ -168,7 +168,7 @@ system MicroGPT_System_v3 {
             description: "the best configuration that the search met, of 3 trials"
             config: `isa == "avx2" and variant == "single"`
             problem: `dataset == "names" and seed == 42 and steps == 1000`
-            merit: 25.4
+            merit: 23.9
             scope { op: [microgpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:microgpt/amd-epyc-zen3-2c#36]
             support: 1
@@ -179,7 +179,7 @@ system MicroGPT_System_v3 {
             outcome: confirmed
             comparison: `ratio(time_ms, variant == "atom" and steps <= schedule, variant == "exact")`
             predicted: [500, 8e+03]
-            measured: 2.5e+03
+            measured: 2.81e+03
             pairs: 1
             scope { op: [microgpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:microgpt/amd-epyc-zen3-2c#77, trace:microgpt/amd-epyc-zen3-2c#42]
@@ -191,7 +191,7 @@ system MicroGPT_System_v3 {
             outcome: confirmed
             comparison: `ratio(time_ms, variant == "exact", variant == "single")`
             predicted: [1.5, 6]
-            measured: 2.3
+            measured: 2.52
             pairs: 1
             scope { op: [microgpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:microgpt/amd-epyc-zen3-2c#42, trace:microgpt/amd-epyc-zen3-2c#44]
@@ -203,7 +203,7 @@ system MicroGPT_System_v3 {
             outcome: confirmed
             comparison: `study("inference", "exact.ratio")`
             predicted: [2, 5]
-            measured: 2.16
+            measured: 2.19
             pairs: 1
             scope { op: [microgpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
             evidence: [trace:microgpt/amd-epyc-zen3-2c#80]
@@ -215,7 +215,7 @@ system MicroGPT_System_v3 {
             description: "the best configuration that the search met, of 4 trials"
             config: `isa == "avx512" and variant == "single"`
             problem: `dataset == "names" and seed == 42 and steps == 1000`
-            merit: 42.3
+            merit: 30.9
             scope { op: [microgpt] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
             evidence: [trace:microgpt/intel-xeon-emeraldrapids-2c#36]
             support: 1
@@ -226,7 +226,7 @@ system MicroGPT_System_v3 {
             outcome: confirmed
             comparison: `ratio(time_ms, variant == "atom" and steps <= schedule, variant == "exact")`
             predicted: [500, 8e+03]
-            measured: 1.7e+03
+            measured: 1.63e+03
             pairs: 1
             scope { op: [microgpt] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
             evidence: [trace:microgpt/intel-xeon-emeraldrapids-2c#78, trace:microgpt/intel-xeon-emeraldrapids-2c#43]
@@ -238,7 +238,7 @@ system MicroGPT_System_v3 {
             outcome: confirmed
             comparison: `ratio(time_ms, variant == "exact", variant == "single")`
             predicted: [1.5, 6]
-            measured: 2.39
+            measured: 2.7
             pairs: 1
             scope { op: [microgpt] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
             evidence: [trace:microgpt/intel-xeon-emeraldrapids-2c#43, trace:microgpt/intel-xeon-emeraldrapids-2c#45]
@@ -251,7 +251,7 @@ system MicroGPT_System_v3 {
             outcome: contradicted
             comparison: `study("inference", "exact.ratio")`
             predicted: [2, 5]
-            measured: 1.89
+            measured: 1.9
             pairs: 1
             scope { op: [microgpt] id: ["intel-xeon-emeraldrapids-2c"] dtype: [f32] }
             evidence: [trace:microgpt/intel-xeon-emeraldrapids-2c#81]

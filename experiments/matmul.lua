@@ -1,5 +1,6 @@
 -- MatMul on the CPU: the gate, a search of the tuning space, and the ladder beside the peer.
 local dsl = require "lib.dsl"
+local threads = require "lib.threads"
 
 -- One square problem of the ladder.
 local function square(size, threads)
@@ -10,19 +11,6 @@ end
 local function require_peer(record)
   if record.status == "ok" and not record.ratio then
     error("no peer was found: install libopenblas0-pthread, or name the library in SPAK_OPENBLAS", 0)
-  end
-end
-
--- Two threads. Where neither side gained from the second one, another program had the core: that says nothing, and is
--- asked again, on other numbers.
-local ATTEMPTS <const> = 5
-local function on_two_threads(run, size, options, alone)
-  for attempt = 1, ATTEMPTS do
-    local problem = square(size, 2)
-    problem.seed = attempt
-    local record = run:evaluate { label = "ladder", config = { variant = "threads" }, problem = problem, options = options }
-    if not alone.ratio or not record.ratio then return end
-    if record.gflops >= 1.2 * alone.gflops or record.peer_gflops >= 1.2 * alone.peer_gflops then return end
   end
 end
 
@@ -43,7 +31,11 @@ local function climb(run)
       end
     end
     run:evaluate { label = "tuned", config = run:best("one_thread"), problem = square(size, 1), options = options }
-    if run.hw.cores >= 2 then on_two_threads(run, size, options, last) end
+    if run.hw.cores >= 2 then
+      threads.evaluate(run, {
+        label = "ladder", config = { variant = "threads" }, problem = square(size, 2), options = options,
+      }, last)
+    end
   end
 end
 
@@ -52,7 +44,7 @@ return {
   name = "matmul",
   system = "dsl/matmul_system_v1.dsl",
   seed = 1,
-  inputs = { "experiments/lib/dsl.lua" },
+  inputs = { "experiments/lib/dsl.lua", "experiments/lib/threads.lua" },
   report = "experiments/report/matmul.lua",
   experiment = function(run)
     run:plan()

@@ -38,7 +38,11 @@ return {
   system = "dsl/microgpt_system_v1.dsl",
   seed = 42,
   data = { "names" },
-  inputs = { "experiments/lib/dsl.lua", "experiments/microgpt/atom.lua" },
+  -- What it says depends on them: the generator and its use in Lua; who times the molecule, the atom and Python.
+  inputs = {
+    "experiments/lib/dsl.lua", "experiments/microgpt/atom.lua", "src/base/rng.c", "src/lua/random.c",
+    "src/device/trial.c", "src/device/stats.c", "src/lua/api_engine.c", "src/lua/api_program.c",
+  },
   report = "experiments/report/microgpt.lua",
   experiment = function(run)
     local loop = dsl.block(run.system, "engineering_loop")

@@ -14,6 +14,7 @@ if (kind eq 'pdf') {
     set terminal pdfcairo size 7.6in,5.1in rounded enhanced font 'sans,13' linewidth 1.4 background '#ffffff'
 }
 set output out
+small = ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
 
 part(text, i) = (at = strstrt(text, '|')) ? (i == 1 ? text[1:at-1] : part(text[at+1:*], i - 1)) : text
 title_of(i) = part(titles, i)
@@ -28,12 +29,14 @@ set ylabel 'relative difference of the loss' offset 0.5,0
 set logscale y 10
 set format y '10^{%L}'
 set xrange [0 : x_max * 1.01]
-set yrange [floor / 20 : 10**ceil(log10(y_max > limit ? y_max : limit)) * 3]
+set yrange [floor / 200 : 10**ceil(log10(y_max > limit ? y_max : limit)) * 3]
 set ytics 100
 unset mytics
 set rmargin 4
-set label 1 'no difference' at graph 0.985, first floor right offset 0,-0.75 textcolor rgb '#555555' font ',' . (kind eq 'svg' ? '13' : kind eq 'png' ? '22' : '10.5')
-set key at graph 0.99, graph 0.55 right top vertical Left reverse samplen 2.2 spacing 1.15 width 0
+set label 1 'no difference' at graph 0.985, first floor right offset 0,-0.6 textcolor rgb '#555555' font small
+# Below the axes, where no data can ever lie.
+set bmargin at screen 0.27
+set key at screen 0.53,0.125 center top vertical maxrows 2 Left reverse samplen 2.2 spacing 1.15 width 0 font small
 plot limit with lines linestyle 20 title limit_title, \
      NaN with points pointtype 7 pointsize 0.35 linecolor rgb '#777777' title 'a single step', \
      for [i=1:series] data index (i-1) using (column(col_step)):(column(col_deviation)) with points \

@@ -1,5 +1,5 @@
--- What the reports of all operators say in the same way: checked speeds, and the tables of the gate, the search, the
--- predictions and the knowledge. Tables and values carry the report's own name.
+-- What the reports of all operators say in the same way: checked speeds, and the tables of the gate, the faults planted
+-- in it, the search, the predictions and the knowledge. Tables carry the report's own name.
 local stats = require "lib.stats"
 
 local M = {}
@@ -51,12 +51,37 @@ function M.measured(report, records)
   return ("profile %s, %s samples a point (median, quartiles)"):format(report.profile, samples)
 end
 
--- ratio_NAME with its quartiles.
-function M.spread(report, name, s)
-  local refs = { report:ref(s.record) }
-  report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.3f" })
-  report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.3f" })
-  report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.3f" })
+function M.quartiles(samples)
+  return { q1 = stats.quantile(samples, 0.25), median = stats.median(samples), q3 = stats.quantile(samples, 0.75) }
+end
+
+-- s, which has ratio, q1 and q3, as the values KEY, KEY_q1 and KEY_q3.
+function M.spread(report, key, s, refs, format)
+  report:value(key, s.ratio, { refs = refs, format = format })
+  report:value(key .. "_q1", s.q1, { refs = refs, format = format })
+  report:value(key .. "_q3", s.q3, { refs = refs, format = format })
+end
+
+-- The last record of a study, or nil.
+function M.study(report, name)
+  local found
+  for _, record in ipairs(report.records) do
+    if record.label == "study" and record.study == name then found = record end
+  end
+  return found
+end
+
+-- What a column of names and one of numbers are called in a figure's data.
+function M.columns(text, ...)
+  local columns = { { name = text, type = "text" } }
+  for i, name in ipairs { ... } do columns[i + 1] = { name = name, type = "number" } end
+  return columns
+end
+
+-- A cell with the median and, in brackets, the quartiles.
+function M.spread_cell(q, format, ref)
+  local text = ("%s (%s to %s)"):format(format, format, format):format(q.median, q.q1, q.q3)
+  return { value = q.median, text = text, ref = ref }
 end
 
 -- What became of the predictions.
@@ -107,6 +132,43 @@ function M.gate(report)
     columns = {
       { header = "invariant", align = "left" }, { header = "statement", align = "left" },
       { header = "cases", align = "right", format = "%d" }, { header = "outcome", align = "left" },
+    },
+    rows = rows,
+  }
+end
+
+-- What an invariant found, in a table's words.
+local function found_by(record)
+  if not record.caught then return "nothing" end
+  local what = (record.counterexample or {}).what or "a counterexample"
+  return (what:gsub("%-?%f[%a]nan%f[%A]", "NaN"))
+end
+
+-- The gate tried on planted faults: which invariant caught each, and what it found.
+function M.mutations(report)
+  local rows, refs, caught = {}, {}, 0
+  for _, record in ipairs(report.records) do
+    if record.kind == "evaluate" and record.label == "mutation" then
+      local ref = report:ref(record)
+      rows[#rows + 1] = {
+        (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "MISSED",
+        found_by(record), { value = record.seconds, ref = ref },
+      }
+      refs[#refs + 1] = ref
+      if record.caught then caught = caught + 1 end
+    end
+  end
+  if #rows == 0 then return end
+  report:value("faults_planted", #rows, { refs = refs, format = "%d" })
+  report:value("faults_caught", caught, { refs = refs, format = "%d" })
+  report:value("share_caught", 100 * caught / #rows, { refs = refs, format = "%.0f" })
+  report:table {
+    name = report.name .. "_mutations",
+    caption = "The gate tried on planted faults",
+    columns = {
+      { header = "planted fault", align = "left" }, { header = "what it does", align = "left" },
+      { header = "caught by", align = "left" }, { header = "found", align = "left" },
+      { header = "seconds", align = "right", format = "%.2f" },
     },
     rows = rows,
   }

@@ -189,7 +189,20 @@ function Model:sample(temperature)
   return name
 end
 
+-- A letter that is no token would end as an error deep in the model.
+local function check(docs)
+  if #docs == 0 then error("expected names, found none", 0) end
+  for i, name in ipairs(docs) do
+    local bad = name:match("[^a-z]")
+    if bad then
+      error(("name %d, '%s': expected letters a to z, found the byte 0x%02X; write one name a line, without capitals "
+        .. "and accents"):format(i, name, bad:byte()), 0)
+    end
+  end
+end
+
 local function new(docs, rng)
+  check(docs)
   rng:shuffle(docs)
   local params, m, v = {}, {}, {}
   local function matrix(rows, columns)

@@ -5,8 +5,12 @@
             in any order; what is left out has the value above (kv_heads is heads and kv_len is q_len, when left out)
 
 One line a measurement on standard output: `__SPAK_TRACE__ {json}` with every sample in milliseconds. Inputs are random
-normal numbers from the seed. Before each sample a buffer larger than the caches is written, so that no sample meets what
-the one before left behind; the buffer is written outside the measured time.
+normal numbers from the seed. Before each sample a buffer is written, outside the measured time, so that no sample meets
+in a cache what the one before left behind; whoever compares with other samples gives the size that those had.
+
+PyTorch allocates the output within the call, and so within the measured time. After the warm-up the C library hands out
+the memory that the run before gave back. Whether it did is counted: a page that had to be fetched anew is a minor fault
+(`page_faults`, one number a sample).
 
 `causal` lets query i see the keys up to i, which says what is meant only when q_len and kv_len are equal; so it is
 refused otherwise. Fewer kv_heads than heads are grouped queries: each key head serves heads / kv_heads query heads.
@@ -15,6 +19,7 @@ Exit status: 0, or 2 for arguments that make no sense, or 3 when torch cannot be
 """
 import argparse
 import json
+import resource
 import sys
 import time
 
@@ -56,10 +61,10 @@ def read_arguments():
     parser.add_argument("--warmup", type=int, default=3, help="runs before the first sample")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--backward", action="store_true", help="also forward and backward together")
-    parser.add_argument("--flush-mib", type=int, default=64, help="size of the buffer that empties the caches; 0: none")
+    parser.add_argument("--flush-bytes", type=int, default=64 << 20, help="size of the buffer that empties the caches")
     arguments = parser.parse_args()
-    if arguments.repeats < 1 or arguments.warmup < 0 or arguments.flush_mib < 0:
-        parser.error("repeats must be positive, warmup and flush-mib not negative")
+    if arguments.repeats < 1 or arguments.warmup < 0 or arguments.flush_bytes < 0:
+        parser.error("repeats must be positive, warmup and flush-bytes not negative")
     return arguments
 
 
@@ -104,17 +109,19 @@ def attention_of(torch, shape):
 
 
 def sample(call, flush, arguments):
-    """Milliseconds of each repeat."""
+    """Milliseconds of each repeat, and the pages that each had to fetch."""
     for _ in range(arguments.warmup):
         call()
-    times_ms = []
+    times_ms, faults = [], []
     for _ in range(arguments.repeats):
         if flush is not None:
             flush.add_(1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         begun = time.perf_counter_ns()
         call()
         times_ms.append((time.perf_counter_ns() - begun) / 1e6)
-    return times_ms
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return times_ms, faults
 
 
 def measure(torch, shape, arguments, flush):
@@ -132,9 +139,10 @@ def measure(torch, shape, arguments, flush):
 
     passes = [("forward", forward)] + ([("forward_backward", forward_backward)] if arguments.backward else [])
     for name, call in passes:
+        times_ms, faults = sample(call, flush, arguments)
         report = dict(shape, peer="torch", what="sdpa", **{"pass": name})
-        report.update(time_ms=sample(call, flush, arguments), seed=arguments.seed, warmup=arguments.warmup,
-                      flush_mib=arguments.flush_mib, torch=torch.__version__, threads_used=torch.get_num_threads(),
+        report.update(time_ms=times_ms, page_faults=faults, seed=arguments.seed, warmup=arguments.warmup,
+                      flush_bytes=arguments.flush_bytes, torch=torch.__version__, threads_used=torch.get_num_threads(),
                       backend=backend_of(torch, shape), grouped=grouped)
         print(MARKER + json.dumps(report, allow_nan=False), flush=True)
 
@@ -150,7 +158,7 @@ def main():
     arguments = read_arguments()
     torch = load_torch()
     torch.set_num_interop_threads(1)
-    flush = torch.zeros(arguments.flush_mib << 18, dtype=torch.float32) if arguments.flush_mib else None
+    flush = torch.zeros(arguments.flush_bytes // 4, dtype=torch.float32) if arguments.flush_bytes else None
     for shape in arguments.shapes:
         measure(torch, shape, arguments, flush)
 

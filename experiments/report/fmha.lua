@@ -2,6 +2,7 @@
 -- and named values for the chapter, the paper and the claims.
 local common = require "lib.report"
 local stats = require "lib.stats"
+local threads = require "lib.threads"
 
 local STEPS = { "naive", "unfused", "fused", "fused_causal", "tuned", "threads", "threads_causal" }
 local IDEAS = {
@@ -30,6 +31,36 @@ local function read_trial(record)
   return s
 end
 
+-- Three passes as the peer of the fused kernel on one thread, whose samples took turns with its own.
+local function peer_of(s)
+  local times = s.record.peer_time_ms
+  if not times then return nil end
+  local gflops = 1e-6 * flop(s.record.problem) / stats.median(times)
+  common.must_agree(s.record, "peer_gflops", s.record.peer_gflops, gflops)
+  return { gflops = gflops, time_ms = times, record = s.record }
+end
+
+-- Two trials of one configuration show the machine's drift, and no gain.
+local function drop_untuned(sweep)
+  for length, s in pairs(sweep.tuned) do
+    local default, differs = sweep.fused[length], false
+    for axis, value in pairs(s.record.config) do
+      differs = differs or (default ~= nil and value ~= default.record.config[axis])
+    end
+    if not differs then sweep.tuned[length] = nil end
+  end
+end
+
+-- Two threads without a second core say nothing: such trials stay in the trace and out of everything here.
+local function drop_lonely(sweep)
+  for _, mask in ipairs { "", "_causal" } do
+    local both, one = sweep["threads" .. mask], sweep["fused" .. mask]
+    for length, s in pairs(both) do
+      if not (one[length] and threads.second_core(one[length].record, s.record)) then both[length] = nil end
+    end
+  end
+end
+
 -- trials[step][length] of the sweep, and lists of the others by their label; only trials that went well.
 local function read_trials(report)
   local sweep, others = {}, { backward = {}, grouped = {}, sixteen = {}, beside_torch = {} }
@@ -39,12 +70,15 @@ local function read_trials(report)
       local label = record.label:gsub("_%d+$", "")
       if others[label] then
         table.insert(others[label], read_trial(record))
-      else
+      elseif label == "sweep" or label == "tuned" then
         local step = label == "tuned" and label or record.config.variant .. (record.problem.causal and "_causal" or "")
         sweep[step][record.problem.q_len] = read_trial(record)
       end
     end
   end
+  for length, s in pairs(sweep.fused) do sweep.unfused[length] = peer_of(s) end
+  drop_lonely(sweep)
+  drop_untuned(sweep)
   return sweep, others
 end
 
@@ -63,19 +97,19 @@ end
 
 -- The words of both figures, all from the trace.
 local function words(report, sweep)
-  local records, threads, heads, dim = {}, 1, 0, 0
+  local records, most, heads, dim = {}, 1, 0, 0
   for _, of_step in pairs(sweep) do
     for _, s in pairs(of_step) do
       local p = s.record.problem
       records[#records + 1] = s.record
-      threads, heads, dim = math.max(threads, p.threads or 1), p.heads, p.head_dim
+      most, heads, dim = math.max(most, p.threads or 1), p.heads, p.head_dim
     end
   end
   return {
     machine = common.machine(report.hw),
     measured = common.measured(report, records),
     heads = ("%d heads of %d, single precision"):format(heads, dim),
-    threads_title = ("%s threads"):format(common.in_words(threads)),
+    threads_title = ("%s threads"):format(common.in_words(most)),
   }
 end
 
@@ -101,10 +135,7 @@ local function draw_fusion(report, sweep, lengths, vars)
   if #rows == 0 then return end
   report:figure {
     name = "fmha_fusion",
-    columns = {
-      { name = "series", type = "text" }, { name = "length", type = "number" }, { name = "ratio", type = "number" },
-      { name = "q1", type = "number" }, { name = "q3", type = "number" },
-    },
+    columns = common.columns("series", "length", "ratio", "q1", "q3"),
     rows = rows, series = "series", x = "length", positive = { "ratio", "q1", "q3" }, refs = refs, vars = vars,
   }
 end
@@ -115,20 +146,15 @@ local function draw_speed(report, sweep, lengths, vars)
     for _, length in ipairs(lengths) do
       local s = sweep[step][length]
       if s and step ~= "tuned" then
-        local times, work = s.record.time_ms, 1e-6 * flop(s.record.problem)
-        rows[#rows + 1] = {
-          step, length, s.gflops, work / stats.quantile(times, 0.75), work / stats.quantile(times, 0.25),
-        }
+        local times, work = common.quartiles(s.time_ms or s.record.time_ms), 1e-6 * flop(s.record.problem)
+        rows[#rows + 1] = { step, length, s.gflops, work / times.q3, work / times.q1 }
         refs[#refs + 1] = report:ref(s.record)
       end
     end
   end
   report:figure {
     name = "fmha_speed",
-    columns = {
-      { name = "step", type = "text" }, { name = "length", type = "number" }, { name = "gflops", type = "number" },
-      { name = "q1", type = "number" }, { name = "q3", type = "number" },
-    },
+    columns = common.columns("step", "length", "gflops", "q1", "q3"),
     rows = rows, series = "step", x = "length", positive = { "gflops", "q1", "q3" }, refs = refs, vars = vars,
   }
 end
@@ -146,7 +172,7 @@ local function tabulate_ladder(report, sweep, lengths)
     for _, length in ipairs(lengths) do
       local s = sweep[step][length]
       any = any or s ~= nil
-      row[#row + 1] = s and { value = s.gflops, ref = report:ref(s.record) } or "not run"
+      row[#row + 1] = s and { value = s.gflops, ref = report:ref(s.record) } or "not measured"
     end
     if any then rows[#rows + 1] = row end
   end
@@ -154,41 +180,6 @@ local function tabulate_ladder(report, sweep, lengths)
     name = "fmha_ladder",
     caption = "Speed of each step in GFLOP/s, by length; operations are counted for the pairs that see each other",
     columns = columns, rows = rows,
-  }
-end
-
--- The gate tried on planted faults: which invariant caught each, and what it found.
-local function found_by(record)
-  if not record.caught then return "nothing" end
-  local what = (record.counterexample or {}).what or "a counterexample"
-  return (what:gsub("%-?%f[%a]nan%f[%A]", "NaN"))
-end
-
-local function report_mutations(report)
-  local rows, refs, caught = {}, {}, 0
-  for _, record in ipairs(report.records) do
-    if record.kind == "evaluate" and record.label == "mutation" then
-      local ref = report:ref(record)
-      rows[#rows + 1] = {
-        (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "MISSED",
-        found_by(record), { value = record.seconds, ref = ref },
-      }
-      refs[#refs + 1] = ref
-      if record.caught then caught = caught + 1 end
-    end
-  end
-  if #rows == 0 then return end
-  report:value("faults_planted", #rows, { refs = refs, format = "%d" })
-  report:value("faults_caught", caught, { refs = refs, format = "%d" })
-  report:table {
-    name = "fmha_mutations",
-    caption = "The gate tried on planted faults",
-    columns = {
-      { header = "planted fault", align = "left" }, { header = "what it does", align = "left" },
-      { header = "caught by", align = "left" }, { header = "found", align = "left" },
-      { header = "seconds", align = "right", format = "%.2f" },
-    },
-    rows = rows,
   }
 end
 
@@ -214,10 +205,7 @@ local function floor_rows(rows, ref)
 end
 
 local function report_floor(report)
-  local study
-  for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == "floor_in_16_bits" then study = record end
-  end
+  local study = common.study(report, "floor_in_16_bits")
   if not study then return end
   local ref, nan, mask_error = report:ref(study), { inf = 0, inf_wide = 0, wide = 0, f16 = 0, lowest = 0 }, 0
   for _, row in ipairs(study.result.rows) do
@@ -272,53 +260,61 @@ local function tabulate_variants(report, others)
   }
 end
 
--- PyTorch's attention beside ours: each run of the one was followed by a run of the other.
-local function report_torch(report, others)
-  local rows, ratios, refs, ours = {}, {}, {}, others.beside_torch
+-- --- what is compared with what ---
+
+-- Each round, once without a mask and once with one: what PyTorch measured, its record, and ours.
+local function torch_rounds(report, others)
+  local rounds, ours = {}, {}
+  for _, s in ipairs(others.beside_torch) do
+    ours[s.record.label:match("%d+$") .. tostring(s.record.problem.causal)] = s.record
+  end
   for _, record in ipairs(report.records) do
-    if record.label and record.label:find("^torch_%d+$") and record.status == "ok" and #record.reports > 0 then
-      local mine, theirs = ours[#rows + 1], record.reports[1]
-      if mine then
-        local time = stats.median(mine.record.time_ms)
-        refs[#refs + 1], refs[#refs + 2] = report:ref(mine.record), report:ref(record)
-        ratios[#ratios + 1] = stats.median(theirs.time_ms) / time
-        rows[#rows + 1] = {
-          "PyTorch " .. theirs.torch, { value = time, ref = refs[#refs - 1] },
-          { value = stats.median(theirs.time_ms), ref = refs[#refs] },
-          { value = ratios[#ratios], ref = refs[#refs] },
-        }
-      end
+    local round = record.label and record.label:match("^torch_(%d+)$")
+    for _, theirs in ipairs(round and record.status == "ok" and record.reports or {}) do
+      local mine = ours[round .. tostring(theirs.causal)]
+      if mine then rounds[#rounds + 1] = { number = tonumber(round), theirs = theirs, record = record, mine = mine } end
     end
   end
-  if #rows == 0 then rows = { { "PyTorch is not there, so it was not measured", "", "", "" } } end
-  if #ratios > 0 then report:value("over_torch", stats.median(ratios), { refs = refs, format = "%.2f" }) end
+  return rounds
+end
+
+-- PyTorch's attention beside ours: each run of the one was followed by a run of the other. The rounds' ratios are the
+-- samples of over_torch.
+local function report_torch(report, others)
+  local rows, ratios, refs = {}, { over_torch = {}, over_torch_causal = {} }, { over_torch = {}, over_torch_causal = {} }
+  for _, r in ipairs(torch_rounds(report, others)) do
+    local ours, theirs = common.quartiles(r.mine.time_ms), common.quartiles(r.theirs.time_ms)
+    local key = r.mine.problem.causal and "over_torch_causal" or "over_torch"
+    local our_ref, their_ref = report:ref(r.mine), report:ref(r.record)
+    local ratio = theirs.median / ours.median
+    table.insert(ratios[key], ratio)
+    table.move({ our_ref, their_ref }, 1, 2, #refs[key] + 1, refs[key])
+    rows[#rows + 1] = {
+      "PyTorch " .. r.theirs.torch, r.mine.problem.causal and "causal" or "none", { value = r.number, ref = their_ref },
+      common.spread_cell(ours, "%.1f", our_ref), common.spread_cell(theirs, "%.1f", their_ref),
+      r.theirs.page_faults and { value = stats.median(r.theirs.page_faults), ref = their_ref } or "not counted",
+      { value = ratio, ref = their_ref },
+    }
+  end
+  if #rows == 0 then rows = { { "PyTorch is not there, so it was not measured", "", "", "", "", "", "" } } end
+  for key, list in pairs(ratios) do
+    if #list > 0 then
+      local q = common.quartiles(list)
+      common.spread(report, key, { ratio = q.median, q1 = q.q1, q3 = q.q3 }, refs[key], "%.2f")
+    end
+  end
   report:table {
     name = "fmha_peers",
-    caption = "Peers that are programs of their own, run in turn with ours on as many threads",
+    caption = "Peers that are programs of their own, run in turn with ours on as many threads: median (quartiles)",
     columns = {
-      { header = "peer", align = "left" }, { header = "ours, ms", align = "right", format = "%.1f" },
+      { header = "peer", align = "left" }, { header = "mask", align = "left" },
+      { header = "round", align = "right", format = "%d" }, { header = "ours, ms", align = "right", format = "%.1f" },
       { header = "theirs, ms", align = "right", format = "%.1f" },
+      { header = "pages they fetched a run", align = "right", format = "%.0f" },
       { header = "their time over ours", align = "right", format = "%.2f" },
     },
     rows = rows,
   }
-end
-
--- --- values ---
-
-local function put_ratio(report, name, s)
-  local refs = { report:ref(s.record) }
-  report:value(name, s.ratio, { refs = refs, format = "%.2f" })
-  report:value(name .. "_q1", s.q1, { refs = refs, format = "%.2f" })
-  report:value(name .. "_q3", s.q3, { refs = refs, format = "%.2f" })
-end
-
--- a over b, two speeds that count operations alike.
-local function put_quotient(report, name, a, b, by_time)
-  if not (a and b) then return end
-  local quotient = a.gflops / b.gflops
-  if by_time then quotient = stats.median(b.record.time_ms) / stats.median(a.record.time_ms) end
-  report:value(name, quotient, { refs = { report:ref(a.record), report:ref(b.record) }, format = "%.2f" })
 end
 
 -- The longest length at which a step was run (beside its peer, which may not fit into the memory).
@@ -330,35 +326,75 @@ local function longest(of_step, beside_peer)
   return most
 end
 
+-- a over b, the speeds of two trials of their own.
+local function quotient(report, key, a, b)
+  local refs = { report:ref(a.record), report:ref(b.record) }
+  report:value(key, a.gflops / b.gflops, { refs = refs, format = "%.2f" })
+  return { value = a.gflops / b.gflops, ref = refs[1] }
+end
+
+-- What each comparison says at its longest length; what could not be measured is said too.
+local function tabulate_factors(report, sweep, backward)
+  local rows = {}
+  local function add(what, threads_used, cell, length, how)
+    local at = length and type(cell) == "table" and { value = length, ref = cell.ref } or ""
+    rows[#rows + 1] = { what, threads_used, how, at, cell }
+  end
+  local function paired(what, key, threads_used, s, length)
+    if not (s and s.ratio) then return add(what, threads_used, "not measured", nil, "samples in turn") end
+    local refs = { report:ref(s.record) }
+    common.spread(report, key, s, refs, "%.2f")
+    add(what, threads_used, common.spread_cell({ median = s.ratio, q1 = s.q1, q3 = s.q3 }, "%.2f", refs[1]), length,
+      "samples in turn")
+  end
+  local length, plain = longest(sweep.fused, true), longest(sweep.naive)
+  paired("one pass over three", "fusion", "one", sweep.fused[length], length)
+  paired("the same, causal", "fusion_causal", "one", sweep.fused_causal[length], length)
+  paired("the same", "fusion_threads", "two", sweep.threads[length], length)
+  paired("the same, backward, causal", "fusion_backward", "one", backward, backward and backward.record.problem.q_len)
+  local naive = sweep.naive[plain]
+  local inverse -- the time of plain loops over that of three passes: the trial's quotients the other way round
+  if naive and naive.ratio then
+    inverse = { record = naive.record, ratio = 1 / naive.ratio, q1 = 1 / naive.q3, q3 = 1 / naive.q1 }
+  end
+  paired("three passes over plain loops", "unfused_over_naive", "one", inverse, plain)
+  local both, default = sweep.threads[plain], sweep.fused[length]
+  add("one pass on two threads over plain loops on one", "two and one",
+    naive and both and quotient(report, "over_naive", both, naive) or "not measured on two threads", plain, "two trials")
+  add("two threads over one, one pass", "two",
+    sweep.threads[length] and quotient(report, "speedup_threads", sweep.threads[length], default)
+      or "not measured on two threads", length, "two trials")
+  local searched = longest(sweep.tuned)
+  add("searched tiles over the defaults, one pass", "one",
+    searched and quotient(report, "tuned_gain", sweep.tuned[searched], sweep.fused[searched])
+      or "the search ended at the defaults", searched, "two trials")
+  report:table {
+    name = "fmha_factors",
+    caption = "How many times faster, at the longest length of each comparison: median (quartiles)",
+    columns = {
+      { header = "what", align = "left" }, { header = "threads", align = "left" }, { header = "compared", align = "left" },
+      { header = "length", align = "right", format = "%d" }, { header = "factor", align = "right", format = "%.2f" },
+    },
+    rows = rows,
+  }
+end
+
 local function report_values(report, sweep, others)
   local length = longest(sweep.fused, true)
   if not length then return end
-  local fused = sweep.fused[length]
+  local fused, causal = sweep.fused[length], sweep.fused_causal[length]
+  local backward = others.backward[#others.backward]
+  tabulate_factors(report, sweep, backward)
   report:value("length", length, { refs = { report:ref(fused.record) }, format = "%d" })
-  for name, step in pairs { fusion = "fused", fusion_causal = "fused_causal", fusion_threads = "threads" } do
-    local s, at_2048 = sweep[step][length], sweep[step][2048]
-    if s and s.ratio then put_ratio(report, name, s) end
-    if at_2048 and at_2048.ratio then put_ratio(report, name .. "_2048", at_2048) end
+  report:value("traffic", fused.traffic, { refs = { report:ref(fused.record) }, format = "%.1f" })
+  if causal then
+    local gain = stats.median(fused.record.time_ms) / stats.median(causal.record.time_ms)
+    local refs = { report:ref(causal.record), report:ref(fused.record) }
+    report:value("causal_gain", gain, { refs = refs, format = "%.2f" })
   end
-  if fused.traffic then
-    report:value("traffic", fused.traffic, { refs = { report:ref(fused.record) }, format = "%.1f" })
-  end
-  put_quotient(report, "causal_gain", sweep.fused_causal[length], fused, true)
-  put_quotient(report, "speedup_threads", sweep.threads[length], fused)
-  local searched, plain = longest(sweep.tuned), longest(sweep.naive)
-  if searched then
-    put_quotient(report, "tuned_gain", sweep.tuned[searched], sweep.fused[searched])
-    report:value("tuned_length", searched, { refs = { report:ref(sweep.tuned[searched].record) }, format = "%d" })
-  end
-  if plain then
-    put_quotient(report, "over_naive", sweep.threads[plain] or sweep.fused[plain], sweep.naive[plain])
-    put_quotient(report, "unfused_over_naive", sweep.unfused[plain], sweep.naive[plain])
-    report:value("naive_length", plain, { refs = { report:ref(sweep.naive[plain].record) }, format = "%d" })
-  end
-  local last = others.backward[#others.backward]
-  if last and last.ratio then
-    put_ratio(report, "fusion_backward", last)
-    report:value("backward_length", last.record.problem.q_len, { refs = { report:ref(last.record) }, format = "%d" })
+  if backward and backward.ratio then
+    local refs = { report:ref(backward.record) }
+    report:value("backward_length", backward.record.problem.q_len, { refs = refs, format = "%d" })
   end
 end
 
@@ -368,7 +404,7 @@ return function(report)
   common.gate(report)
   common.knowledge(report)
   common.search(report)
-  report_mutations(report)
+  common.mutations(report)
   report_floor(report)
   report_torch(report, others)
   if #lengths == 0 then return end -- killed before the sweep: nothing to compare

@@ -1,5 +1,6 @@
 -- What the MatMul trace says: the ladder's figure and table, the search, the predictions, and named values.
 local common = require "lib.report"
+local threads = require "lib.threads"
 
 local RUNGS = { "naive", "loop_order", "blocked", "packed", "register_tile", "tuned", "threads" }
 local IDEAS = {
@@ -31,14 +32,14 @@ end
 
 -- The figure's words, all from the trace: on what machine, how it was measured, and on how many threads the last step.
 local function ladder_words(report, ladder, peer)
-  local records, threads = {}, 1
+  local records, most = {}, 1
   for rung, of_rung in pairs(ladder) do
     for _, s in pairs(of_rung) do
       records[#records + 1] = s.record
-      if rung == "threads" then threads = s.record.problem.threads end
+      if rung == "threads" then most = s.record.problem.threads end
     end
   end
-  local number = common.in_words(threads)
+  local number = common.in_words(most)
   return {
     peer = peer:match("^%a+") or "peer",
     machine = common.machine(report.hw),
@@ -60,10 +61,7 @@ local function draw_ladder(report, ladder, sizes, peer)
   end
   report:figure {
     name = "matmul_ladder",
-    columns = {
-      { name = "step", type = "text" }, { name = "size", type = "number" }, { name = "ratio", type = "number" },
-      { name = "q1", type = "number" }, { name = "q3", type = "number" },
-    },
+    columns = common.columns("step", "size", "ratio", "q1", "q3"),
     rows = rows, series = "step", x = "size", positive = { "ratio", "q1", "q3" }, refs = refs,
     vars = ladder_words(report, ladder, peer),
   }
@@ -116,23 +114,21 @@ local function report_climb(report, ladder, sizes)
 end
 
 local function report_spread(report, name, s, size)
-  common.spread(report, name, s)
+  common.spread(report, "ratio_" .. name, s, { report:ref(s.record) }, "%.3f")
   report:value("size_" .. name, size, { refs = { report:ref(s.record) }, format = "%d" })
 end
 
--- The last rungs at the largest size. Where neither side gained from a second thread there was no second core to be had,
--- and the ratio of two such runs says nothing: it is then left out.
+-- The last rungs at the largest size. A ratio on two threads without a second core says nothing and is left out.
 local function report_last(report, ladder, size)
-  local default, tuned, threads = ladder.register_tile[size], ladder.tuned[size], ladder.threads[size]
+  local default, tuned, both = ladder.register_tile[size], ladder.tuned[size], ladder.threads[size]
   if default then report_spread(report, "default", default, size) end
   if tuned then report_spread(report, "tuned", tuned, size) end
-  if not (default and threads) then return end
-  local refs = { report:ref(default.record), report:ref(threads.record) }
-  local ours = threads.gflops / default.gflops
-  local theirs = threads.record.peer_gflops / default.record.peer_gflops
-  report:value("speedup_threads", ours, { refs = refs, format = "%.2f" })
+  if not (default and both) then return end
+  local refs = { report:ref(default.record), report:ref(both.record) }
+  local theirs = both.record.peer_gflops / default.record.peer_gflops
+  report:value("speedup_threads", both.gflops / default.gflops, { refs = refs, format = "%.2f" })
   report:value("speedup_threads_peer", theirs, { refs = refs, format = "%.2f" })
-  if math.max(ours, theirs) >= 1.2 then report_spread(report, "threads", threads, size) end
+  if threads.second_core(default.record, both.record) then report_spread(report, "threads", both, size) end
 end
 
 local function report_ratios(report, ladder, sizes)

@@ -24,15 +24,9 @@ local function last_with(report, label)
   return found
 end
 
-local function study(report, name)
-  local found
-  for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == name then found = record end
-  end
-  return found
-end
-
--- engines[key] = {key, title, record, losses, ms = samples of the time of a step}
+-- engines[key] = {key, title, record, losses, ms = samples of the time of a step}. A sample is the mean over the steps of
+-- a run, for every engine: documents differ in length, and a median over steps would be the time of a middling one. The
+-- molecules make a run a sample; the scalar engines run once, and have one.
 local function read_engines(report)
   local engines = {}
   for _, engine in ipairs(ENGINES) do
@@ -107,10 +101,7 @@ local function draw_loss(report, engines)
   end
   report:figure {
     name = "microgpt_loss",
-    columns = {
-      { name = "engine", type = "text" }, { name = "step", type = "number" }, { name = "loss", type = "number" },
-      { name = "mean", type = "number" },
-    },
+    columns = common.columns("engine", "step", "loss", "mean"),
     rows = rows, series = "engine", x = "step", refs = refs_of(report, table.unpack(list)),
     vars = {
       window = WINDOW, near_first = math.max(1, shortest - 24), near_last = shortest, raw = raw,
@@ -134,10 +125,7 @@ local function draw_deviation(report, engines)
   if #titles == 0 then return end
   report:figure {
     name = "microgpt_deviation",
-    columns = {
-      { name = "engine", type = "text" }, { name = "step", type = "number" },
-      { name = "deviation", type = "number" }, { name = "largest", type = "number" },
-    },
+    columns = common.columns("engine", "step", "deviation", "largest"),
     rows = rows, series = "engine", x = "step", positive = { "deviation", "largest" },
     refs = refs_of(report, table.unpack(list)),
     vars = {
@@ -149,23 +137,19 @@ end
 
 -- --- speed ---
 
-local function quartiles(samples)
-  return { q1 = stats.quantile(samples, 0.25), median = stats.median(samples), q3 = stats.quantile(samples, 0.75) }
-end
-
--- What the lines of the Python original tell: the times between them, the losses as printed, and the names that it drew in
--- the end; nil when it was not measured.
+-- What the lines of the Python original tell: the mean time between them, the losses as printed, and the names that it
+-- drew in the end; nil when it was not measured.
 local function read_python(report)
   local record = last_with(report, "python")
-  local at, printed, names, samples = {}, {}, {}, {}
+  local at, printed, names = {}, {}, {}
   for _, line in ipairs(record and record.lines or {}) do
     local loss = line.text:match("^step%s+%d+ /%s+%d+ | loss ([%d.]+)")
     if loss then at[#at + 1], printed[#printed + 1] = line.t_ms, loss end
     names[#names + 1] = line.text:match("^sample%s+%d+: (%a*)$")
   end
-  for i = 2, #at do samples[i - 1] = at[i] - at[i - 1] end
-  if #samples < 10 then return nil end
-  return { key = "python", title = "the Python original", record = record, ms = samples, printed = printed, names = names }
+  if #at <= 10 then return nil end
+  local ms = { (at[#at] - at[1]) / (#at - 1) }
+  return { key = "python", title = "the Python original", record = record, ms = ms, printed = printed, names = names }
 end
 
 -- How many of the losses that Python printed are ours, to every digit printed.
@@ -180,15 +164,12 @@ end
 
 -- How many times faster `fast` is than `slow`, with the quartiles of both at their worst.
 local function times_faster(slow, fast)
-  local a, b = quartiles(slow.ms), quartiles(fast.ms)
+  local a, b = common.quartiles(slow.ms), common.quartiles(fast.ms)
   return { ratio = a.median / b.median, q1 = a.q1 / b.q3, q3 = a.q3 / b.q1 }
 end
 
 local function put_ratio(report, name, slow, fast)
-  local s, refs = times_faster(slow, fast), refs_of(report, slow, fast)
-  report:value("ratio_" .. name, s.ratio, { refs = refs, format = "%.0f" })
-  report:value("ratio_" .. name .. "_q1", s.q1, { refs = refs, format = "%.0f" })
-  report:value("ratio_" .. name .. "_q3", s.q3, { refs = refs, format = "%.0f" })
+  common.spread(report, "ratio_" .. name, times_faster(slow, fast), refs_of(report, slow, fast), "%.0f")
 end
 
 local function tabulate_engines(report, engines, python)
@@ -217,16 +198,18 @@ local function tabulate_engines(report, engines, python)
   end
   for _, e in ipairs { python or false, atom or false, engines.f64, engines.f32 } do
     if e then
-      local q, ref = quartiles(e.ms), report:ref(e.record)
-      local row = { e.title, { value = q.median, ref = ref }, { value = q.q1, ref = ref }, { value = q.q3, ref = ref },
-        { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
+      local q, ref = common.quartiles(e.ms), report:ref(e.record)
+      local once = #e.ms == 1
+      local row = { e.title, { value = q.median, ref = ref }, once and "one run" or { value = q.q1, ref = ref },
+        once and "" or { value = q.q3, ref = ref }, { value = #(e.losses or e.printed), ref = ref }, ratio_to(atom, e) }
       if python then row[#row + 1], row[#row + 2] = ratio_to(python, e), same_losses(e.losses) end
       rows[#rows + 1] = row
     end
   end
   report:table {
     name = "microgpt_engines",
-    caption = "Time of a training step (median, quartiles), and how many times faster than the scalar engines"
+    caption = "Time of a training step, the mean over a run (of several runs: median, quartiles), and how many times "
+      .. "faster than the scalar engines"
       .. (python and "" or "; the Python original was not measured"),
     columns = columns, rows = rows,
   }
@@ -250,7 +233,8 @@ local function report_speed(report, engines, python)
     put_ratio(report, "f32", engines.atom, engines.f32)
   end
   if engines.f32.record.peer_time_ms then -- sample by sample beside the double-precision molecule
-    common.spread(report, "f32_over_f64", common.speed(engines.f32.record, engines.f32.record.flop_per_step))
+    local s = common.speed(engines.f32.record, engines.f32.record.flop_per_step)
+    common.spread(report, "ratio_f32_over_f64", s, refs_of(report, engines.f32), "%.3f")
   end
   if not python then return end
   report:value("python_losses", #python.printed, { refs = refs_of(report, python), format = "%d" })
@@ -326,7 +310,7 @@ end
 -- --- names, inference, coverage ---
 
 local function tabulate_names(report, engines, python)
-  local record = study(report, "samples")
+  local record = common.study(report, "samples")
   if not record then return end
   local exact, single, atom = record.result.exact, record.result.single, engines.atom
   local complete = atom and #atom.losses == record.result.steps -- an atom that stopped early draws names of its own
@@ -367,7 +351,7 @@ local function tabulate_names(report, engines, python)
 end
 
 local function tabulate_inference(report)
-  local record = study(report, "inference")
+  local record = common.study(report, "inference")
   if not record then return end
   local ref, rows = report:ref(record), {}
   for _, of in ipairs { { "exact", "double" }, { "single", "single" } } do
@@ -392,7 +376,7 @@ local function tabulate_inference(report)
 end
 
 local function tabulate_coverage(report)
-  local record = study(report, "gradient_coverage")
+  local record = common.study(report, "gradient_coverage")
   if not record then return end
   local ref, rows = report:ref(record), {}
   for _, of in ipairs { { "sound", "nothing planted" }, { "only_output_trains", "only the output matrix trains" } } do
@@ -419,32 +403,6 @@ local function tabulate_coverage(report)
   }
 end
 
--- --- the gate ---
-
-local function report_mutations(report)
-  local rows, refs, caught = {}, {}, 0
-  for _, record in ipairs(report.records) do
-    if record.label == "mutation" then
-      refs[#refs + 1] = report:ref(record)
-      if record.caught then caught = caught + 1 end
-      rows[#rows + 1] = {
-        (record.fault:gsub("_", " ")), record.what, record.caught and (record.by:gsub("_", " ")) or "NOT CAUGHT",
-      }
-    end
-  end
-  if #rows == 0 then return end
-  report:value("share_caught", 100 * caught / #rows, { refs = refs, format = "%.0f" })
-  report:table {
-    name = "microgpt_mutations",
-    caption = "Faults planted in the molecule, and the invariant that caught each",
-    columns = {
-      { header = "fault", align = "left" }, { header = "what is wrong", align = "left" },
-      { header = "caught by", align = "left" },
-    },
-    rows = rows,
-  }
-end
-
 -- There only when the run read the data set itself: a claim about it needs this value.
 local function report_data(report)
   local data, first = report.data.names, report.records[1]
@@ -455,7 +413,7 @@ end
 return function(report)
   report_data(report)
   common.gate(report)
-  report_mutations(report)
+  common.mutations(report)
   common.knowledge(report)
   local engines = read_engines(report)
   if not (engines.f64 and engines.f32) then return end -- killed before the molecules had run

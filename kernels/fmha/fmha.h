@@ -140,7 +140,8 @@ bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
 bool fmha_plan_new_on(const fmha_config *config, const fmha_shape *shape,
                       dev_pool *pool, int threads, fmha_fault fault,
                       fmha_plan **plan, spak_error *err);
-void fmha_plan_free(fmha_plan *plan); /* NULL is fine */
+size_t fmha_plan_allocated(const fmha_plan *plan); /* bytes of buffers */
+void fmha_plan_free(fmha_plan *plan);              /* NULL is fine */
 void fmha_forward(fmha_plan *plan, const fmha_forward_args *x);
 void fmha_backward(fmha_plan *plan, const fmha_backward_args *x);
 

@@ -100,7 +100,8 @@ static bool allocate(fmha_plan *plan) {
     carve size = {NULL, 0, 0};
     lay_out(plan, &size);
     size_t align = size.used >= HUGE ? HUGE : LINE;
-    plan->raw = spak_malloc(size.used + align);
+    plan->bytes = size.used + align;
+    plan->raw = spak_malloc(plan->bytes);
     if (!plan->raw) return false;
     carve at = {
         (char *)(((uintptr_t)plan->raw + align - 1) & ~(uintptr_t)(align - 1)),
@@ -311,6 +312,8 @@ bool fmha_plan_new(const fmha_config *config, const fmha_shape *shape,
                    spak_error *err) {
     return fmha_plan_new_on(config, shape, NULL, threads, fault, plan, err);
 }
+
+size_t fmha_plan_allocated(const fmha_plan *plan) { return plan->bytes; }
 
 void fmha_plan_free(fmha_plan *plan) {
     if (!plan) return;

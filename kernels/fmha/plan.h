@@ -69,6 +69,7 @@ struct fmha_plan {
     float scale, scale2;       /* scale2 in base 2 */
     dev_pool *pool, *own_pool; /* own_pool: NULL when others use it too */
     void *raw;
+    size_t bytes; /* of raw */
 
     /* fused */
     const fmha_micro *micro;

@@ -16,8 +16,6 @@
 #include "fmha/plan.h"
 #include "fmha/verify.h"
 
-#define PEER "unfused, three passes, matmul register tile"
-
 typedef struct trial {
     fmha_shape shape;
     bool backward;
@@ -341,7 +339,7 @@ static void put_figures(const trial *t, json_t *result) {
     json_object_set_new(result, "traffic_bytes",
                         json_real(traffic(t, &t->config)));
     json_object_set_new(result, "peer",
-                        t->peer ? json_string(PEER) : json_null());
+                        t->peer ? json_string(fmha_op.peer()) : json_null());
     if (t->peer)
         json_object_set_new(result, "peer_traffic_bytes",
                             json_real(traffic(t, &t->peer_config)));

@@ -17,8 +17,6 @@
  * The full rows of S make masks cheap: a row gets its bias, or minus infinity,
  * before its maximum is taken, whatever the rule. A row that sees nothing has
  * maximum -inf, and is set to zeros by itself. */
-#include "matmul/matmul.h"
-
 enum { FEW_QUERIES = 3 };
 
 /* Scratch memory of a head: layers_attention_floats. ld = padded keys. */

@@ -1,8 +1,8 @@
 /* The functions that activations and softmax are made of.
  *
- * Errors against the exact function of the float argument, measured over 10^7
- * arguments by tests/nn/test_math.c, in units of the last place. Numbers below
- * 2^-126 come out as 0. */
+ * tests/nn/test_math.c measures the errors of what is made of them, over 10^6
+ * arguments, in units of the last place: SiLU is 3 off at most, GELU 6. Numbers
+ * below 2^-126 come out as 0. */
 
 /* e^(x + d) for a small d: e^x = 2^n e^r with n the whole number nearest to
  * x / ln 2 and |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds to a whole number and

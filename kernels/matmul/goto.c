@@ -146,6 +146,7 @@ struct matmul_plan {
     float *pack_a; /* threads blocks of a_size */
     float *pack_b; /* 2 blocks of b_size (1 with a single thread) */
     size_t a_size, b_size;
+    size_t bytes; /* of raw */
 };
 
 enum { HUGE = 2 << 20, LINE = 64 };
@@ -165,7 +166,8 @@ static bool allocate(matmul_plan *plan, size_t a_floats, size_t b_floats,
            b_bytes = round_up(b_floats * sizeof(float), LINE);
     size_t total = a_bytes * a_blocks + b_bytes * b_blocks,
            align = total >= HUGE ? HUGE : LINE;
-    plan->raw = spak_malloc(total + align);
+    plan->bytes = total + align;
+    plan->raw = spak_malloc(plan->bytes);
     if (!plan->raw) return false;
     char *start =
         (char *)(((uintptr_t)plan->raw + align - 1) & ~(uintptr_t)(align - 1));
@@ -211,6 +213,8 @@ bool matmul_plan_new(const matmul_config *config, int threads,
                      matmul_plan **plan, spak_error *err) {
     return matmul_plan_new_on(config, NULL, threads, plan, err);
 }
+
+size_t matmul_plan_allocated(const matmul_plan *plan) { return plan->bytes; }
 
 void matmul_plan_free(matmul_plan *plan) {
     if (!plan) return;

@@ -153,6 +153,7 @@ bool matmul_plan_new(const matmul_config *config, int threads,
 /* The same on a team of `threads` that others use too, one at a time. */
 bool matmul_plan_new_on(const matmul_config *config, dev_pool *pool,
                         int threads, matmul_plan **plan, spak_error *err);
+size_t matmul_plan_allocated(const matmul_plan *plan); /* bytes of buffers */
 void matmul_plan_free(matmul_plan *plan);
 void matmul_run(matmul_plan *plan, const matmul_args *x);
 

@@ -35,7 +35,8 @@ static bool each_document(microgpt_check *check, microgpt_variant first,
         microgpt_check_doc(index / 2, &doc);
         /* A unit on the verge may be on in one precision and off in the other:
          * such weights are drawn again. */
-        for (int draw = 0; draw == 0 || oracle.margin < 1e-5; draw++) {
+        double verge = MICROGPT_CHAIN * U_SINGLE;
+        for (int draw = 0; draw == 0 || oracle.margin < verge; draw++) {
             microgpt_check_weights(check->seed, 1000 * index + draw,
                                    scales[index % 2], params);
             microgpt_oracle_loss(params, &doc, &oracle);
@@ -55,12 +56,13 @@ static bool compare_loss(microgpt_check *check, const microgpt_config *config,
     microgpt_oracle want;
     microgpt_set(model, w->params);
     double oracle = microgpt_oracle_loss(w->params, w->doc, &want),
+           bound = microgpt_loss_bound(oracle, unit(config)),
            loss = model->kernels->forward(model->state, w->doc);
-    if (!(fabs(loss - oracle) <= factor * oracle))
+    if (!(fabs(loss - oracle) <= bound))
         return microgpt_refute(check, config,
                                "document %d: the loss is %.17g, the oracle "
                                "says %.17g within %.2g",
-                               w->index / 2, loss, oracle, factor * oracle);
+                               w->index / 2, loss, oracle, bound);
     for (size_t t = 0; t < w->doc->n; t++) {
         double most = 1;
         model->kernels->logits(model->state, w->doc->tokens, 0, t + 1, logits);
@@ -141,7 +143,7 @@ static bool follow_adam(microgpt_check *check, const microgpt_config *config,
         /* The next step must see the new weights wherever it reads them. */
         double loss = model->kernels->forward(model->state, &doc),
                want = microgpt_oracle_loss(after[VALUE], &doc, NULL);
-        if (!(fabs(loss - want) <= MICROGPT_CHAIN * u * want))
+        if (!(fabs(loss - want) <= microgpt_loss_bound(want, u)))
             return microgpt_refute(check, config,
                                    "after step %d: the loss is %.9g, the "
                                    "oracle says %.9g",

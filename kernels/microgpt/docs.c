@@ -26,13 +26,15 @@ static bool find_names(microgpt_docs *docs, size_t size, spak_error *err) {
         for (size_t i = at; i < end; i++)
             if (docs->text[i] < 'a' || docs->text[i] > 'z')
                 return spak_fail(err,
-                                 "names, line %zu: expected letters a to z, "
-                                 "found byte 0x%02X",
+                                 "line %zu: expected a name in letters a to z, "
+                                 "found the byte 0x%02X; write one name a "
+                                 "line, without capitals and accents",
                                  line, (unsigned char)docs->text[i]);
         if (end > at) docs->name[docs->count++] = (struct span){at, end - at};
         at = next;
     }
-    return docs->count > 0 || spak_fail(err, "names: there is not one");
+    return docs->count > 0 ||
+           spak_fail(err, "expected names, one a line, found none");
 }
 
 static bool shuffle(microgpt_docs *docs, spak_mt *mt, microgpt_fault fault,
@@ -90,8 +92,6 @@ void microgpt_docs_free(microgpt_docs *docs) {
     spak_free(docs->name);
     spak_free(docs);
 }
-
-size_t microgpt_docs_count(const microgpt_docs *docs) { return docs->count; }
 
 const char *microgpt_docs_get(const microgpt_docs *docs, size_t step,
                               size_t *length) {

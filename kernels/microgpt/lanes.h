@@ -1,6 +1,8 @@
 /* Vectors of REAL: LANES of them (4, 8 or 16), a row of the model (16 numbers)
  * in ROW_VECS vectors. The file that includes this has defined REAL (float or
- * double), LANES, and for its instruction set v_fma, v_max, v_sqrt.
+ * double), LANES, and for its instruction set v_fma, v_max, v_sqrt; without
+ * these the compiler maps the vectors onto what there is, and a product and its
+ * sum are rounded one by one.
  *
  * Sums of products are written with v_fma, so that the compiler has nothing
  * left to contract in one loop and not in another: a row comes out with the
@@ -20,6 +22,23 @@ typedef __typeof__((vec){0} < (vec){0}) mask; /* integers, 0 or -1 */
 enum { ROW_VECS = MICROGPT_WIDTH / LANES };
 
 #define INLINE static inline __attribute__((always_inline, unused))
+
+#ifndef v_fma
+#define v_fma(x, y, z) ((x) * (y) + (z)) /* of vec, and of product.h's reg */
+
+INLINE vec v_max(vec x, vec y) {
+    for (int i = 0; i < LANES; i++) x[i] = x[i] > y[i] ? x[i] : y[i];
+    return x;
+}
+
+INLINE vec v_sqrt(vec x) {
+    for (int i = 0; i < LANES; i++)
+        x[i] = _Generic(x[i], float
+                        : __builtin_sqrtf, double
+                        : __builtin_sqrt)(x[i]);
+    return x;
+}
+#endif
 
 #if LANES == 4
 #define SWAP_1 1, 0, 3, 2

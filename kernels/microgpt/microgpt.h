@@ -99,12 +99,12 @@ typedef struct microgpt_docs microgpt_docs;
 
 /* Every line of text (size bytes) as one name, in an order that the generator
  * draws as Python's random.shuffle does. Fails on a letter that is not a to z,
- * with its line, and when there is no name at all. */
+ * with its line, and when there is no name at all; whose text it is the caller
+ * knows. */
 bool microgpt_docs_new(const char *text, size_t size, spak_mt *mt,
                        microgpt_fault fault, microgpt_docs **docs,
                        spak_error *err);
 void microgpt_docs_free(microgpt_docs *docs); /* NULL is fine */
-size_t microgpt_docs_count(const microgpt_docs *docs);
 
 /* What a step reads: position t sees tokens[t] and is to predict tokens[t + 1],
  * t < n <= MICROGPT_CONTEXT. */
@@ -240,6 +240,8 @@ double microgpt_flop(size_t n);
 typedef struct microgpt_parting {
     double deviation; /* largest relative difference of a loss, all steps */
     double deviation_before; /* ... before the first flip */
+    double over_bound;       /* largest difference before the first flip, of
+                                microgpt_loss_bound in floats */
     int first_flip;          /* a step; -1: none */
 } microgpt_parting;
 
@@ -258,14 +260,27 @@ void microgpt_part(const double *single, const double *exact,
 /* Roundings between a weight and a logit, one after the other: three norms of
  * 20 each, and sums of 16, 4, 16, 16, 16, 64, 16 products; twice that, for what
  * a norm or a softmax makes of an error that reaches it. Times the unit
- * roundoff it bounds the relative error of a loss. */
-enum { MICROGPT_CHAIN = 2 * (3 * 20 + 148) };
+ * roundoff u it bounds the relative error of a loss: errors of the logits reach
+ * the loss through 1 - p, which shrinks with it.
+ *
+ * The last roundings do not: p = e / sum is a sum of 27 positive terms, a
+ * quotient and a product, all rounded relatively to p. So an error of 28 u in
+ * log p is left when p is 1 and the loss is nothing. */
+enum {
+    MICROGPT_CHAIN = 2 * (3 * 20 + 148),
+    MICROGPT_SOFTMAX_ROUNDINGS = MICROGPT_TOKENS - 1 + 2
+};
+
+/* What roundings with unit roundoff u leave open of this loss. */
+double microgpt_loss_bound(double loss, double u);
 
 /* What the plain forward pass found besides the loss. */
 typedef struct microgpt_oracle {
     double logits[MICROGPT_CONTEXT][MICROGPT_TOKENS];
     uint64_t active[MICROGPT_CONTEXT]; /* bit u: hidden unit u is above zero */
-    double margin; /* how near to zero the nearest hidden unit came */
+    /* How near to zero the nearest hidden unit came, of the sum of its terms'
+     * magnitudes: below MICROGPT_CHAIN u rounding may turn it on or off. */
+    double margin;
 } microgpt_oracle;
 
 /* The mean loss; out may be NULL. */

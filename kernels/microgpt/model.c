@@ -1,4 +1,5 @@
 /* A model and what is done with it: first weights, training, sampling. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,13 +102,16 @@ void microgpt_part(const double *single, const double *exact,
                    microgpt_parting *parting) {
     *parting = (microgpt_parting){.first_flip = -1};
     for (int i = 0; i < steps; i++) {
-        double d = fabs(single[i] - exact[i]) / exact[i];
+        double apart = fabs(single[i] - exact[i]), d = apart / exact[i];
+        double over =
+            apart / microgpt_loss_bound(exact[i], (double)FLT_EPSILON / 2);
         if (deviation) deviation[i] = d;
         if (!(d <= parting->deviation)) parting->deviation = d;
         bool flips = single_pattern[i] != exact_pattern[i];
         if (flips && parting->first_flip < 0) parting->first_flip = i;
-        if (parting->first_flip < 0)
-            parting->deviation_before = parting->deviation;
+        if (parting->first_flip >= 0) continue;
+        parting->deviation_before = parting->deviation;
+        if (!(over <= parting->over_bound)) parting->over_bound = over;
     }
 }
 
@@ -170,7 +174,8 @@ bool microgpt_start_new(const char *dataset, uint64_t seed,
     *start = NULL;
     if (!data_open(dataset, &set, err)) return false;
     bool good =
-        microgpt_start_text(set->bytes, set->size, seed, fault, start, err);
+        microgpt_start_text(set->bytes, set->size, seed, fault, start, err) ||
+        spak_fail_context(err, "data set %s (%s)", dataset, set->origin);
     data_close(set);
     return good;
 }

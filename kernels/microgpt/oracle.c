@@ -53,7 +53,10 @@ static uint64_t mlp(const double *params, const double *x, double *y,
     uint64_t active = 0;
     linear(params + MICROGPT_FC1, x, DEEP, D, hidden);
     for (int i = 0; i < DEEP; i++) {
-        *margin = fmin(*margin, fabs(hidden[i]));
+        double terms = 0;
+        for (int j = 0; j < D; j++)
+            terms += fabs(params[MICROGPT_FC1 + D * i + j] * x[j]);
+        *margin = fmin(*margin, fabs(hidden[i]) / terms);
         if (hidden[i] > 0) active |= (uint64_t)1 << i;
         hidden[i] = fmax(hidden[i], 0);
     }
@@ -87,6 +90,10 @@ double microgpt_oracle_loss(const double *params, const microgpt_doc *doc,
     }
     if (out) out->margin = margin;
     return sum / (double)doc->n;
+}
+
+double microgpt_loss_bound(double loss, double u) {
+    return (MICROGPT_CHAIN * loss + MICROGPT_SOFTMAX_ROUNDINGS) * u;
 }
 
 void microgpt_oracle_adam(double *p, double *m, double *v, double g,

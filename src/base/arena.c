@@ -34,12 +34,6 @@ void *spak_arena_alloc(spak_arena *arena, size_t size) {
     return ptr;
 }
 
-void *spak_arena_calloc(spak_arena *arena, size_t size) {
-    void *ptr = spak_arena_alloc(arena, size);
-    if (ptr) memset(ptr, 0, size);
-    return ptr;
-}
-
 char *spak_arena_strndup(spak_arena *arena, const char *text, size_t len) {
     char *copy = spak_arena_alloc(arena, len + 1);
     if (!copy) return NULL;

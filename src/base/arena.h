@@ -17,7 +17,6 @@ void spak_arena_init(spak_arena *arena, size_t block_size);
 
 /* size bytes aligned to 16, uninitialised; NULL when out of memory. */
 void *spak_arena_alloc(spak_arena *arena, size_t size);
-void *spak_arena_calloc(spak_arena *arena, size_t size);
 char *spak_arena_strndup(spak_arena *arena, const char *text, size_t len);
 
 void spak_arena_free(spak_arena *arena);

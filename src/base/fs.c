@@ -269,10 +269,21 @@ static pid_t writer_of(const char *name) {
     return 0;
 }
 
-static int sweep(const char *path, const struct stat *st, int type, struct FTW *where) {
-    pid_t pid = type == FTW_F && S_ISREG(st->st_mode) && st->st_uid == geteuid() ? writer_of(path + where->base) : 0;
-    if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) unlink(path);
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where) {
+    (void)st, (void)type, (void)where;
+    remove(path);
     return 0;
 }
 
-void spak_sweep_temporaries(const char *folder) { nftw(folder, sweep, 16, FTW_PHYS); }
+void spak_remove_tree(const char *path) { nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS); }
+
+static int sweep(const char *path, const struct stat *st, int type, struct FTW *where) {
+    bool folder = type == FTW_D, file = type == FTW_F && S_ISREG(st->st_mode);
+    pid_t pid = (folder || file) && st->st_uid == geteuid() ? writer_of(path + where->base) : 0;
+    if (pid <= 0 || kill(pid, 0) == 0 || errno != ESRCH) return FTW_CONTINUE;
+    if (file) unlink(path);
+    if (folder) spak_remove_tree(path);
+    return folder ? FTW_SKIP_SUBTREE : FTW_CONTINUE;
+}
+
+void spak_sweep_temporaries(const char *folder) { nftw(folder, sweep, 16, FTW_PHYS | FTW_ACTIONRETVAL); }

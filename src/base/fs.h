@@ -31,6 +31,9 @@ bool spak_make_dirs(const char *path, spak_error *err);        /* like mkdir -p 
 bool spak_make_parent_dirs(const char *path, spak_error *err); /* the folders above path */
 bool spak_exists(const char *path);
 
+/* Removes a folder and all that is in it, as far as that can be done; follows no symbolic link. */
+void spak_remove_tree(const char *path);
+
 /* Syncs the folder that holds path, so that a file just made or renamed there outlives a power cut. A file system that
  * cannot do it is left as it is. */
 void spak_sync_parent(const char *path);
@@ -42,8 +45,8 @@ void spak_names_free(char **names, size_t count);
 /* What stands between a file's name and the process number while it is written: a mark that no user's file has. */
 #define SPAK_TEMPORARY ".spak-tmp-"
 
-/* Removes the `*.spak-tmp-PID` files below a folder, and those of figures (`*.spak-tmp-PID.svg`, png, pdf, dat), that
- * processes which no longer run have left behind. Other people's files stay. */
+/* Removes the `*.spak-tmp-PID` files and folders below a folder, and those of figures (`*.spak-tmp-PID.svg`, png, pdf,
+ * dat), that processes which no longer run have left behind. Other people's files stay. */
 void spak_sweep_temporaries(const char *folder);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,21 @@ enum { MAX_DEPTH = 200 };
 
 void spak_json_init(void) { json_set_alloc_funcs(spak_malloc, spak_free); }
 
+/* The fewest digits that may read back. Most numbers that were measured need 16 or 17, and to try all below costs more
+ * than the rest of a trace's check. A normal double keeps any decimal of DBL_DIG digits: so if a text of at most so
+ * many reads back, it is the one of DBL_DIG without the zeros at its end. */
+static int fewest_digits(double value) {
+    char text[32];
+    if (!isnormal(value)) return 1;
+    snprintf(text, sizeof text, "%.*e", DBL_DIG - 1, fabs(value)); /* d.ddd...e: digit i > 1 is text[i] */
+    if (strtod(text, NULL) != fabs(value)) return DBL_DIG + 1;
+    int digits = DBL_DIG;
+    while (digits > 1 && text[digits] == '0') digits--;
+    return digits;
+}
+
 void spak_number_text(double value, char out[32]) {
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = fewest_digits(value); digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, value);
         if (strtod(out, NULL) == value) break;
     }

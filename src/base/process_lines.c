@@ -1,13 +1,16 @@
 /* Runs a program and hands over its output line by line, each with the time at which it came.
  *
- * The program gets a process group of its own, so that whatever it starts can be ended with it; it is sent SIGKILL when
- * this process dies, even by kill -9, and the group is killed whatever way the program ended. A process that leaves the
- * group (setsid) is out of reach. This needs a few calls between fork and exec that posix_spawn does not have; only
- * functions that a signal handler may use stand there, because other threads may hold a lock at that moment.
+ * The program and whatever it starts are in a process group of their own, which is killed whatever way the program
+ * ended, and also when this process dies, even by kill -9. A process that dies so can do nothing more, and the kernel
+ * tells only its own children of its death (PR_SET_PDEATHSIG), not theirs. So the group's leader is a guard: a child
+ * that waits for that signal alone and then kills its group. As the guard is waited for last, the group's number cannot
+ * be given to another one before the group has been killed. A process that leaves the group (setsid) is out of reach.
+ *
+ * This needs a few calls between fork and exec that posix_spawn does not have; only functions that a signal handler may
+ * use stand there, because other threads may hold a lock at that moment.
  *
  * The end of the output is not the end of the program, nor the other way round: a program may close its output and go
- * on, and a child that it left behind may hold the pipes open. So both are watched. The dead leader is not waited for
- * before the group has been killed, for until then its number cannot be given to another process. */
+ * on, and a child that it left behind may hold the pipes open. So both are watched. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,7 +33,7 @@ typedef struct reader {
     const spak_lines *how;
     spak_ended *ended;
     const char *program;
-    pid_t pid;
+    pid_t pid, guard;
     int out, errors;
     uint64_t begun, deadline, looked;
     spak_str line;
@@ -44,14 +47,28 @@ typedef struct failure {
     bool folder;
 } failure;
 
-/* In the child. Returns only from what went wrong. */
+/* In the guard. It holds no file open, for that might be a trace's lock. Other signals are none of its business: a
+ * program may send them to its whole group. */
+static _Noreturn void guard_group(pid_t parent) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    if (setpgid(0, 0)) _exit(127);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    close_range(0, ~0U, 0);
+    while (getppid() == parent) sigwaitinfo(&all, NULL);
+    kill(0, SIGKILL);
+    _exit(127);
+}
+
+/* In the child. Returns only from what went wrong. The signal is for the moment before it has joined the guard. */
 static failure become(char *const argv[], const spak_lines *how, char *const *env, const int out[2],
-                      const int errors[2], pid_t parent) {
+                      const int errors[2], pid_t guard, pid_t parent) {
     failure why = {0};
     int empty = open("/dev/null", O_RDONLY);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
-    if (setpgid(0, 0) || empty < 0 || dup2(empty, 0) < 0 || dup2(out[1], 1) < 0 || dup2(errors[1], 2) < 0) {
+    if (setpgid(0, guard) || empty < 0 || dup2(empty, 0) < 0 || dup2(out[1], 1) < 0 || dup2(errors[1], 2) < 0) {
         why.code = errno;
     } else if (how->folder && chdir(how->folder)) {
         why = (failure){.code = errno, .folder = true};
@@ -88,6 +105,15 @@ static void close_both(int ends[2]) {
         if (ends[i] >= 0) close(ends[i]);
 }
 
+/* Leaves no process of the group; the program's exit status, or 128 + the signal that ended it. */
+static int reap(const reader *r) {
+    int raw = 0;
+    if (r->guard > 0) kill(-r->guard, SIGKILL);
+    while (r->pid > 0 && waitpid(r->pid, &raw, 0) < 0 && errno == EINTR) continue;
+    while (r->guard > 0 && waitpid(r->guard, NULL, 0) < 0 && errno == EINTR) continue;
+    return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
+
 /* Forks; why.code stays 0 when the program was started. */
 static bool start(reader *r, char *const argv[], failure *why, spak_error *err) {
     int out[2] = {-1, -1}, errors[2] = {-1, -1}, report[2] = {-1, -1};
@@ -96,10 +122,12 @@ static bool start(reader *r, char *const argv[], failure *why, spak_error *err) 
         env ? !pipe2(out, O_CLOEXEC) && !pipe2(errors, O_CLOEXEC) && !pipe2(report, O_CLOEXEC) : spak_fail_oom(err);
     if (env && !ok) spak_fail_errno(err, "pipe for %s", argv[0]);
     pid_t parent = getpid();
+    if (ok && (r->guard = fork()) == 0) guard_group(parent);
+    if (ok && r->guard > 0) setpgid(r->guard, r->guard); /* both do it, for either may come first */
     if (ok) r->begun = spak_now_ns();
-    if (ok && (r->pid = fork()) < 0) ok = spak_fail_errno(err, "cannot start %s", argv[0]);
+    if (ok && (r->guard < 0 || (r->pid = fork()) < 0)) ok = spak_fail_errno(err, "cannot start %s", argv[0]);
     if (ok && r->pid == 0) {
-        *why = become(argv, r->how, env, out, errors, parent);
+        *why = become(argv, r->how, env, out, errors, r->guard, parent);
         ssize_t put = write(report[1], why, sizeof *why);
         _exit(put < 0 ? 126 : 127);
     }
@@ -117,6 +145,7 @@ static bool start(reader *r, char *const argv[], failure *why, spak_error *err) 
     close_both(errors);
     close_both(report);
     spak_free(env);
+    if (!ok) reap(r);
     return ok;
 }
 
@@ -198,13 +227,6 @@ static bool listen_to(reader *r, spak_error *err) {
     r->ended->timed_out = ok && !stop && !has_exited(r);
     if (ok && !stop && r->line.len) ok = hand_over(r, spak_now_ns(), &stop, err); /* without its newline */
     return ok;
-}
-
-static int reap(const reader *r) {
-    int raw = 0;
-    kill(-r->pid, SIGKILL);
-    while (waitpid(r->pid, &raw, 0) < 0 && errno == EINTR) continue;
-    return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
 }
 
 bool spak_run_lines(char *const argv[], const spak_lines *how, spak_ended *ended, spak_error *err) {

@@ -101,7 +101,7 @@ void spak_mt_seed(spak_mt *mt, uint64_t seed) {
     s[0] = 0x80000000u;
 }
 
-uint32_t spak_mt_u32(spak_mt *mt) {
+static uint32_t next_word(spak_mt *mt) {
     uint32_t *s = mt->state;
     if (mt->next >= N) {
         for (int i = 0; i < N; i++) {
@@ -118,7 +118,7 @@ uint32_t spak_mt_u32(spak_mt *mt) {
 }
 
 double spak_mt_random(spak_mt *mt) {
-    uint32_t a = spak_mt_u32(mt) >> 5, b = spak_mt_u32(mt) >> 6;
+    uint32_t a = next_word(mt) >> 5, b = next_word(mt) >> 6;
     return (a * 67108864.0 + b) * (1.0 / 9007199254740992.0);
 }
 
@@ -137,9 +137,9 @@ double spak_mt_gauss(spak_mt *mt, double mu, double sigma) {
 }
 
 uint64_t spak_mt_getrandbits(spak_mt *mt, int bits) {
-    if (bits <= 32) return spak_mt_u32(mt) >> (32 - bits);
-    uint64_t low = spak_mt_u32(mt);
-    return low | (uint64_t)(spak_mt_u32(mt) >> (64 - bits)) << 32;
+    if (bits <= 32) return next_word(mt) >> (32 - bits);
+    uint64_t low = next_word(mt);
+    return low | (uint64_t)(next_word(mt) >> (64 - bits)) << 32;
 }
 
 uint64_t spak_mt_below(spak_mt *mt, uint64_t n) {

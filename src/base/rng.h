@@ -33,8 +33,7 @@ typedef struct spak_mt {
     bool has_gauss_next;
 } spak_mt;
 
-void spak_mt_seed(spak_mt *mt, uint64_t seed); /* random.seed(seed) */
-uint32_t spak_mt_u32(spak_mt *mt);
+void spak_mt_seed(spak_mt *mt, uint64_t seed);                                /* random.seed(seed) */
 double spak_mt_random(spak_mt *mt);                                           /* random.random() */
 double spak_mt_gauss(spak_mt *mt, double mu, double sigma);                   /* random.gauss(mu, sigma) */
 uint64_t spak_mt_getrandbits(spak_mt *mt, int bits);                          /* 1 to 64 bits */

@@ -35,7 +35,7 @@ typedef struct options {
 
 static bool ledger_for(const char *out, bool archived_only, json_t **ledger, spak_error *err) {
     lua_box *box = NULL;
-    rep_place place = {".", out};
+    rep_place place = {.root = ".", .out = out};
     if (!lua_box_new(NULL, &box, err)) return false;
     spak_evaluator eval = lua_box_evaluator(box);
     bool good = rep_ledger(&place, CLAIMS, &eval, archived_only, ledger, err);
@@ -69,7 +69,7 @@ static int claims(const options *o) {
     json_t *ledger = NULL;
     spak_error err = {0};
     spak_str text = {0};
-    rep_place place = {".", o->out};
+    rep_place place = {.root = ".", .out = o->out};
     bool good = ledger_for(o->out, false, &ledger, &err) && rep_ledger_write(&place, ledger, &err) &&
                 rep_ledger_print(ledger, o->claim, isatty(STDOUT_FILENO), &text, &err);
     int status = good ? tell_errors(ledger) : cli_error(&err);

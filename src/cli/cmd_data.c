@@ -14,8 +14,14 @@ static const char usage[] =
     "data/cache, and taken only when its size and SHA-256 are the manifest's. `builtin` is a small stand-in that the\n"
     "project made itself. Exit status: 0 good, 1 a file is wrong or cannot be had, 2 wrong usage.\n";
 
+/* What is wrong with the mirror is wrong for every data set, and said once. */
+static void tell(const spak_error *err, spak_error *told) {
+    if (strcmp(err->message, told->message) != 0) cli_error(err);
+    *told = *err;
+}
+
 /* One line; a file with other content than the manifest's is reported and makes this fail. */
-static bool list_one(const json_t *set) {
+static bool list_one(const json_t *set, spak_error *told) {
     const char *name = spak_json_str(set, "name", ""), *origin = NULL;
     spak_error err = {0};
     spak_str path = {0};
@@ -28,7 +34,7 @@ static bool list_one(const json_t *set) {
            : origin ? origin
                     : "absent",
            size, builtin ? "MIT" : spak_json_str(set, "license", ""), spak_str_text(&path));
-    if (!ok) cli_error(&err);
+    if (!ok) tell(&err, told);
     data_close(opened);
     spak_str_free(&path);
     return ok;
@@ -36,11 +42,12 @@ static bool list_one(const json_t *set) {
 
 static int list(const json_t *sets) {
     bool ok = true;
-    for (size_t i = 0; i < json_array_size(sets); i++) ok = list_one(json_array_get(sets, i)) && ok;
+    spak_error told = {0};
+    for (size_t i = 0; i < json_array_size(sets); i++) ok = list_one(json_array_get(sets, i), &told) && ok;
     return ok ? CLI_OK : CLI_FAILED;
 }
 
-static bool fetch_one(const json_t *set) {
+static bool fetch_one(const json_t *set, spak_error *told) {
     const char *name = spak_json_str(set, "name", "");
     spak_error err = {0};
     spak_str path = {0};
@@ -56,18 +63,19 @@ static bool fetch_one(const json_t *set) {
     if (ok) printf("%s: %s\n", name, path.data);
     data_close(opened);
     spak_str_free(&path);
-    return ok || cli_error(&err) == CLI_OK;
+    if (!ok) tell(&err, told);
+    return ok;
 }
 
 /* The names (none: all). One that fails does not keep the others from coming. */
 static int fetch(const json_t *sets, int count, char **names) {
     bool ok = true;
-    spak_error err = {0};
+    spak_error err = {0}, told = {0};
     const json_t *set = NULL;
     for (int i = 0; i < count; i++)
         if (!data_find(sets, names[i], &set, &err)) return cli_error(&err);
-    for (int i = 0; i < count; i++) ok = data_find(sets, names[i], &set, &err) && fetch_one(set) && ok;
-    for (size_t i = 0; !count && i < json_array_size(sets); i++) ok = fetch_one(json_array_get(sets, i)) && ok;
+    for (int i = 0; i < count; i++) ok = data_find(sets, names[i], &set, &err) && fetch_one(set, &told) && ok;
+    for (size_t i = 0; !count && i < json_array_size(sets); i++) ok = fetch_one(json_array_get(sets, i), &told) && ok;
     return ok ? CLI_OK : CLI_FAILED;
 }
 

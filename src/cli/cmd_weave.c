@@ -43,7 +43,7 @@ static bool check_texts(char *const files[], size_t count, spak_error *err) {
 }
 
 static int weave(const char *out, char *const files[], size_t count, bool partial, bool numbers_only) {
-    rep_place place = {".", out};
+    rep_place place = {.root = ".", .out = out};
     rep_weave_options options = {partial};
     rep_problems problems = {0};
     spak_error err = {0};

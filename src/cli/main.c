@@ -1,6 +1,7 @@
 /* spak: dispatches to one command a file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,7 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     fill_descriptors();
+    signal(SIGXFSZ, SIG_IGN); /* past the limit on a file's size, write fails and the error names the file */
     spak_json_init();
     return cli_finish(dispatch(argc, argv));
 }

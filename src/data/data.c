@@ -6,6 +6,7 @@
  * hashed are the bytes that are given out: a file that changes between two reads cannot slip through. */
 #include "data/data.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,9 +25,10 @@ static bool is_hash(const char *text) {
     return strlen(text) == SPAK_SHA256_HEX && strspn(text, "0123456789abcdef") == SPAK_SHA256_HEX;
 }
 
-/* A path that stays where it is put: relative, without "..", and no option of a program. */
+/* A path that stays where it is put, and the only one of its file: relative, without "." and ".." and empty parts, and
+ * no option of a program. */
 static bool is_path(const char *text) {
-    return *text && *text != '/' && *text != '-' && !strstr(text, "..") &&
+    return *text && !strchr("/-.", *text) && !strstr(text, "/.") && !strstr(text, "//") && !spak_ends_with(text, "/") &&
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./") == strlen(text);
 }
 
@@ -55,7 +57,7 @@ static bool bad_entry(const char *path, const json_t *block, const char *key, co
 static bool add_set(const char *path, const json_t *block, json_t *sets, spak_error *err) {
     const char *name = spak_json_str(block, "name", NULL);
     const json_t *bytes = dsl_value(block, "bytes");
-    if (!name) return bad_entry(path, block, "dataset", "followed by a name", err);
+    if (!name || !*name) return bad_entry(path, block, "dataset", "followed by a name", err);
     if (!json_is_integer(bytes) || json_integer_value(bytes) < 1)
         return bad_entry(path, block, "bytes", "the size of the file", err);
     json_t *set = json_pack("{s:s, s:I}", "name", name, "bytes", json_integer_value(bytes));
@@ -65,6 +67,13 @@ static bool add_set(const char *path, const json_t *block, json_t *sets, spak_er
         if (!text && !keys[i].needed) continue;
         if (!text || !keys[i].good(text)) return bad_entry(path, block, keys[i].key, keys[i].expected, err);
         if (json_object_set_new(set, keys[i].key, json_string(text))) return spak_fail_oom(err);
+    }
+    for (size_t i = 0; i + 1 < json_array_size(sets); i++) {
+        const json_t *other = json_array_get(sets, i);
+        static const char *const own[] = {"name", "file"};
+        for (int k = 0; k < 2; k++)
+            if (!strcmp(spak_json_str(other, own[k], ""), spak_json_str(set, own[k], "")))
+                return bad_entry(path, block, own[k], "no other data set's", err);
     }
     if (!json_object_get(set, "builtin") != !json_object_get(set, "builtin_sha256"))
         return bad_entry(path, block, "builtin", "given together with `builtin_sha256`", err);
@@ -123,6 +132,23 @@ bool data_find(const json_t *sets, const char *name, const json_t **set, spak_er
 
 /* --- where a data set lies --- */
 
+/* Whether there is something at this path. What cannot be looked at is no absence: a run that was meant for it would
+ * quietly take what is further down. */
+static bool is_there(const char *path, const char *remedy, bool *there, spak_error *err) {
+    struct stat st;
+    *there = lstat(path, &st) == 0;
+    if (!*there && errno == ENOENT) return true;
+    if (*there && stat(path, &st) == 0) return true;
+    return spak_fail_errno(err, "%s: cannot be looked at (a symbolic link that leads nowhere?); %s", path, remedy);
+}
+
+static const char *remedy(const char *origin) {
+    if (!strcmp(origin, "mirror")) return "replace it there, or unset SPAK_DATA_MIRROR";
+    if (!strcmp(origin, "cache")) return "remove it; `make data` fetches it again";
+    if (!strcmp(origin, "builtin")) return "restore it: it is a part of the project";
+    return "nothing was kept";
+}
+
 bool data_cache_path(const json_t *set, spak_str *path) {
     spak_str_printf(path, "data/cache/%s", spak_json_str(set, "file", ""));
     return !path->oom;
@@ -139,16 +165,19 @@ static bool mirror_path(const json_t *set, spak_str *path, spak_error *err) {
 }
 
 bool data_locate(const json_t *set, const char **origin, spak_str *path, spak_error *err) {
+    bool there = false;
     *origin = NULL;
     spak_str_clear(path);
     if (!mirror_path(set, path, err)) return false;
-    if (path->len && spak_exists(path->data)) {
+    if (path->len && !is_there(path->data, remedy("mirror"), &there, err)) return false;
+    if (there) {
         *origin = "mirror";
         return true;
     }
     spak_str_clear(path);
     if (!data_cache_path(set, path)) return spak_fail_oom(err);
-    if (spak_exists(path->data)) {
+    if (!is_there(path->data, remedy("cache"), &there, err)) return false;
+    if (there) {
         *origin = "cache";
         return true;
     }
@@ -170,13 +199,6 @@ bool data_absent(const json_t *set) {
 
 /* --- opening --- */
 
-static const char *remedy(const char *origin) {
-    if (!strcmp(origin, "mirror")) return "replace it there, or unset SPAK_DATA_MIRROR";
-    if (!strcmp(origin, "cache")) return "remove it; `make data` fetches it again";
-    if (!strcmp(origin, "builtin")) return "restore it: it is a part of the project";
-    return "nothing was kept";
-}
-
 bool data_check(const json_t *set, const char *origin, const char *path, const char *bytes, size_t size,
                 char sha256[SPAK_SHA256_HEX + 1], spak_error *err) {
     bool builtin = !strcmp(origin, "builtin");
@@ -185,6 +207,7 @@ bool data_check(const json_t *set, const char *origin, const char *path, const c
     if (!builtin && (long long)size != want)
         return spak_fail(err, "%s: expected %lld bytes, found %zu: this is not the data set %s of %s; %s", path, want,
                          size, spak_json_str(set, "name", ""), MANIFEST, remedy(origin));
+    if (!size) return spak_fail(err, "%s: is empty, which no data set is; %s", path, remedy(origin));
     if (!spak_sha256(bytes, size, sha256, err)) return false;
     return !strcmp(sha256, hash) ||
            spak_fail(err, "%s: expected SHA-256 %s, found %s: this is not the data set %s of %s; %s", path, hash,
@@ -251,4 +274,13 @@ bool data_describe(const char *name, json_t **description, spak_error *err) {
     data_close(set);
     json_decref(sets);
     return ok;
+}
+
+bool data_is_whole(const char *name, const char *sha256) {
+    json_t *sets = NULL;
+    const json_t *set = NULL;
+    bool whole = data_manifest(".", &sets, NULL) && data_find(sets, name, &set, NULL) &&
+                 !strcmp(spak_json_str(set, "sha256", ""), sha256);
+    json_decref(sets);
+    return whole;
 }

@@ -29,18 +29,22 @@ void data_close(data_set *set); /* NULL is fine */
 /* {"name", "origin", "sha256", "bytes", "license"}: what a trace says of it. New reference. */
 bool data_describe(const char *name, json_t **description, spak_error *err);
 
+/* Whether content of this hash is the data set itself, as the manifest has it now, and not its stand-in. */
+bool data_is_whole(const char *name, const char *sha256);
+
 /* --- the manifest, for `spak data` and for the report --- */
 
 /* ROOT/data/MANIFEST.dsl as [{"name", "file", "bytes", "sha256", "url", "license", "holds", and where there is a
- * stand-in "builtin", "builtin_sha256"}], in its order. Fails, with file and line, when an entry lacks one of these or
- * has a bad one. New reference. */
+ * stand-in "builtin", "builtin_sha256"}], in its order. Fails, with file and line, when an entry lacks one of these,
+ * has a bad one, or the name or file of another. New reference. */
 bool data_manifest(const char *root, json_t **sets, spak_error *err);
 
 /* The data set of that name in what data_manifest gave; borrowed. Fails, with the names that there are. */
 bool data_find(const json_t *sets, const char *name, const json_t **set, spak_error *err);
 
 /* Where a data set of the manifest lies, appended to path, and its origin. NULL as the origin, and no path, when it is
- * nowhere. A mirror that is no folder is an error. What the file holds is not looked at: data_open does that. */
+ * nowhere. A mirror that is no folder is an error, and so is a symbolic link that leads nowhere. What the file holds is
+ * not looked at: data_open does that. */
 bool data_locate(const json_t *set, const char **origin, spak_str *path, spak_error *err);
 
 /* Whether it must be fetched to be had: it is neither in the mirror nor in the cache. False too when that cannot be

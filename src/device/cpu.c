@@ -297,6 +297,7 @@ static void describe_core(json_t *hw, const identity *id) {
     set_number(hw, "l1d_bytes", (long long)caches->l1d_bytes);
     set_number(hw, "l2_bytes", (long long)caches->l2_bytes);
     set_number(hw, "l3_bytes", (long long)caches->l3_bytes);
+    set_number(hw, "flush_bytes", (long long)dev_flush_bytes());
 }
 
 bool dev_describe(json_t **out, spak_error *err) {

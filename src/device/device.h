@@ -28,8 +28,8 @@ const dev_caches *dev_cpu_caches(void);
 
 /* {"kind": "cpu", "id": "amd-epyc-zen3-2c" (a slug for file names), "vendor", "model", "isa": "avx2",
  *  "vector_bytes": 32, "vector_registers": 16, "fma_per_cycle", "cores": 2, "l1d_bytes", "l2_bytes", "l3_bytes",
- *  "memory_bytes", "mhz", "governor", "kernel", "libc", "compiler"} — the `hw` table of rules and the trace's
- * environment. Fields that cannot be found out are left out, not guessed. */
+ *  "flush_bytes" (what dev_flush_caches touches), "memory_bytes", "mhz", "governor", "kernel", "libc", "compiler"} —
+ * the `hw` table of rules and the trace's environment. Fields that cannot be found out are left out, not guessed. */
 bool dev_describe(json_t **hw, spak_error *err);
 
 /* Samples in any order -> median, and the 25th and 75th percentile; n >= 1. Reorders x. */
@@ -38,7 +38,8 @@ typedef struct dev_spread {
 } dev_spread;
 dev_spread dev_spread_of(double *x, size_t n);
 
-/* Touches enough memory to push every earlier byte out of the caches. */
+/* Touches dev_flush_bytes() of memory, enough to push every earlier byte out of the caches. */
 void dev_flush_caches(void);
+size_t dev_flush_bytes(void);
 
 #endif

@@ -26,7 +26,7 @@ dev_spread dev_spread_of(double *x, size_t n) {
 
 /* Twice the last level: with an associative cache and an unknown replacement policy, once is not enough. A shared last
  * level of a large server belongs mostly to others, hence the upper limit. */
-static size_t flush_bytes(void) {
+size_t dev_flush_bytes(void) {
     const dev_caches *caches = dev_cpu_caches();
     size_t last = caches->l3_bytes ? caches->l3_bytes : caches->l2_bytes ? caches->l2_bytes : (size_t)16 << 20;
     size_t bytes = 2 * last;
@@ -39,7 +39,7 @@ void dev_flush_caches(void) {
     static size_t size;
     pthread_mutex_lock(&lock);
     if (!block) {
-        size = flush_bytes();
+        size = dev_flush_bytes();
         block = spak_calloc(size, 1);
     }
     if (block)

@@ -122,8 +122,6 @@ void dev_pool_free(dev_pool *pool) {
     spak_free(((void **)pool)[-1]);
 }
 
-int dev_pool_threads(const dev_pool *pool) { return pool->threads; }
-
 void dev_pool_run(dev_pool *pool, void (*job)(void *arg, int thread, int threads), void *arg) {
     if (pool->threads > 1) {
         pool->job = job;

@@ -13,7 +13,6 @@ typedef struct dev_pool dev_pool;
 /* threads >= 1; a pool of one starts no thread. */
 bool dev_pool_new(int threads, dev_pool **pool, spak_error *err);
 void dev_pool_free(dev_pool *pool); /* NULL is fine */
-int dev_pool_threads(const dev_pool *pool);
 
 /* Calls job(arg, thread, threads) once in every thread and returns when all have come back. One caller at a time. */
 void dev_pool_run(dev_pool *pool, void (*job)(void *arg, int thread, int threads), void *arg);

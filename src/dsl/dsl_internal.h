@@ -151,7 +151,6 @@ void dsl_cursor_move(dsl_cursor *cursor, size_t offset); /* offsets before the c
 bool dsl_yaml(const char *text, size_t len, json_t **out, size_t *line, size_t *column, char message[256]);
 
 /* format.c */
-bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right); /* when they stand on one line */
 /* A token's text with one kind of line end. */
 void dsl_put_token(const dsl_doc *doc, const dsl_token *token, const char *line_end, spak_str *out);
 void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_str *out);

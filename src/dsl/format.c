@@ -15,7 +15,8 @@
 
 static bool is_comment(uint8_t kind) { return kind == T_COMMENT || kind == T_BLOCK_COMMENT; }
 
-bool dsl_space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
+/* When they stand on one line. */
+static bool space_between(const dsl_doc *doc, uint32_t left, uint32_t right) {
     const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
     bool glued = a->end == b->start;
     if (b->flags & F_ITEM || b->kind == T_COMMENT) return true;
@@ -47,11 +48,11 @@ void dsl_put_token(const dsl_doc *doc, const dsl_token *token, const char *line_
     spak_str_append(out, text, (size_t)(end - text));
 }
 
-/* As dsl_space_between, and the same whether or not the formatter breaks lines at a body's braces. */
+/* As space_between, and the same whether or not the formatter breaks lines at a body's braces. */
 static bool stands_apart(const dsl_doc *doc, uint32_t left, uint32_t right) {
     const dsl_token *a = &doc->tokens[left], *b = &doc->tokens[right];
     bool opens = a->flags & F_BODY && a->flags & F_OPEN, closes = b->flags & F_BODY && b->flags & F_CLOSE;
-    return b->flags & F_NL || right != left + 1 || opens != closes || dsl_space_between(doc, left, right);
+    return b->flags & F_NL || right != left + 1 || opens != closes || space_between(doc, left, right);
 }
 
 void dsl_canonical_text(const dsl_doc *doc, uint32_t first, uint32_t last, spak_str *out) {
@@ -110,7 +111,7 @@ static void put_break(printer *f, const dsl_token *a, const dsl_token *b, uint32
 static void put_space(printer *f, uint32_t left, uint32_t right) {
     const dsl_token *a = &f->doc->tokens[left], *b = &f->doc->tokens[right];
     const dsl_token *last = f->out->len ? a : NULL;
-    if (!last || !dsl_space_between(f->doc, left, right)) return;
+    if (!last || !space_between(f->doc, left, right)) return;
     bool after_item = b->flags & F_ITEM && a->kind != T_LBRACE && a->kind != T_COMMA && !is_comment(a->kind);
     bool wide =
         b->kind == T_COMMENT ||

@@ -459,8 +459,11 @@ bool loop_crystallise(loop_run *run, const char *path, spak_error *err) {
     spak_str pretty = {0};
     bool ok = grow(&g, err);
     if (ok && g.facts + g.rules == 0)
-        ok = spak_fail(err, "%s: the trace holds nothing that the system does not know yet; run `spak tune %s` first",
-                       run->name, run->system_path);
+        ok =
+            spak_fail(err,
+                      "%s: the trace holds nothing that the system does not know yet; measure first: `run:tune()` in a "
+                      "recipe, `spak tune %s` by hand",
+                      run->name, run->system_path);
     ok = ok && dsl_parse(path, g.text.data, g.text.len, &doc, err) && dsl_format(doc, &pretty, err) &&
          spak_write_if_changed(path, pretty.data, pretty.len, err) && spak_sha256(pretty.data, pretty.len, hex, err);
     if (ok && !run->complete) {

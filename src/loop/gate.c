@@ -14,17 +14,21 @@
 #include "dsl/dsl.h"
 #include "loop/loop_internal.h"
 
+/* What to do, for the author of a recipe and for who goes step by step. */
+#define PLAN_REMEDY "plan first: `run:plan()` in a recipe, `spak plan %s` by hand"
+#define GATE_REMEDY "pass the gate first: `run:gate()` in a recipe, `spak gate %s` by hand"
+
 static bool load_guide(const loop_run *run, json_t **guide, spak_error *err) {
     if (!spak_exists(run->guide_path))
-        return spak_fail(err, "%s: no guide yet; run `spak plan %s` first", run->guide_path, run->system_path);
+        return spak_fail(err, "%s: no guide yet; " PLAN_REMEDY, run->guide_path, run->system_path);
     if (!loop_load_block(run->guide_path, "guide", NULL, guide, err)) return false;
     spak_str problems = {0};
     bool ok = loop_guide_problems(*guide, run->system, run->manifest, &problems, err);
     if (ok && problems.len) ok = spak_fail(err, "%s: not a guide:\n%s", run->guide_path, problems.data);
     const char *planned = dsl_text(dsl_value(*guide, "system_sha256"), "");
     if (ok && strcmp(planned, spak_json_str(run->system, "sha256", "?")) != 0)
-        ok = spak_fail(err, "%s was planned from another version of %s; run `spak plan` again", run->guide_path,
-                       run->system_path);
+        ok = spak_fail(err, "%s was planned from another version of %s; " PLAN_REMEDY, run->guide_path,
+                       run->system_path, run->system_path);
     spak_str_free(&problems);
     if (!ok) {
         json_decref(*guide);
@@ -95,8 +99,8 @@ bool loop_gate(loop_run *run, spak_error *err) {
     const json_t *names = dsl_value(guide, "invariants");
     size_t count = json_array_size(names), failed = 0;
     const char *first_failed = "";
-    bool ok = count > 0 ||
-              spak_fail(err, "%s: names no invariant, so nothing could fail; run `spak plan` again", run->guide_path);
+    bool ok = count > 0 || spak_fail(err, "%s: names no invariant, so nothing could fail; " PLAN_REMEDY,
+                                     run->guide_path, run->system_path);
     spak_progress bar;
     spak_progress_begin(&bar, "gate", (long)count);
     for (size_t i = 0; ok && i < count; i++) {
@@ -125,8 +129,8 @@ bool loop_gate(loop_run *run, spak_error *err) {
 static bool same_hash(const loop_run *run, const json_t *ticket, const char *key, const char *now, const char *what,
                       spak_error *err) {
     if (!strcmp(dsl_text(dsl_value(ticket, key), ""), now)) return true;
-    return spak_fail(err, "%s: not valid: the %s has changed since the gate passed; run `spak gate %s` again",
-                     run->ticket_path, what, run->system_path);
+    return spak_fail(err, "%s: not valid: the %s has changed since the gate passed; " GATE_REMEDY, run->ticket_path,
+                     what, run->system_path);
 }
 
 /* A ticket speaks for invariants that hold in this trace, in records before its own. */
@@ -140,14 +144,13 @@ static bool invariants_stand(const loop_run *run, const json_t *record, spak_err
         ok = shown && spak_json_int(shown, "seq", 0) < spak_json_int(record, "seq", 0);
         json_decref(like);
     }
-    return ok || spak_fail(err, "%s: the trace does not show that the ticket's invariants hold; run `spak gate` again",
-                           run->ticket_path);
+    return ok || spak_fail(err, "%s: the trace does not show that the ticket's invariants hold; " GATE_REMEDY,
+                           run->ticket_path, run->system_path);
 }
 
 bool loop_ticket_check(const loop_run *run, spak_error *err) {
     if (!spak_exists(run->ticket_path))
-        return spak_fail(err, "%s: no ticket, so no trial may run; run `spak gate %s` first", run->ticket_path,
-                         run->system_path);
+        return spak_fail(err, "%s: no ticket, so no trial may run; " GATE_REMEDY, run->ticket_path, run->system_path);
     json_t *ticket = NULL, *like = NULL;
     char guide[SPAK_SHA256_HEX + 1], binary[SPAK_SHA256_HEX + 1];
     const char *system = spak_json_str(run->system, "sha256", "");
@@ -162,8 +165,7 @@ bool loop_ticket_check(const loop_run *run, spak_error *err) {
         const json_t *record = loop_find(run, "ticket", like);
         ok = record && invariants_stand(run, record, err);
         if (!record)
-            ok = spak_fail(err, "%s: this trace never issued it; a ticket comes from `spak gate` alone",
-                           run->ticket_path);
+            ok = spak_fail(err, "%s: this trace never issued it; " GATE_REMEDY, run->ticket_path, run->system_path);
     }
     json_decref(like);
     json_decref(ticket);

@@ -49,12 +49,13 @@ typedef struct loop_run {
     long long seed;
     bool complete;     /* the trace ended well and nothing it depends on has changed: steps only replay */
     size_t torn_bytes; /* of a truncated last line that was cut off at opening */
-    char *note;        /* why an older trace was put aside and where it is, for people; or NULL */
+    char *note;        /* why an older trace was put aside and where it is, or why it was kept, for people; or NULL */
 } loop_run;
 
 /* Opens the trace, or resumes it when the binary, the inputs, the data sets, the profile, the machine and the peer are
- * the same; an old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. Appends a
- * `run` record unless the trace is complete. */
+ * the same; an old trace of anything else is moved to OUT/traces/old/, not deleted, and run->note says so. A finished
+ * trace on a data set is kept as it is, and run->note says so, when there is only the data set's stand-in to measure on
+ * now. Appends a `run` record unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
 
 /* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.
@@ -137,10 +138,10 @@ bool loop_in_scope(const loop_run *run, const json_t *item, bool *applies, json_
  * replaces. */
 bool loop_knowledge(const loop_run *run, json_t **ledger, spak_error *err);
 
-/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of the trace: the spread over pairs of
- * trials that agree in everything the two conditions do not speak of; or `study("NAME", "MEMBER")`, over what that
- * study found. kind: "measure" or "evaluate", or NULL for both. *pairs is 0 when there is nothing to compare (and
- * *ratio is zeroed); refs (an array) collects the trials used. */
+/* Evaluates a prediction, `ratio(METRIC, CONDITION, CONDITION)`, over the trials of
+ * the trace: the spread over pairs of trials that agree in everything the two conditions do not speak of; or
+ * `study("NAME", "MEMBER")`, over what that study found. kind: "measure" or "evaluate", or NULL for both. *pairs is 0
+ * when there is nothing to compare (and *ratio is zeroed); refs (an array) collects the trials used. */
 bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
                           size_t *pairs, json_t *refs, spak_error *err);
 

@@ -6,7 +6,13 @@
  * first condition holds for a, the second for b, and every member of configuration and problem that neither condition
  * mentions is equal, one quotient METRIC(a) / METRIC(b); the median over the pairs is compared with the interval.
  * Conditions are Lua over the trial's axes and problem, so they are evaluated once for each trial. The alternative,
- * best against best, would credit an axis with what other axes gained. */
+ * best against best, would credit an axis with what other axes gained.
+ *
+ *     predict: `paired(METRIC, METRIC, CONDITION)` within: [lo, hi]
+ *
+ * compares two metrics of one trial, such as peer_time_ms and time_ms: samples that were taken in turn are divided one
+ * by one, and the median counts; over several trials their median. Two trials may lie minutes apart, and the machine
+ * may have changed between them; what stands in one trial was measured side by side. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +28,14 @@ double loop_merit(const json_t *record) {
     return spak_json_num(record, "ratio", spak_json_num(record, "gflops", 0));
 }
 
-/* Splits `ratio(a, b, c)` at its top-level commas into three trimmed texts; frees nothing on failure. */
-static bool split_ratio(const char *code, const char *where, char *parts[3], spak_error *err) {
+static bool is_paired(const char *code) { return spak_starts_with(code + strspn(code, " \t\n"), "paired"); }
+
+/* Splits `ratio(a, b, c)` or `paired(a, b, c)` at its top-level commas into three trimmed texts; frees nothing on
+ * failure. */
+static bool split_call(const char *code, const char *where, char *parts[3], spak_error *err) {
     const char *c = code + strspn(code, " \t\n");
-    if (strncmp(c, "ratio", 5) != 0) goto shape;
-    c += 5;
+    if (!spak_starts_with(c, "ratio") && !is_paired(c)) goto shape;
+    c += is_paired(c) ? strlen("paired") : strlen("ratio");
     c += strspn(c, " \t\n");
     if (*c++ != '(') goto shape;
     int depth = 0, found = 0;
@@ -57,7 +66,9 @@ static bool split_ratio(const char *code, const char *where, char *parts[3], spa
     if (found == 3 && *c == ')' && !c[1 + strspn(c + 1, " \t\n")]) return true;
 shape:
     return spak_fail(
-        err, "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)` or `study(\"NAME\", \"MEMBER\")`, not `%s`",
+        err,
+        "%s: a prediction reads `ratio(METRIC, CONDITION, CONDITION)`, `paired(METRIC, METRIC, CONDITION)` or "
+        "`study(\"NAME\", \"MEMBER\")`, not `%s`",
         where, code);
 }
 
@@ -210,6 +221,55 @@ static bool predicted_study(const loop_run *run, const char *where, const char *
     return ok;
 }
 
+/* top / bottom of one trial, sample by sample where both are lists; 0 when the trial had no peer to give one of them.
+ */
+static bool quotient_within(const json_t *record, const char *top, const char *bottom, const char *where, double *out,
+                            spak_error *err) {
+    const char *names[2] = {top, bottom};
+    const json_t *of[2];
+    *out = 0;
+    for (int i = 0; i < 2; i++) {
+        of[i] = json_object_get(record, names[i]);
+        if (is_metric(of[i])) continue;
+        if (spak_starts_with(names[i], "peer_") && !is_metric(json_object_get(record, "peer_time_ms"))) return true;
+        return spak_fail(err, "%s: trials have no metric '%s'", where, names[i]);
+    }
+    size_t count = json_array_size(of[0]);
+    if (count != json_array_size(of[1]))
+        return spak_fail(err, "%s: '%s' and '%s' were not taken in pairs", where, top, bottom);
+    double *quotients = spak_malloc((count + 1) * sizeof *quotients);
+    if (!quotients) return spak_fail_oom(err);
+    quotients[0] = json_number_value(of[0]) / json_number_value(of[1]);
+    for (size_t i = 0; i < count; i++)
+        quotients[i] = json_number_value(json_array_get(of[0], i)) / json_number_value(json_array_get(of[1], i));
+    *out = dev_spread_of(quotients, count ? count : 1).median;
+    spak_free(quotients);
+    return true;
+}
+
+/* The quotient within each trial for which the condition holds; numbers has room for one a record. */
+static bool predicted_paired(const loop_run *run, const json_t *space, const char *kind, char *const parts[3],
+                             const char *where, double *numbers, size_t *count, json_t *refs, spak_error *err) {
+    size_t i;
+    json_t *record;
+    json_array_foreach(run->records, i, record) {
+        const json_t *config = json_object_get(record, "config");
+        double quotient = 0;
+        bool holds = false;
+        if (!is_trial(record) || (kind && strcmp(spak_json_str(record, "kind", ""), kind) != 0)) continue;
+        if (speaks_past(parts[2], space, config)) continue;
+        json_t *env = loop_expression_env(run, config, json_object_get(record, "problem"));
+        bool ok = loop_condition(run, parts[2], where, env, &holds, err) &&
+                  (!holds || quotient_within(record, parts[0], parts[1], where, &quotient, err));
+        json_decref(env);
+        if (!ok) return false;
+        if (!(quotient > 0)) continue;
+        numbers[(*count)++] = quotient;
+        if (refs) add_ref_once(run, refs, record);
+    }
+    return true;
+}
+
 bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *code, const char *where, dev_spread *ratio,
                           size_t *pairs, json_t *refs, spak_error *err) {
     char *parts[3] = {0}, name[64], member[64];
@@ -217,8 +277,8 @@ bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *cod
     size_t total = json_array_size(run->records), count = 0;
     sided *sides = spak_calloc(total + 1, sizeof *sides);
     json_t *space = NULL;
-    bool ok = (sides ? split_ratio(code, where, parts, err) : spak_fail_oom(err)) && loop_space(run, &space, err);
-    for (size_t i = 0; ok && i < total; i++) {
+    bool ok = (sides ? split_call(code, where, parts, err) : spak_fail_oom(err)) && loop_space(run, &space, err);
+    for (size_t i = 0; ok && !is_paired(code) && i < total; i++) {
         const json_t *record = json_array_get(run->records, i);
         if (!is_trial(record) || (kind && strcmp(spak_json_str(record, "kind", ""), kind) != 0)) continue;
         ok = take_side(run, space, record, parts, where, &sides[count], err);
@@ -227,10 +287,11 @@ bool loop_predicted_ratio(const loop_run *run, const char *kind, const char *cod
         else
             spak_free(sides[count].key);
     }
-    double *quotients = ok ? spak_malloc((count * count + 1) * sizeof *quotients) : NULL;
+    double *quotients = ok ? spak_malloc((count * count + total + 1) * sizeof *quotients) : NULL;
     if (ok && !quotients) ok = spak_fail_oom(err);
+    if (ok) *pairs = compare(run, sides, count, quotients, refs);
+    if (ok && is_paired(code)) ok = predicted_paired(run, space, kind, parts, where, quotients, pairs, refs, err);
     if (ok) {
-        *pairs = compare(run, sides, count, quotients, refs);
         *ratio = *pairs ? dev_spread_of(quotients, *pairs) : (dev_spread){0};
     }
     for (size_t i = 0; i < count; i++) spak_free(sides[i].key);

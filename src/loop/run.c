@@ -3,7 +3,8 @@
  * A trace belongs to one set of inputs. Its first record names them with their hashes, together with the binary, the
  * profile and the machine; when all of that is unchanged a later process goes on in the same file (and says so in a
  * `run` record of its own), otherwise the old file is put aside and a new chain starts. So every measurement of a
- * trace was made by the same code, and nothing is ever overwritten. */
+ * trace was made by the same code, and nothing is ever overwritten. One exception: a finished trace on a data set stays
+ * when there is only the data set's stand-in to measure on. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -128,6 +129,11 @@ static bool set_path(char **to, spak_error *err, const char *fmt, const char *a,
     return true;
 }
 
+static bool ended_well(const json_t *records) {
+    const json_t *last = json_array_get(records, json_array_size(records) - 1);
+    return !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
+}
+
 static const char *peer_of(const loop_run *run) { return run->op->peer ? run->op->peer() : NULL; }
 
 static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
@@ -139,19 +145,55 @@ static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
                      run->system_path, "peer", peer_of(run));
 }
 
-/* What differs between the world in which a trace began and this one; NULL when nothing does. */
-static const char *changed_world(const loop_run *run, const json_t *first, const char *binary) {
+/* What differs, besides program and data, between the world in which a trace began and this one; NULL when nothing
+ * does. */
+static const char *changed_setting(const loop_run *run, const json_t *first) {
     const json_t *hw = json_object_get(first, "hw");
     const char *peer = peer_of(run);
     static const char *const same[] = {"id", "isa", "cores"};
     if (strcmp(spak_json_str(first, "profile", ""), run->profile) != 0) return "profile";
-    if (strcmp(spak_json_str(first, "binary_sha256", ""), binary) != 0) return "program";
     if (!json_equal(json_object_get(first, "inputs"), run->inputs)) return "source";
-    if (!same_data(json_object_get(first, "data"), run->data)) return "data";
     if (spak_json_int(first, "seed", -1) != run->seed) return "seed";
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         if (!json_equal(json_object_get(hw, same[i]), json_object_get(run->hw, same[i]))) return "machine";
     return strcmp(spak_json_str(first, "peer", ""), peer ? peer : "") != 0 ? "peer" : NULL;
+}
+
+/* The same with program and data. */
+static const char *changed_world(const loop_run *run, const json_t *first, const char *binary) {
+    const char *setting = changed_setting(run, first);
+    if (setting) return setting;
+    if (strcmp(spak_json_str(first, "binary_sha256", ""), binary) != 0) return "program";
+    return same_data(json_object_get(first, "data"), run->data) ? NULL : "data";
+}
+
+/* The data set on which a finished trace was measured while nothing but its stand-in is here now; NULL when there is
+ * none, or when the trace is out of date for another reason than a new build of the program, which spoils no evidence.
+ * What is measured now would be no result on the data set, and would take the place of one. */
+static const char *lost_data(const loop_run *run) {
+    const json_t *first = json_array_get(run->records, 0), *data = json_object_get(first, "data");
+    const char *lost = NULL;
+    if (!ended_well(run->records) || changed_setting(run, first)) return NULL;
+    if (json_array_size(data) != json_array_size(run->data)) return NULL;
+    for (size_t i = 0; i < json_array_size(data); i++) {
+        const json_t *before = json_array_get(data, i);
+        const char *name = spak_json_str(before, "name", ""), *hash = spak_json_str(before, "sha256", "");
+        const char *now = spak_json_str(data_of_name(run->data, name), "sha256", "-");
+        if (!strcmp(hash, now)) continue;
+        if (!data_is_whole(name, hash) || data_is_whole(name, now)) return NULL;
+        lost = name;
+    }
+    return lost;
+}
+
+static bool say_kept(loop_run *run, const char *path, const char *lost, spak_error *err) {
+    spak_str note = {0};
+    spak_str_printf(&note,
+                    "%s: kept: it was measured on the data set %s, of which only the stand-in is here now. `make data` "
+                    "fetches the data set; to measure on the stand-in all the same, move this trace away",
+                    path, lost);
+    run->note = note.data;
+    return spak_str_ok(&note, err);
 }
 
 /* OUT/traces/NAME.jsonl -> OUT/traces/old/NAME.STARTED.HEAD.jsonl, while its lock is held. */
@@ -172,11 +214,6 @@ static bool put_aside(loop_run *run, const char *path, const char *why, spak_err
     return ok;
 }
 
-static bool ended_well(const json_t *records) {
-    const json_t *last = json_array_get(records, json_array_size(records) - 1);
-    return !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
-}
-
 /* The lock comes first: what another process is writing is neither judged nor moved. */
 static bool open_trace(loop_run *run, spak_error *err) {
     char binary[SPAK_SHA256_HEX + 1];
@@ -186,7 +223,9 @@ static bool open_trace(loop_run *run, spak_error *err) {
         return false;
     bool ok = trace_open(path, &run->trace, &status, err) && trace_read(path, &run->records, NULL, err);
     bool resumed = ok && json_array_size(run->records) > 0;
-    const char *why = resumed ? changed_world(run, json_array_get(run->records, 0), binary) : NULL;
+    const char *lost = resumed ? lost_data(run) : NULL;
+    const char *why = resumed && !lost ? changed_world(run, json_array_get(run->records, 0), binary) : NULL;
+    if (lost) ok = say_kept(run, path, lost, err);
     if (why) {
         ok = put_aside(run, path, why, err);
         trace_close(run->trace);

@@ -27,6 +27,10 @@ int lua_raise(lua_State *L, const spak_error *err);
  * only then does another content of it start a new trace. */
 const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err);
 
+/* Fails unless the recipe's `inputs` hold the file of the project at this path (as it stands there) with this hash:
+ * only then does a change of it start a new trace and make this one stale. */
+bool lua_is_input(const loop_run *run, const char *path, const char *sha256, spak_error *err);
+
 /* Argument `index` (a table) as JSON; raises when it cannot be. An absent or nil argument gives NULL. */
 json_t *lua_json_argument(lua_State *L, int index);
 

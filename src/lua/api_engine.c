@@ -15,8 +15,9 @@
  * schedule is the number of steps after which training would be over; without it, steps. A config makes the record one
  * side of a prediction, beside the operator's trials. The script's hash stands in the record, and it must be one of the
  * recipe's inputs, so that a change of it starts a new trace. A record: {label, script, script_sha256, problem,
- * samples, temperature, dataset; config, status, engine, time_ms: [each step], losses, names}. An engine that was
- * killed begins again: its state is in no record. */
+ * samples, temperature, dataset; config, status, engine, step_ms: [each step], time_ms: [their mean], losses, names}.
+ * The mean is what an operator's trial calls a sample, the time of a run over its steps; a median would be that of a
+ * document of middling length. An engine that was killed begins again: its state is in no record. */
 #include <math.h>
 #include <string.h>
 
@@ -41,17 +42,6 @@ typedef struct engine {
 } engine;
 
 /* --- what was asked --- */
-
-static bool is_input(const loop_run *run, const char *path, const char *hex, spak_error *err) {
-    size_t i;
-    json_t *input;
-    json_array_foreach(run->inputs, i, input) {
-        if (strcmp(spak_json_str(input, "path", ""), path) != 0) continue;
-        if (!strcmp(spak_json_str(input, "sha256", ""), hex)) return true;
-        return spak_fail(err, "%s changed while the experiment ran; run it again", path);
-    }
-    return spak_fail(err, "engine %s: the result depends on it, so name it in the recipe's `inputs`", path);
-}
 
 static const dev_member engine_members[] = {
     {"label", JSON_STRING, 0, 0, true},           {"script", JSON_STRING, 0, 0, true},
@@ -97,7 +87,9 @@ static bool read_asked(engine *e, const loop_run *run, spak_error *err) {
             e->script, MOST_STEPS);
     if (e->samples < 0 || e->samples > MOST_STEPS || !(e->temperature > 0))
         return spak_fail(err, "engine %s: samples must not be negative, and the temperature positive", e->script);
-    if (!spak_sha256_file(e->script, hex, err) || !is_input(run, e->script, hex, err)) return false;
+    if (!(spak_json_num(e->asked, "step_timeout_s", 1) > 0))
+        return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
+    if (!spak_sha256_file(e->script, hex, err) || !lua_is_input(run, e->script, hex, err)) return false;
     e->dataset = lua_data_of(run, dataset, err);
     if (!e->dataset) return spak_fail_context(err, "engine %s", e->script);
     e->record = json_pack("{s:s, s:s, s:s, s:O, s:I, s:f}", "label", e->label, "script", e->script, "script_sha256",
@@ -145,7 +137,6 @@ static bool open_model(engine *e, spak_error *err) {
     data_set *data = NULL;
     const char *dataset = spak_json_str(e->dataset, "name", "");
     lua_limits limits = {.max_seconds = spak_json_num(e->asked, "step_timeout_s", 60)};
-    if (!(limits.max_seconds > 0)) return spak_fail(err, "engine %s: step_timeout_s must be positive", e->script);
     if (!lua_box_new(&limits, &e->box, err)) return false;
     lua_box_set_require_root(e->box, "experiments");
     if (!lua_box_run_file(e->box, e->script, err) || !data_open(dataset, &data, err)) return false;
@@ -154,7 +145,8 @@ static bool open_model(engine *e, spak_error *err) {
     lua_pushlightuserdata(L, e);
     lua_pushcclosure(L, make_model, 2);
     lua_insert(L, 1);
-    bool ok = lua_box_call(e->box, 1, 1, err);
+    bool ok = lua_box_call(e->box, 1, 1, err) ||
+              spak_fail_context(err, "engine %s, data set %s (%s)", e->script, dataset, data->origin);
     data_close(data);
     return ok;
 }
@@ -182,7 +174,8 @@ static lua_State *begin_call(engine *e, const char *name) {
 
 static bool train(engine *e, spak_progress *bar, spak_error *err) {
     json_t *times, *losses;
-    if (!spak_json_set(e->record, "time_ms", times = json_array(), err)) return false;
+    double sum = 0;
+    if (!spak_json_set(e->record, "step_ms", times = json_array(), err)) return false;
     if (!spak_json_set(e->record, "losses", losses = json_array(), err)) return false;
     for (long long i = 1; i <= e->steps; i++) {
         char text[32];
@@ -197,10 +190,11 @@ static bool train(engine *e, spak_progress *bar, spak_error *err) {
         if (!ok) return spak_fail_context(err, "engine %s, step %lld", e->script, i);
         if (json_array_append_new(times, json_real(ms)) || json_array_append_new(losses, json_real(loss)))
             return spak_fail_oom(err);
+        sum += ms;
         snprintf(text, sizeof text, "loss %.4f", loss);
         spak_progress_step(bar, text);
     }
-    return true;
+    return spak_json_set(e->record, "time_ms", json_pack("[f]", sum / (double)e->steps), err);
 }
 
 static bool draw(engine *e, spak_progress *bar, spak_error *err) {

@@ -5,9 +5,10 @@
  *                env = {NAME = "value"}, versions = {{"python3", "--version"}},
  *                max_lines =, timeout_s = 600, optional = true }      -> the record
  *
- * A word of the command that begins with `$` is the file that this environment variable names; one that is a path, with
- * a slash and nothing but letters, digits and `_.-/`, is a file of the project. Both become absolute, for the program
- * runs in a fresh folder. The record holds their base names and hashes and no path of this machine:
+ * A word of the command that begins with `$` is the file that this environment variable names; one with a slash and
+ * nothing but letters, digits and `_.-/` is a path. Both become absolute, for the program runs in a fresh folder. A
+ * path that leads to a file of the project must be one of the recipe's inputs, so that a change of it starts a new
+ * trace. The record holds their base names and hashes and no path of this machine:
  *
  *   {label, command, scripts: [{name, sha256}], files, env, max_lines,  what was asked: equal records are not run again
  *    status: "ok" | "absent" | "failed" | "stopped", reason, stderr: its last 4 KiB when it failed,
@@ -16,7 +17,6 @@
  * t_ms counts from the program's start. Lines behind the trace's marker are parsed and stand in `reports` instead. A
  * peer that is absent is no error when it is optional, and is looked for again by the next process that resumes. What a
  * program prints is foreign: lines, bytes and their number have limits, and what is no UTF-8 is replaced. */
-#include <ftw.h>
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,18 +132,32 @@ static bool is_path(const char *word) {
            strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-/") == strlen(word);
 }
 
-static bool add_word(program *p, size_t i, const char *word, spak_error *err) {
+/* A file below the project's root, the current folder, is an input of the recipe, however its path is written. */
+static bool may_run(const program *p, const loop_run *run, const char *path, spak_error *err) {
+    char hex[SPAK_SHA256_HEX + 1];
+    char *root = realpath(".", NULL), *file = realpath(path, NULL); /* from the C library's heap */
+    size_t len = root ? strlen(root) : 0;
+    bool ok = !file || (root ? true : spak_fail_errno(err, "where is the project"));
+    if (ok && file && !strncmp(file, root, len) && file[len] == '/')
+        ok = (spak_sha256_file(file, hex, err) && lua_is_input(run, file + len + 1, hex, err)) ||
+             spak_fail_context(err, "program %s", p->label);
+    free(root);
+    free(file);
+    return ok;
+}
+
+static bool add_word(program *p, const loop_run *run, size_t i, const char *word, spak_error *err) {
     const char *from_env = word[0] == '$' ? getenv(word + 1) : NULL;
     if (word[0] == '$' && (!from_env || !*from_env))
         return be_absent(p, err, "%s is not set; it names the program's file", word + 1);
     if (from_env) return add_file(p, i, from_env, word + 1, err);
-    if (is_path(word)) return add_file(p, i, word, word, err);
+    if (is_path(word)) return may_run(p, run, word, err) && add_file(p, i, word, word, err);
     p->argv[i] = spak_strdup(word);
     json_t *command = json_object_get(p->record, "command");
     return (p->argv[i] && json_array_append_new(command, json_string(word)) == 0) || spak_fail_oom(err);
 }
 
-static bool read_command(program *p, spak_error *err) {
+static bool read_command(program *p, const loop_run *run, spak_error *err) {
     const json_t *words = json_object_get(p->asked, "command");
     size_t count = json_array_size(words);
     if (!count) return spak_fail(err, "program %s: needs a command, a list of words", p->label);
@@ -152,7 +166,7 @@ static bool read_command(program *p, spak_error *err) {
     for (size_t i = 0; i < count && !p->absent; i++) {
         const char *word = json_string_value(json_array_get(words, i));
         if (!word || !*word) return spak_fail(err, "program %s: word %zu of its command is no text", p->label, i + 1);
-        if (!add_word(p, i, word, err)) return false;
+        if (!add_word(p, run, i, word, err)) return false;
     }
     /* Of a command that is not all there, the words as asked. */
     return !p->absent || spak_json_set(p->record, "command", json_copy((json_t *)words), err);
@@ -210,35 +224,32 @@ static bool read_asked(program *p, const loop_run *run, spak_error *err) {
     if (!p->label) return spak_fail(err, "program: needs a label");
     if (p->max_lines < 0 || p->max_lines > MOST_LINES)
         return spak_fail(err, "program %s: max_lines must be from 1 to %d", p->label, MOST_LINES);
-    if (spak_json_num(p->asked, "timeout_s", 1) <= 0)
+    if (!(spak_json_num(p->asked, "timeout_s", 1) > 0))
         return spak_fail(err, "program %s: timeout_s must be positive", p->label);
     p->hidden = json_object();
     p->record = json_pack("{s:s, s:[], s:[]}", "label", p->label, "command", "scripts");
     if (!p->hidden || !p->record) return spak_fail_oom(err);
     if (p->max_lines && !spak_json_set(p->record, "max_lines", json_integer(p->max_lines), err)) return false;
-    return read_command(p, err) && read_env(p, err) && read_files(p, run, err);
+    return read_command(p, run, err) && read_env(p, err) && read_files(p, run, err);
 }
 
 /* --- its folder --- */
 
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw) {
-    (void)info, (void)type, (void)ftw;
-    remove(path);
-    return 0;
-}
-
-static bool make_folder(program *p, spak_error *err) {
-    const char *tmp = getenv("TMPDIR");
+/* OUT/NAME/program.spak-tmp-PID: the next run removes what a killed one leaves. Absolute, as the program sees it. */
+static bool make_folder(program *p, const loop_run *run, spak_error *err) {
     spak_str path = {0};
-    spak_str_printf(&path, "%s/spak-program-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-    bool ok = spak_str_ok(&path, err);
-    if (ok && !mkdtemp(path.data)) ok = spak_fail_errno(err, "%s: cannot make a folder", path.data);
-    if (!ok) {
-        spak_str_free(&path);
-        return false;
+    spak_str_printf(&path, "%s/%s/program" SPAK_TEMPORARY "%ld", run->out_dir, run->name, (long)getpid());
+    bool ok = spak_str_ok(&path, err) && spak_make_dirs(path.data, err);
+    char *absolute = ok ? realpath(path.data, NULL) : NULL; /* from the C library's heap */
+    if (ok && !absolute) ok = spak_fail_errno(err, "%s: where is it", path.data);
+    if (absolute) {
+        p->folder = spak_strdup(absolute);
+        ok = p->folder || spak_fail_oom(err);
     }
-    p->folder = path.data;
-    ok = spak_json_set(p->hidden, p->folder, json_string("."), err);
+    if (ok) ok = spak_json_set(p->hidden, p->folder, json_string("."), err);
+    if (!p->folder && path.data) rmdir(path.data);
+    free(absolute);
+    spak_str_free(&path);
     const char *name;
     json_t *source;
     json_object_foreach(json_object_get(p->asked, "files"), name, source) {
@@ -345,7 +356,7 @@ static bool conclude(program *p, const spak_ended *ended, double timeout_s, spak
            spak_json_set(p->record, "seconds", json_real(ended->seconds), err);
 }
 
-static bool execute(program *p, spak_error *err) {
+static bool execute(program *p, const loop_run *run, spak_error *err) {
     spak_lines how = {.env = p->env,
                       .timeout_s = spak_json_num(p->asked, "timeout_s", 600),
                       .max_line = LONGEST_LINE,
@@ -354,7 +365,7 @@ static bool execute(program *p, spak_error *err) {
     spak_ended ended = {0};
     if (!spak_json_set(p->record, "lines", p->lines = json_array(), err)) return false;
     if (!spak_json_set(p->record, "reports", p->reports = json_array(), err)) return false;
-    if (!make_folder(p, err)) return false;
+    if (!make_folder(p, run, err)) return false;
     how.folder = p->folder;
     if (p->max_lines) spak_progress_begin(&p->bar, p->label, (long)p->max_lines);
     bool ok = spak_run_lines(p->argv, &how, &ended, err);
@@ -377,7 +388,7 @@ static void free_words(char **words) {
 }
 
 static void program_free(program *p) {
-    if (p->folder) nftw(p->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (p->folder) spak_remove_tree(p->folder);
     spak_free(p->folder);
     free_words(p->argv);
     free_words(p->env);
@@ -402,7 +413,7 @@ static bool run_once(program *p, loop_run *run, const json_t **record, spak_erro
         return true;
     }
     if (!loop_ticket_check(run, err)) return false;
-    if (!p->absent && !execute(p, err)) return false;
+    if (!p->absent && !execute(p, run, err)) return false;
     if (p->absent && !spak_json_bool(p->asked, "optional", false))
         return spak_fail(err, "program %s: %s", p->label, spak_json_str(p->record, "reason", ""));
     if (p->absent && was_absent) {

@@ -90,6 +90,14 @@ static void push_data(lua_State *L, const json_t *data) {
     }
 }
 
+/* The same table each time: a report walks over its records often, and they may be long. */
+static void push_records(lua_State *L, const lua_report *report) {
+    if (lua_getiuservalue(L, 1, 1) != LUA_TNIL) return;
+    lua_push_json(L, report->records);
+    lua_pushvalue(L, -1);
+    lua_setiuservalue(L, 1, 1);
+}
+
 static int report_index(lua_State *L) {
     lua_report *report = self(L);
     const char *key = luaL_checkstring(L, 2);
@@ -106,7 +114,7 @@ static int report_index(lua_State *L) {
     else if (!strcmp(key, "data"))
         push_data(L, json_object_get(first, "data"));
     else if (!strcmp(key, "records"))
-        lua_push_json(L, report->records);
+        push_records(L, report);
     else
         return luaL_error(L, "report has no member '%s'", key);
     return 1;
@@ -116,7 +124,7 @@ static const luaL_Reg methods[] = {
     {"ref", report_ref}, {"value", report_value}, {"figure", report_figure}, {"table", report_table}, {NULL, NULL}};
 
 void lua_push_report(lua_State *L, lua_report *report) {
-    *(lua_report **)lua_newuserdatauv(L, sizeof report, 0) = report;
+    *(lua_report **)lua_newuserdatauv(L, sizeof report, 1) = report;
     if (luaL_newmetatable(L, TYPE)) {
         luaL_newlib(L, methods);
         lua_setfield(L, -2, "methods");

@@ -46,6 +46,17 @@ const json_t *lua_data_of(const loop_run *run, const char *name, spak_error *err
     return NULL;
 }
 
+bool lua_is_input(const loop_run *run, const char *path, const char *hex, spak_error *err) {
+    size_t i;
+    json_t *input;
+    json_array_foreach(run->inputs, i, input) {
+        if (strcmp(spak_json_str(input, "path", ""), path) != 0) continue;
+        if (!strcmp(spak_json_str(input, "sha256", ""), hex)) return true;
+        return spak_fail(err, "%s changed while the experiment ran; run it again", path);
+    }
+    return spak_fail(err, "%s: the result depends on it, so name it in the recipe's `inputs`", path);
+}
+
 static loop_run *self(lua_State *L) { return *(loop_run **)luaL_checkudata(L, 1, TYPE); }
 
 typedef bool (*step)(loop_run *run, spak_error *err);

@@ -48,6 +48,9 @@ box_trip box_limit_behind(lua_State *L, int status);
 /* Marks the limit as hit and raises. */
 int box_trip_and_raise(lua_State *L, box_trip why);
 
+/* Raises when the deadline has passed. For library functions that loop: no hook fires there. */
+void box_poll(lua_State *L);
+
 /* The hook that draws on the budget. */
 void box_on_count(lua_State *L, lua_Debug *ar);
 

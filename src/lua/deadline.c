@@ -2,8 +2,10 @@
  *
  * A count hook makes Lua look at every instruction, which halves its speed: too much where the time is the result. So a
  * box with `max_seconds` runs without one, and an alarm sets it when the time is up. lua_sethook is made for this: it
- * may be called from a signal handler, and the hook runs at the next instruction, never inside an allocation. The
- * kernel may hand the signal to any thread; one that is not the box's passes it on.
+ * may be called from a signal handler, and the hook runs at the next instruction, never inside an allocation. Inside a
+ * library function there is none, so one whose work is not bounded by the memory it holds asks with box_poll as it
+ * goes. What is left is one pass, or one sort of keys, over what a box may hold: seconds for a gigabyte. The kernel may
+ * hand the signal to any thread; one that is not the box's passes it on.
  *
  * Rejected: a thread that sets the hook, because lua_sethook walks the calls of a state that runs meanwhile. */
 #include <pthread.h>

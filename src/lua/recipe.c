@@ -91,7 +91,7 @@ static void fetch(const json_t *set) {
     }
     fprintf(stderr, "data set %s\n", cause.message);
     if (builtin)
-        fprintf(stderr, "data set %s: its stand-in %s is used; results on it are not results on the data set\n", name,
+        fprintf(stderr, "data set %s: there is its stand-in %s; results on it are not results on the data set\n", name,
                 builtin);
 }
 
@@ -146,7 +146,7 @@ static bool experiment(recipe *r, spak_error *err) {
     if (run->torn_bytes)
         fprintf(stderr, "%s: %zu bytes of a torn last line were cut off\n", trace_path(run->trace), run->torn_bytes);
     if (run->complete) {
-        fprintf(stderr, "%s: complete and up to date\n", trace_path(run->trace));
+        if (!run->note) fprintf(stderr, "%s: complete and up to date\n", trace_path(run->trace));
     } else {
         lua_getfield(L, 1, "experiment");
         lua_push_run(L, run);
@@ -164,11 +164,13 @@ static bool report_on(recipe *r, const char *path, const char *machine, spak_err
     report.values = json_object();
     lua_pushvalue(L, -1);
     lua_push_report(L, &report);
-    bool ok = lua_box_call(r->box, 1, 0, err) || spak_fail_context(err, "report on %s", path);
+    bool ok = rep_place_keep(&report.place, err) &&
+              (lua_box_call(r->box, 1, 0, err) || spak_fail_context(err, "report on %s", path));
     json_t *spec =
         ok ? json_pack("{s:s, s:s, s:O}", "name", r->name, "machine", machine, "values", report.values) : NULL;
     ok = ok && rep_values_write(&report.place, spec, err);
     json_decref(spec);
+    rep_place_release(&report.place);
     json_decref(report.values);
     json_decref(report.records);
     return ok;

@@ -1,22 +1,33 @@
-/* string.* with an end: rep and format over the stock ones, find, match, gmatch and gsub over our matcher. */
+/* string.* with an end: format over the stock one, rep of our own, find, match, gmatch and gsub over our matcher. */
+#include <stdint.h>
 #include <string.h>
 
 #include "lua/box.h"
 #include "lua/pattern.h"
 
-/* Stock rep loops n times even over nothing; of something, the memory limit ends it. */
+/* Stock rep loops n times, over a byte or over nothing; here each copy doubles what is there. */
 static int safe_rep(lua_State *L) {
     size_t len, between;
     const char *text = luaL_checklstring(L, 1, &len);
     lua_Integer n = luaL_checkinteger(L, 2);
-    luaL_optlstring(L, 3, "", &between);
-    if (n <= 1 || len + between == 0) {
+    const char *separator = luaL_optlstring(L, 3, "", &between);
+    size_t period = len + between;
+    if (n <= 1 || period == 0) {
         lua_pushlstring(L, n < 1 ? "" : text, n < 1 ? 0 : len);
         return 1;
     }
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, 1);
+    if ((lua_Unsigned)n > (lua_Unsigned)PTRDIFF_MAX / period) return luaL_error(L, "resulting string too large");
+    size_t total = (size_t)n * period - between;
+    luaL_Buffer b;
+    char *out = luaL_buffinitsize(L, &b, total);
+    memcpy(out, text, len);
+    memcpy(out + len, separator, between); /* n > 1: there is room for one */
+    for (size_t done = period; done < total;) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(out + done, out, more);
+        done += more;
+    }
+    luaL_pushresultsize(&b, total);
     return 1;
 }
 
@@ -153,6 +164,7 @@ static void add_text(pattern_match *m, luaL_Buffer *b, const char *s, const char
     size_t len;
     const char *text = lua_tolstring(m->L, 3, &len), *end = text + len;
     for (const char *p; (p = memchr(text, '%', (size_t)(end - text))) != NULL; text = p + 1) {
+        lua_box_charge(m->L, 1); /* "%0" of an empty match adds nothing, so that memory ends no row of them */
         luaL_addlstring(b, text, (size_t)(p - text));
         p++;
         if (p < end && *p == '%') {
@@ -224,17 +236,14 @@ static int safe_gsub(lua_State *L) {
     return 2;
 }
 
-static const luaL_Reg PATTERNS[] = {
-    {"find", safe_find}, {"match", safe_match}, {"gmatch", safe_gmatch}, {"gsub", safe_gsub}, {NULL, NULL}};
-static const luaL_Reg WRAPPED[] = {{"rep", safe_rep}, {"format", safe_format}, {NULL, NULL}};
+static const luaL_Reg OURS[] = {{"rep", safe_rep},       {"find", safe_find}, {"match", safe_match},
+                                {"gmatch", safe_gmatch}, {"gsub", safe_gsub}, {NULL, NULL}};
 
 void box_open_string(lua_State *L) {
-    for (const luaL_Reg *f = WRAPPED; f->name; f++) {
-        lua_getfield(L, -1, f->name);
-        lua_pushcclosure(L, f->func, 1);
-        lua_setfield(L, -3, f->name);
-    }
-    for (const luaL_Reg *f = PATTERNS; f->name; f++) {
+    lua_getfield(L, -1, "format");
+    lua_pushcclosure(L, safe_format, 1);
+    lua_setfield(L, -3, "format");
+    for (const luaL_Reg *f = OURS; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -3, f->name);
     }

@@ -1,5 +1,7 @@
 /* table.* with an end. The stock functions loop up to a length that a table may only claim to have (by __len, or by a
  * few members at powers of two), where no count hook sees them; here the steps are charged first and __len is refused.
+ * concat and move may go through gigabytes, or through nothing at all for as long, so they are ours and ask for the
+ * deadline at each step.
  * table.sort is a merge sort: stable, and without the stock one's pivot from the clock. */
 #include "lua/box.h"
 
@@ -45,14 +47,46 @@ static void charge_range(lua_State *L, lua_Integer first, lua_Integer last) {
 }
 
 static int safe_concat(lua_State *L) {
+    size_t len;
     lua_Integer n = plain_length(L, "concat");
-    charge_range(L, luaL_optinteger(L, 3, 1), luaL_optinteger(L, 4, n));
-    return call_stock(L);
+    const char *between = luaL_optlstring(L, 2, "", &len);
+    lua_Integer first = luaL_optinteger(L, 3, 1), last = luaL_optinteger(L, 4, n);
+    charge_range(L, first, last);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (lua_Integer i = first; i <= last; i++) {
+        box_poll(L);
+        lua_geti(L, 1, i);
+        if (!lua_isstring(L, -1))
+            return luaL_error(L, "invalid value (at index %I) in table for 'concat'", (LUAI_UACINT)i);
+        luaL_addvalue(&b);
+        if (i == last) break; /* which may be the largest integer */
+        luaL_addlstring(&b, between, len);
+    }
+    luaL_pushresult(&b);
+    return 1;
 }
 
+/* move(from, first, last, at [, to]): in the order that no overlap spoils. */
 static int safe_move(lua_State *L) {
-    charge_range(L, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
-    return call_stock(L);
+    lua_Integer first = luaL_checkinteger(L, 2), last = luaL_checkinteger(L, 3), at = luaL_checkinteger(L, 4);
+    int to = lua_isnoneornil(L, 5) ? 1 : 5;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, to, LUA_TTABLE);
+    charge_range(L, first, last);
+    if (last < first) return lua_pushvalue(L, to), 1;
+    luaL_argcheck(L, first > 0 || last < LUA_MAXINTEGER + first, 3, "too many elements to move");
+    lua_Integer n = last - first + 1;
+    luaL_argcheck(L, at <= LUA_MAXINTEGER - n + 1, 4, "destination wrap around");
+    bool downwards = at > first && at <= last && lua_rawequal(L, 1, to);
+    for (lua_Integer k = 0; k < n; k++) {
+        lua_Integer i = downwards ? n - 1 - k : k;
+        box_poll(L);
+        lua_geti(L, 1, first + i);
+        lua_seti(L, to, at + i);
+    }
+    lua_pushvalue(L, to);
+    return 1;
 }
 
 /* --- sort --- */
@@ -75,6 +109,7 @@ static bool less(lua_State *L, int a, int b) {
 static void merge(lua_State *L, int from, int to, lua_Integer lo, lua_Integer mid, lua_Integer hi) {
     lua_Integer left = lo, right = mid;
     for (lua_Integer k = lo; k < hi; k++) {
+        box_poll(L); /* the comparison may be a library function too */
         bool take_right = left >= mid;
         if (left < mid && right < hi) {
             lua_rawgeti(L, from, left);
@@ -112,13 +147,17 @@ static int safe_sort(lua_State *L) {
     return 0;
 }
 
-static const luaL_Reg WRAPPED[] = {{"insert", safe_insert}, {"remove", safe_remove}, {"concat", safe_concat},
-                                   {"move", safe_move},     {"sort", safe_sort},     {NULL, NULL}};
+static const luaL_Reg WRAPPED[] = {{"insert", safe_insert}, {"remove", safe_remove}, {NULL, NULL}};
+static const luaL_Reg OURS[] = {{"concat", safe_concat}, {"move", safe_move}, {"sort", safe_sort}, {NULL, NULL}};
 
 void box_open_table(lua_State *L) {
     for (const luaL_Reg *f = WRAPPED; f->name; f++) {
         lua_getfield(L, -1, f->name);
         lua_pushcclosure(L, f->func, 1);
+        lua_setfield(L, -3, f->name);
+    }
+    for (const luaL_Reg *f = OURS; f->name; f++) {
+        lua_pushcfunction(L, f->func);
         lua_setfield(L, -3, f->name);
     }
 }

@@ -3,7 +3,8 @@
  * Two things can run away, instructions and memory, and three places watch them. A count hook fires every thousand
  * instructions and draws them from the budget. The allocator counts the bytes that Lua holds, refuses what passes the
  * ceiling, and draws on the instruction budget too, because `s = s .. s` is few instructions and much work. Library
- * functions that loop in C, where no hook fires, announce their steps with lua_box_charge first.
+ * functions that loop in C, where no hook fires, announce their steps with lua_box_charge first; one that may
+ * take long asks for the deadline with box_poll as it goes.
  *
  * A limit must not be caught: a recipe's pcall would swallow it and go on. So hitting one sets `tripped`, from then on
  * the hook raises whenever it fires, and our pcall and xpcall raise again as soon as they see it. It is cleared when
@@ -103,8 +104,13 @@ void box_on_count(lua_State *L, lua_Debug *ar) {
     box_trip_and_raise(L, BOX_INSTRUCTIONS);
 }
 
+void box_poll(lua_State *L) {
+    if (box_of(L)->overdue) box_trip_and_raise(L, BOX_TIME);
+}
+
 void lua_box_charge(lua_State *L, long long steps) {
     lua_box *box = box_of(L);
+    box_poll(L);
     if (steps < 0 || steps > box->now.left) {
         box->now.left = 0;
         box_trip_and_raise(L, BOX_INSTRUCTIONS);

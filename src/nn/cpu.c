@@ -46,9 +46,11 @@ void cpu_share(nn_ctx *ctx, size_t units, size_t grain, size_t numbers, cpu_part
 
 /* The block's start lies in front of what is handed out, which is aligned to a cache line, or to a huge page where the
  * block is one: rows are then walked with few misses of the address translation. */
+static size_t padding(size_t bytes) { return (bytes >= HUGE ? HUGE : LINE) + sizeof(void *); }
+
 static void *take_aligned(size_t bytes) {
     size_t align = bytes >= HUGE ? HUGE : LINE;
-    char *raw = spak_malloc(bytes + align + sizeof(void *));
+    char *raw = spak_malloc(bytes + padding(bytes));
     if (!raw) return NULL;
     char *start = (char *)(((uintptr_t)raw + sizeof(void *) + align - 1) & ~(uintptr_t)(align - 1));
 #ifdef MADV_HUGEPAGE
@@ -122,7 +124,8 @@ static bool fill(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
     ctx->raw = take_aligned(bytes);
     if (!ctx->raw) return spak_fail_oom(err);
     lay_out(ctx, limits, ctx->raw);
-    ctx->bytes = bytes;
+    ctx->bytes = sizeof *ctx + bytes + padding(bytes);
+    ctx->turns_dim = SIZE_MAX;
     if (limits->threads > 1 && !dev_pool_new(limits->threads, &ctx->pool, err)) return false;
     return cpu_open_products(ctx, limits, err);
 }

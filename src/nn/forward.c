@@ -13,8 +13,8 @@ bool nn_check_ids(const char *what, const int32_t *ids, size_t batch, size_t len
                   spak_error *err) {
     for (size_t i = 0; i < batch * len; i++)
         if (ids[i] < least || ids[i] > most)
-            return spak_fail(err, "%s %d at sequence %zu, place %zu (both from 0) is not in %lld to %lld", what,
-                             (int)ids[i], i / len, i % len, (long long)least, (long long)most);
+            return spak_fail(err, "%s %d at sequence %zu, place %zu (both from 0): expected %lld to %lld", what,
+                             (int)ids[i], i / len, i % len, (long long)(least < 0 ? -1 : least), (long long)most);
     return true;
 }
 

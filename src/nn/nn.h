@@ -3,8 +3,10 @@
  *   ops.h           the operator table; cpu.c and oracle.c fill it in
  *   config.c        the shape of a model: reading, defaults, what is refused; counting parameters and memory
  *   params.c        the parameters: names, shapes, where they lie, how they begin
- *   model.c         one block; forward and backward over layers and loops
+ *   plan.c          memory: planned first, taken once
+ *   forward.c       embedding, blocks over layers and loops, head; backward.c mirrors it
  *   decode.c        one token at a time with a cache of keys and values; halting (Wait-to-Think)
+ *   sample.c        a token from logits
  *   optimiser.c     clipping, schedule, AdamW over the parameters
  *   safetensors.c   tensors in a file; hf.c the names and layouts of GPT-2 in nanoGPT and in transformers
  *   checkpoint.c    everything a run needs to go on, in one safetensors file
@@ -34,7 +36,7 @@
 typedef enum nn_positions {
     NN_POS_NONE,
     NN_POS_LEARNED,       /* a table, added to the embedding, by the token's position */
-    NN_POS_LEARNED_INDEX, /* the same by the token's index (of its digit) plus a random offset of the sequence */
+    NN_POS_LEARNED_INDEX, /* the same by the token's index (of its digit), a random offset of the sequence included */
     NN_POS_ROPE,          /* rotary, by the token's position */
     NN_POS_ROPE_INDEX,    /* rotary, by the token's index */
 } nn_positions;
@@ -65,7 +67,7 @@ typedef struct nn_config {
     float norm_eps;            /* 1e-5 */
     float init_sigma;          /* 0.02 */
     bool init_residual_scaled; /* sigma / sqrt(2 layers loops) for the projections into the residual */
-    float label_smoothing;
+    float label_smoothing;     /* of the loss in training */
     nn_supervision supervision;
 } nn_config;
 
@@ -74,8 +76,9 @@ typedef struct nn_config {
 bool nn_config_preset(const char *name, nn_config *config, spak_error *err);
 
 /* Members of `json` over what *config holds; every member of the struct by its name, enums by theirs ("gelu_erf",
- * "rope_index", "second_half" ...). An unknown member, a wrong type or a shape that cannot be (heads that do not divide
- * the width, ...) is an error that names the member. */
+ * "rope_index", "second_half" ...). hidden follows a width that is given without it (4 times), and kv_heads the heads.
+ * An unknown member, a wrong type or a shape that cannot be (heads that do not divide the width, ...) is an error that
+ * names the member, and *config stays as it was. */
 bool nn_config_read(const json_t *json, nn_config *config, spak_error *err);
 json_t *nn_config_json(const nn_config *config); /* every member; new reference, NULL when out of memory */
 bool nn_config_check(const nn_config *config, spak_error *err);
@@ -102,11 +105,12 @@ typedef struct nn_batch {
     const int32_t *tokens;
     const int32_t *targets;   /* < 0: no loss here; NULL: no loss at all */
     const int32_t *positions; /* NULL: 0, 1, 2 ... */
-    const int32_t *index;     /* of the digit, for positions by index, window and slope */
-    const int32_t *kinds, *segments;
+    const int32_t *index;     /* of the digit, for positions by index, window and slope; -1: none, adds no embedding */
+    const int32_t *kinds;     /* -1: none */
+    const int32_t *segments;
     size_t loops;        /* 0: the configuration's */
-    bool training;       /* dropout is on */
-    uint64_t seed, step; /* of the dropout masks */
+    bool training;       /* dropout and label smoothing are on */
+    uint64_t seed, step; /* of the dropout masks: a function of these and the place, so each micro-batch has its step */
 } nn_batch;
 
 /* --- faults --- */
@@ -145,7 +149,7 @@ typedef enum nn_fault {
 typedef struct nn_model nn_model;
 
 typedef struct nn_memory {
-    size_t params, grads, optimiser, activations, scratch; /* bytes */
+    size_t params, grads, optimiser, activations, scratch; /* bytes of the device; lists of the host are not counted */
 } nn_memory;
 
 /* Plans and takes all memory for batches up to batch x len (and as many loops): nothing is allocated afterwards.
@@ -169,7 +173,8 @@ const nn_param *nn_model_params(const nn_model *model, size_t *count, size_t *nu
 void nn_model_init(nn_model *model, uint64_t seed);
 
 typedef enum nn_array { NN_VALUES, NN_GRADIENTS, NN_MEAN, NN_SQUARE } nn_array; /* the last two are AdamW's */
-/* Numbers at..at + n of the arena, to and from doubles or floats of the host. */
+/* Numbers at..at + n of the arena, to and from doubles or floats of the host. All but the values: of a training model.
+ */
 void nn_model_get(const nn_model *model, nn_array which, size_t at, size_t n, double *to);
 void nn_model_put(nn_model *model, nn_array which, size_t at, size_t n, const double *from);
 void nn_model_get_f32(const nn_model *model, nn_array which, size_t at, size_t n, float *to);
@@ -178,7 +183,8 @@ void nn_model_put_f32(nn_model *model, nn_array which, size_t at, size_t n, cons
 /* --- forward and backward --- */
 
 /* Forward pass. *loss (may be NULL): the mean over the positions with a target, in nats, averaged over the supervised
- * loops. Fails on a token, position, index or kind outside the configuration, naming it and where it stands. */
+ * loops; 0 without targets. Fails on a token, target, position, index or kind outside the configuration, naming it and
+ * where it stands, and when no place has a target. */
 bool nn_forward(nn_model *model, const nn_batch *batch, double *loss, spak_error *err);
 
 /* Forward and backward; gradients += those of scale * loss. scale: 1 / micro-batches. */
@@ -190,7 +196,8 @@ void nn_logits(const nn_model *model, size_t row, size_t rows, double *logits);
 /* The best token of every row of the last forward pass, and its probability or NULL; after the loop `loop` (counted
  * from 1; 0: the last), through the final norm and the head. */
 void nn_predictions(nn_model *model, size_t loop, int32_t *best, float *confidence);
-/* The state after block number `block` of the last pass (0: the embedding): (rows, width) doubles. For parity. */
+/* The state after block number `block`, counted over all loops (0: the embedding): (rows, width) doubles. For parity.
+ */
 void nn_hidden(const nn_model *model, size_t block, double *hidden);
 
 /* --- optimiser --- */
@@ -205,33 +212,40 @@ typedef struct nn_optimiser {
     double beta1, beta2, eps, weight_decay, clip; /* clip: of the norm of all gradients; 0: none */
 } nn_optimiser;
 /* One AdamW step, number step (from 0); returns the norm of the gradients before clipping. Decoupled decay, on
- * matrices only. */
+ * matrices only. A norm that is not finite changes nothing. Source: nanoGPT's train.py, torch's clip_grad_norm_. */
 double nn_update(nn_model *model, const nn_optimiser *optimiser, double rate, uint64_t step);
 
 /* --- one token at a time --- */
 
 typedef struct nn_decoder nn_decoder; /* caches for `batch` sequences of at most the context */
 
+/* After each loop a token halts when the probability of its best next token has come to its threshold: its state is
+ * frozen, and it costs nothing more. decode.c says what later tokens see of it. */
 typedef struct nn_halting {
     bool on;
     float threshold, thinking_threshold; /* of the confidence: of a token, and from the token `thinking_from` on */
     int32_t thinking_from;               /* '='; < 0: never */
-    size_t most_loops;
+    size_t most_loops;                   /* 0: the configuration's */
 } nn_halting;
 
+/* For a causal model, which must outlive it; each sequence is one segment. halting NULL: off, the configuration's
+ * loops. Off, most_loops still says how many loops there are. */
 bool nn_decoder_new(nn_model *model, size_t batch, const nn_halting *halting, nn_decoder **decoder, spak_error *err);
 void nn_decoder_free(nn_decoder *decoder);
 void nn_decoder_reset(nn_decoder *decoder);
 
 /* Feeds `len` more tokens of every sequence (the prompt at first, then one a call; index, kinds: as in nn_batch) and
- * leaves the logits of the last one: (batch, vocab) floats of the host. loops_spent (batch, len) or NULL. */
+ * leaves the logits of the last one: (batch, vocab) floats of the host, or NULL. loops_spent (batch, len) or NULL. A
+ * call that fails (a token outside the vocabulary, more than the context) changes nothing. */
 bool nn_decode(nn_decoder *decoder, size_t len, const int32_t *tokens, const int32_t *index, const int32_t *kinds,
                float *logits, int32_t *loops_spent, spak_error *err);
 
-/* A token from logits / temperature, of the top_k best (0: all); temperature 0: the best. u: uniform in [0, 1). */
+/* A token from logits / temperature, of the top_k best and what equals the last of these (0: all); temperature 0: the
+ * best. u: uniform in [0, 1). */
 int32_t nn_sample(const float *logits, size_t vocab, float temperature, size_t top_k, double u);
 
-/* Multiply-adds times two of one forward pass over `rows` tokens, attention to `kv_len` keys included. */
+/* Multiply-adds times two of one forward pass over `rows` tokens, attention of each to `kv_len` keys included, the head
+ * once. loops 0: the configuration's. */
 double nn_forward_flops(const nn_config *config, size_t rows, size_t kv_len, size_t loops);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A table computes in one type of number: `elem` bytes each. `nn_cpu` holds 32-bit floats, vectors and threads;
  * `nn_oracle` is plain loops in double precision, and gives every model a double-precision twin for nothing. Arrays of
- * numbers are `void *` in the device's memory, dense and row-major unless a stride is named; integers are int32_t.
+ * numbers are `void *` in the device's memory, dense and row-major unless a stride is named; integers are int32_t of
+ * the host. Memory that one context took may be used under another of the same table: a decoder has its own.
  *
  * Contracts that every table keeps:
  *   - an operator writes its output, except where it says `+=`: gradients of parameters always add up, so that tied

@@ -41,6 +41,16 @@ void rep_ref_text(const char *name, const char *machine, long long seq, spak_str
     spak_str_printf(out, "trace:%s/%s#%lld", name, machine, seq);
 }
 
+bool rep_refs_add(json_t *refs, const json_t *more, spak_error *err) {
+    for (size_t i = 0; i < json_array_size(more); i++) {
+        json_t *ref = json_array_get(more, i);
+        bool there = false;
+        for (size_t k = 0; !there && k < json_array_size(refs); k++) there = json_equal(json_array_get(refs, k), ref);
+        if (!there && json_array_append(refs, ref)) return spak_fail_oom(err);
+    }
+    return true;
+}
+
 void rep_ref_href(const char *name, const char *machine, long long seq, spak_str *out) {
     spak_str_puts(out, "trace-");
     for (const char *c = name; *c; c++) spak_str_putc(out, *c == '/' ? '-' : *c);
@@ -199,6 +209,24 @@ void rep_traces_free(rep_traces *traces) {
     spak_free(traces->items);
     traces->items = NULL;
     traces->count = 0;
+}
+
+rep_traces *rep_traces_of(const rep_place *place, rep_traces *own) {
+    *own = (rep_traces){.place = place};
+    return place->traces ? place->traces : own;
+}
+
+bool rep_place_keep(rep_place *place, spak_error *err) {
+    place->traces = spak_calloc(1, sizeof *place->traces);
+    if (!place->traces) return spak_fail_oom(err);
+    place->traces->place = place;
+    return true;
+}
+
+void rep_place_release(rep_place *place) {
+    if (place->traces) rep_traces_free(place->traces);
+    spak_free(place->traces);
+    place->traces = NULL;
 }
 
 bool rep_ref_check(rep_traces *traces, const char *text, rep_trace **trace_out, const json_t **record,

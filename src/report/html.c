@@ -9,7 +9,8 @@
 #include "base/process.h"
 #include "report/weave.h"
 
-bool rep_pandoc(char *const argv[], spak_error *err) {
+/* Runs pandoc; adds the remedy to err when it is missing. */
+static bool run_pandoc(char *const argv[], spak_error *err) {
     spak_str out = {0}, said = {0};
     bool found = true;
     int status = 0;
@@ -133,7 +134,7 @@ static bool to_html(const rep_book *book, const char *name, const spak_str *mark
                         contents ? "--toc" : NULL,
                         "--toc-depth=2",
                         NULL};
-        good = rep_pandoc(argv, err) && spak_read_file(target.data, body, err);
+        good = run_pandoc(argv, err) && spak_read_file(target.data, body, err);
         unlink(target.data);
     }
     if (!good) spak_fail_context(err, "%s", name);
@@ -142,10 +143,37 @@ static bool to_html(const rep_book *book, const char *name, const spak_str *mark
     return good;
 }
 
+bool rep_chapter_on_stand_in(rep_chapter *chapter, const char *experiment, const json_t *values, spak_error *err) {
+    if (!chapter->stand_ins) chapter->stand_ins = json_object();
+    return (chapter->stand_ins &&
+            !json_object_set(chapter->stand_ins, experiment, json_object_get(values, "stand_ins"))) ||
+           spak_fail_oom(err);
+}
+
+static void banner(const rep_chapter *chapter, spak_str *out) {
+    const char *experiment;
+    json_t *names, *name;
+    size_t i;
+    json_object_foreach(chapter->stand_ins, experiment, names) {
+        spak_str_puts(out, "<p class=\"warn stand-in\">The numbers of the run ");
+        rep_html(out, experiment);
+        spak_str_puts(out, " come from the stand-in for the data set");
+        json_array_foreach(names, i, name) {
+            spak_str_puts(out, i ? ", " : " ");
+            rep_html(out, json_string_value(name));
+        }
+        spak_str_puts(out,
+                      ", not from the data set itself. They are no results on it. Fetch it (<code>make data</code>, "
+                      "or name a folder that has it in <code>SPAK_DATA_MIRROR</code>) and run the experiment "
+                      "again.</p>\n");
+    }
+}
+
 static bool write_chapter(const rep_book *book, size_t i, spak_error *err) {
     const rep_chapter *chapter = &book->chapters[i];
     spak_str body = {0}, nav = {0}, path = {0};
     navigation(book, (long)i, &nav);
+    banner(chapter, &body);
     bool good = spak_str_ok(&nav, err) && to_html(book, chapter->name, &chapter->html, true, &body, err) &&
                 book_path(book, &path, chapter->name, ".html", err) &&
                 rep_page_write(book->place, path.data, spak_str_text(&chapter->title),
@@ -188,7 +216,7 @@ static bool write_latex(const rep_book *book, const rep_chapter *chapter, spak_e
                         target.data,
                         source.data,
                         NULL};
-        good = rep_pandoc(argv, err);
+        good = run_pandoc(argv, err);
     }
     spak_str_free(&source);
     spak_str_free(&target);

@@ -16,6 +16,9 @@ typedef struct rep_ref {
 
 bool rep_ref_parse(const char *text, rep_ref *ref, spak_error *err);
 
+/* Adds those of `more` that are not among refs yet: several values of one claim may come from one record. */
+bool rep_refs_add(json_t *refs, const json_t *more, spak_error *err);
+
 typedef struct rep_trace {
     char *name, *machine, *path;
     bool archived, complete;
@@ -36,6 +39,8 @@ typedef struct rep_traces { /* those read so far */
 /* The trace, read on first use. Fails only for lack of memory: a missing or damaged one has `why`. */
 bool rep_traces_get(rep_traces *traces, const char *name, const char *machine, rep_trace **trace, spak_error *err);
 void rep_traces_free(rep_traces *traces);
+/* Those that place keeps, else own, which becomes empty. rep_traces_free(own) is right in both cases. */
+rep_traces *rep_traces_of(const rep_place *place, rep_traces *own);
 
 /* Parses a reference and fails unless it leads to a record. trace and record may be NULL. */
 bool rep_ref_check(rep_traces *traces, const char *text, rep_trace **trace, const json_t **record, spak_error *err);
@@ -132,8 +137,5 @@ bool rep_cite(rep_traces *traces, const char *text, const json_t *refs, rep_cite
 bool rep_page_write(const rep_place *place, const char *path, const char *title, const char *page_class,
                     const char *nav, const char *body, spak_error *err);
 bool rep_trace_page(const rep_place *place, rep_trace *trace, const char *nav, spak_error *err);
-
-/* Runs pandoc; adds the remedy to err when it is missing. */
-bool rep_pandoc(char *const argv[], spak_error *err);
 
 #endif

@@ -276,7 +276,7 @@ static bool check_names(const char *code, const json_t *values, json_t *refs, sp
         name[len] = '\0';
         const json_t *value = json_object_get(values, name);
         if (!value) return spak_fail(err, "the experiment has no value '%s', which `%s` needs", name, code);
-        if (refs && json_array_extend(refs, json_object_get(value, "refs"))) return spak_fail_oom(err);
+        if (refs && !rep_refs_add(refs, json_object_get(value, "refs"), err)) return false;
     }
     return true;
 }

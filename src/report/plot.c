@@ -161,17 +161,17 @@ static bool put_series(plot *p, size_t s, spak_error *err) {
 static bool put_header(plot *p, spak_error *err) {
     const json_t *refs = json_object_get(p->spec, "refs");
     if (json_array_size(refs) == 0) return spak_fail(err, "no refs: name the trace records that the rows come from");
-    rep_traces traces = {p->place, NULL, 0};
+    rep_traces own, *traces = rep_traces_of(p->place, &own);
     bool good = true;
     size_t i;
     json_t *ref;
     spak_str_printf(&p->data, "# %s: generated from\n", p->name);
     json_array_foreach(refs, i, ref) {
         const char *text = json_is_string(ref) ? json_string_value(ref) : "?";
-        good = good && rep_ref_check(&traces, text, NULL, NULL, err);
+        good = good && rep_ref_check(traces, text, NULL, NULL, err);
         spak_str_printf(&p->data, "#   %s\n", text);
     }
-    rep_traces_free(&traces);
+    rep_traces_free(&own);
     spak_str_puts(&p->data, "#");
     for (size_t c = 0; c < json_array_size(p->columns); c++) spak_str_printf(&p->data, " %s", column_name(p, c));
     spak_str_puts(&p->data, "\n");
@@ -289,13 +289,16 @@ static bool draw_to(const plot *p, const char *kind, const char *data_path, cons
     return good;
 }
 
-/* The hash of everything that the drawing depends on. */
-static bool key_of(const plot *p, const char *vars, char key[SPAK_SHA256_HEX + 1], spak_error *err) {
+/* The hash of everything that the drawing depends on. The variables come from a Lua table, in another order each time:
+ * so their canonical form is hashed. Columns and series are named in the data. */
+static bool key_of(const plot *p, char key[SPAK_SHA256_HEX + 1], spak_error *err) {
+    const json_t *vars = json_object_get(p->spec, "vars");
     spak_str all = {0}, path = {0};
-    spak_str_printf(&all, "%s\n", vars);
+    bool good = !vars || spak_json_canonical(vars, &all, err);
+    spak_str_putc(&all, '\n');
     spak_str_append(&all, spak_str_text(&p->data), p->data.len);
     rep_path(&path, p->place->root, "figures/style.gp");
-    bool good = spak_str_ok(&path, err) && spak_read_file(path.data, &all, err);
+    good = good && spak_str_ok(&path, err) && spak_read_file(path.data, &all, err);
     spak_str_clear(&path);
     rep_path(&path, p->place->root, spak_str_text(&p->script));
     good = good && spak_str_ok(&path, err) && spak_read_file(path.data, &all, err) && spak_str_ok(&all, err) &&
@@ -311,8 +314,7 @@ static bool draw(const plot *p, bool *drawn, spak_error *err) {
     char key[SPAK_SHA256_HEX + 1] = "";
     spak_str_printf(&base, "%s/figures/%s", p->place->out, p->name);
     spak_str_printf(&file, "%s.key", spak_str_text(&base));
-    bool good = variables(p, &vars, err) && spak_str_ok(&base, err) && spak_str_ok(&file, err) &&
-                key_of(p, vars.data, key, err);
+    bool good = variables(p, &vars, err) && spak_str_ok(&base, err) && spak_str_ok(&file, err) && key_of(p, key, err);
     bool same = good && spak_exists(file.data) && spak_read_file(file.data, &old, NULL) &&
                 spak_starts_with(spak_str_text(&old), key);
     for (size_t k = 0; good && same && k < 3; k++) {

@@ -18,9 +18,15 @@
 #include "base/str.h"
 
 typedef struct rep_place {
-    const char *root; /* the project's root: sources, figures/, dsl/, data/ */
-    const char *out;  /* where results go; as given, not relative to root */
+    const char *root;          /* the project's root: sources, figures/, dsl/, data/ */
+    const char *out;           /* where results go; as given, not relative to root */
+    struct rep_traces *traces; /* rep_place_keep: those read so far; NULL: each call reads its own */
 } rep_place;
+
+/* From now on a trace that a call on place refers to is read and verified once, for all of them, until
+ * rep_place_release. place must stay where it is. */
+bool rep_place_keep(rep_place *place, spak_error *err);
+void rep_place_release(rep_place *place); /* one that keeps nothing is fine */
 
 /* --- figures --- */
 

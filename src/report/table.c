@@ -110,17 +110,17 @@ static bool render(const rep_place *place, const json_t *spec, spak_str *md, spa
     }
     if (json_array_size(rows) == 0) return spak_fail(err, "table '%s': no rows", name);
     headers(&columns, md, tex);
-    rep_traces traces = {place, NULL, 0};
+    rep_traces own, *traces = rep_traces_of(place, &own);
     bool good = true;
     for (size_t r = 0; good && r < json_array_size(rows); r++) {
         const json_t *row = json_array_get(rows, r);
         if (json_array_size(row) != columns.count) {
             good = spak_fail(err, "%zu cells, expected %zu", json_array_size(row), columns.count);
         }
-        good = good && body_row(&traces, &columns, row, md, tex, err);
+        good = good && body_row(traces, &columns, row, md, tex, err);
         if (!good) spak_fail_context(err, "table '%s', row %zu", name, r + 1);
     }
-    rep_traces_free(&traces);
+    rep_traces_free(&own);
     spak_str_puts(tex, "\\bottomrule\n\\end{tabular}\n");
     if (*caption) {
         spak_str_puts(md, "\nTable: "); /* pandoc takes it as the caption */

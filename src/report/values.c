@@ -87,14 +87,14 @@ bool rep_values_write(const rep_place *place, const json_t *spec, spak_error *er
     if (!json_is_object(json_object_get(spec, "values")))
         return spak_fail(err, "values '%s': no table of values", name);
     spak_str path = {0};
-    rep_traces traces = {place, NULL, 0};
+    rep_traces own, *traces = rep_traces_of(place, &own);
     rep_trace *trace = NULL;
     bool here = !strcmp(machine, "here");
     spak_str_printf(&path, "%s/values/%s%s%s.json", place->out, here ? "" : machine, here ? "" : "/", name);
-    bool good = spak_str_ok(&path, err) && rep_traces_get(&traces, name, machine, &trace, err);
+    bool good = spak_str_ok(&path, err) && rep_traces_get(traces, name, machine, &trace, err);
     if (good && !trace->records) good = spak_fail(err, "values '%s': %s", name, trace->why);
-    good = good && write_values(&traces, path.data, trace, spec, err);
-    rep_traces_free(&traces);
+    good = good && write_values(traces, path.data, trace, spec, err);
+    rep_traces_free(&own);
     spak_str_free(&path);
     return good;
 }

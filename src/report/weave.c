@@ -15,6 +15,7 @@
  * A chapter is woven once for HTML and, in the folder `paper`, once more for LaTeX; the two differ in how a number
  * links to its records, in a figure's format and in tables, so `latex` is a flag all the way down. */
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -91,8 +92,7 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
         problem(w, "bad value", name, "expected EXPERIMENT.NAME or EXPERIMENT@MACHINE.NAME");
         return;
     }
-    memcpy(who, name, len);
-    who[len] = '\0';
+    snprintf(who, sizeof who, "%.*s", (int)len, name);
     char *machine = strchr(who, '@');
     if (machine) *machine++ = '\0';
     const json_t *item = values_of(w->book, who, machine), *file = json_object_get(item, "file");
@@ -115,6 +115,7 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
     else
         spak_str_puts(&text, spak_json_str(value, "text", ""));
     if (good) good = rep_cite(&w->book->traces, spak_str_text(&text), refs, cite_for(w), out, &err);
+    if (good && json_object_get(file, "stand_ins")) good = rep_chapter_on_stand_in(w->chapter, who, file, &err);
     if (!good) problem(w, "value", name, err.message);
     spak_str_free(&text);
 }
@@ -135,8 +136,7 @@ static const json_t *claim_and_part(const weaving *w, const char *name, const ch
     size_t len = dot ? (size_t)(dot - name) : strlen(name);
     *part = dot ? dot + 1 : NULL;
     if (len >= sizeof id) return NULL;
-    memcpy(id, name, len);
-    id[len] = '\0';
+    snprintf(id, sizeof id, "%.*s", (int)len, name);
     return claim_of(w->book, id);
 }
 
@@ -295,8 +295,7 @@ static void put_code(weaving *w, const char *name) {
         problem(w, "bad region", name, "expected FILE#REGION");
         return;
     }
-    memcpy(file, name, len);
-    file[len] = '\0';
+    snprintf(file, sizeof file, "%.*s", (int)len, name);
     rep_region *region = rep_regions_find(&w->book->regions, file, hash + 1);
     if (!region) {
         problem(w, "unknown region", name, "the file has no such region (or there is no such file)");
@@ -567,6 +566,7 @@ static void close_book(rep_book *book) {
         spak_str_free(&chapter->title);
         spak_str_free(&chapter->html);
         spak_str_free(&chapter->latex);
+        json_decref(chapter->stand_ins);
     }
     spak_free(book->chapters);
     rep_traces_free(&book->traces);

@@ -11,7 +11,11 @@ typedef struct rep_chapter {
     rep_lines lines;
     spak_str title;
     spak_str html, latex; /* woven Markdown, for pandoc */
+    json_t *stand_ins;    /* by experiment: the data sets that its numbers here stand in for; NULL: none */
 } rep_chapter;
+
+/* The chapter has a number from this values file, whose run read a stand-in: its page says so on top. */
+bool rep_chapter_on_stand_in(rep_chapter *chapter, const char *experiment, const json_t *values, spak_error *err);
 
 typedef struct rep_book {
     const rep_place *place;

@@ -234,6 +234,7 @@ static void test_hash(void) {
 /* A process that was killed while it wrote leaves its temporary file; a sweep takes it, and no living process's. */
 static void test_sweep(void) {
     char dir[] = "/tmp/spak-sweep-XXXXXX", dead[128], drawn[128], alive[128], other[4][128], command[160];
+    char folder[128], inside[160], living[128], link[160];
     spak_error err = {0};
     pid_t child = fork();
     if (child == 0) _exit(0);
@@ -242,6 +243,10 @@ static void test_sweep(void) {
     snprintf(dead, sizeof dead, "%s/deep/x.json.spak-tmp-%ld", dir, (long)child);
     snprintf(drawn, sizeof drawn, "%s/deep/x.spak-tmp-%ld.svg", dir, (long)child);
     snprintf(alive, sizeof alive, "%s/deep/x.json.spak-tmp-%ld", dir, (long)getpid());
+    snprintf(folder, sizeof folder, "%s/deep/program.spak-tmp-%ld", dir, (long)child);
+    snprintf(inside, sizeof inside, "%s/a/b", folder);
+    snprintf(link, sizeof link, "%s/out", folder);
+    snprintf(living, sizeof living, "%s/program.spak-tmp-%ld/a", dir, (long)getpid());
     const char *const alike[] = {"notes.tmp-", "notes.spak-tmp-x", ".spak-tmp-", "notes.spak-tmp-"};
     const char *const ending[] = {"", "", "", ".txt"};
     for (size_t i = 0; i < 4; i++)
@@ -249,11 +254,15 @@ static void test_sweep(void) {
     bool made = spak_write_file(dead, "x", 1, &err) && spak_write_file(drawn, "x", 1, &err) &&
                 spak_write_file(alive, "x", 1, &err);
     for (size_t i = 0; i < 4; i++) made = made && spak_write_file(other[i], "x", 1, &err);
-    ok(made, "seven files: %s", err.message);
+    made = made && spak_write_file(inside, "x", 1, &err) && spak_write_file(living, "x", 1, &err) &&
+           symlink(alive, link) == 0;
+    ok(made, "nine files and a link: %s", err.message);
     spak_sweep_temporaries(dir);
     ok(!spak_exists(dead), "the file of a process that is gone is removed");
     ok(spak_exists(alive), "the file of a living process stays");
     ok(!spak_exists(drawn), "and its half a drawing");
+    ok(!spak_exists(folder), "and its folder, with all that is in it");
+    ok(spak_exists(living), "the folder of a living process stays");
     for (size_t i = 0; i < 4; i++) ok(spak_exists(other[i]), "a name that only looks alike stays: %s", other[i]);
     snprintf(command, sizeof command, "rm -rf %s", dir);
     ok(system(command) == 0, "cleaned up");

@@ -35,9 +35,20 @@ static void test_forms(void) {
                  "[0.1,1.5,1e+02,-0.0,0.0,1e+22,1e+05,1e-07,0.3333333333333333]", "reals stay reals");
 }
 
+/* The definition: the first of 1, 2, ... 17 digits whose text reads back. */
+static void number_text_by_counting(double value, char out[32]) {
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, 32, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) break;
+    }
+    if (!strpbrk(out, ".e")) strcat(out, ".0");
+}
+
 static bool round_trips(double value) {
-    char text[32];
+    char text[32], counted[32];
     spak_number_text(value, text);
+    number_text_by_counting(value, counted);
+    if (strcmp(text, counted) != 0) return false;
     double back = strtod(text, NULL);
     if (memcmp(&back, &value, sizeof value) != 0 || !strpbrk(text, ".e")) return false;
     char shorter[400]; /* no text with one digit less reads back */
@@ -76,6 +87,16 @@ static void test_numbers(void) {
         wrong += !round_trips(value);
     }
     is_int(wrong, 0, "so do %d random ones, %d of them denormal", tried, denormals);
+    for (int i = 0; i < 20000; i++) { /* of few digits and any exponent */
+        char text[40];
+        snprintf(text, sizeof text, "%llde%d",
+                 (long long)spak_mt_below(&mt, 10000000000000000) >> spak_mt_below(&mt, 52),
+                 (int)spak_mt_below(&mt, 600) - 310);
+        double value = strtod(text, NULL);
+        if (isfinite(value)) wrong += !round_trips(value);
+    }
+    for (int e = -1074; e < 1024; e++) wrong += !round_trips(ldexp(1, e));
+    is_int(wrong, 0, "and so do short decimals and powers of two");
 }
 
 static void test_stable(void) {

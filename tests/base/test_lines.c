@@ -38,18 +38,28 @@ static spak_ended run(const char *script, taken *t, double timeout_s, bool want,
 }
 
 /* A process that was killed stays a zombie until its new parent waits for it. */
-static bool is_gone(pid_t pid) {
+static bool is_gone_now(pid_t pid) {
     char path[64], text[256] = {0};
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    for (int i = 0; i < 500; i++, usleep(10000)) {
-        FILE *file = fopen(path, "r");
-        size_t got = file ? fread(text, 1, sizeof text - 1, file) : 0;
-        if (file) fclose(file);
-        text[got] = 0;
-        const char *state = strrchr(text, ')');
-        if (!got || (state && state[2] == 'Z')) return true;
-    }
+    FILE *file = fopen(path, "r");
+    size_t got = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) fclose(file);
+    text[got] = 0;
+    const char *state = strrchr(text, ')');
+    return !got || (state && state[2] == 'Z');
+}
+
+static bool is_gone(pid_t pid) {
+    for (int i = 0; i < 500; i++, usleep(10000))
+        if (is_gone_now(pid)) return true;
     return false;
+}
+
+/* Hands the number of a line `child N` on through a pipe. */
+static bool tell_parent(void *context, const spak_line *line, bool *stop, spak_error *err) {
+    pid_t child = (pid_t)atol(line->text + 6);
+    (void)stop;
+    return write(*(int *)context, &child, sizeof child) == sizeof child || spak_fail(err, "no parent");
 }
 
 static void test_lines(void) {
@@ -127,6 +137,32 @@ static void test_hostile(void) {
     spak_str_free(&e.errors);
 }
 
+/* kill -9 of this process ends the program and what that has started, whatever signals it has sent to its group. */
+static void test_orphans(void) {
+    static const char script[] =
+        "trap '' TERM USR1; kill -s TERM 0; kill -s USR1 0; sleep 300 & echo child $!; echo child $$; wait";
+    int ends[2];
+    pid_t children[2] = {0};
+    if (pipe(ends)) return (void)ok(false, "a pipe");
+    pid_t parent = fork();
+    if (parent == 0) {
+        char *argv[] = {"sh", "-c", (char *)script, NULL};
+        spak_lines how = {.timeout_s = 60, .max_line = 1000, .take = tell_parent, .context = &ends[1]};
+        spak_ended ended;
+        _exit(!spak_run_lines(argv, &how, &ended, NULL));
+    }
+    for (int i = 0; i < 2; i++)
+        if (read(ends[0], &children[i], sizeof children[i]) != sizeof children[i]) break;
+    ok(children[0] > 0 && children[1] > 0 && !is_gone_now(children[0]) && !is_gone_now(children[1]),
+       "a program and its child run");
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    ok(is_gone(children[1]), "kill -9 of the process that runs them ends the program");
+    ok(is_gone(children[0]), "and its child");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void test_absent(void) {
     taken t = {0};
     spak_error err = {0};
@@ -169,6 +205,7 @@ int main(void) {
     test_lines();
     test_limits();
     test_hostile();
+    test_orphans();
     test_absent();
     test_killed();
     return done_testing();

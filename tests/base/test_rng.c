@@ -35,6 +35,12 @@ static void test_fills(float *x) {
     spak_philox_fill_normal(x, 1003, 0, 1, 5, 9);
     for (size_t i = 0; i < 1003; i++) wrong += x[i] != spak_philox_normal(5, 9, i);
     is_int(wrong, 0, "the normal fill is the element function");
+    for (size_t i = 0; i + 4 <= 1003; i += 4) {
+        float four[4];
+        spak_philox_normals(5, 9, i / 4, four);
+        wrong += memcmp(four, x + i, sizeof four) != 0;
+    }
+    is_int(wrong, 0, "and so are the normals of a block");
     x[1002] = -7;
     spak_philox_fill_normal(x, 1002, 0, 1, 5, 9);
     ok(x[1002] == -7, "a fill writes n elements and no more");

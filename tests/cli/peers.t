@@ -61,6 +61,7 @@ import json, sys
 for line in sys.stdin:
     r = json.loads(line)
     assert all(t > 0 for t in r['time_ms']) and r['backend']['device'] == 'cpu'
+    assert len(r['page_faults']) == len(r['time_ms']) and min(r['page_faults']) >= 0
     print(r['pass'], len(r['time_ms']), r['heads'], r['kv_heads'], r['q_len'], r['kv_len'], r['causal'], r['threads'], r['torch'], r['grouped'])"; }
 
 with none 3 heads=2 && says '^PyTorch cannot be imported: no torch in this test'
@@ -80,7 +81,7 @@ forward_backward 4 3 3 5 9 False 1 9.9 none' 'a report of each, with every sampl
 with fake 0 --repeats 4 --warmup 2 --seed 7 --backward heads=2,q_len=8,head_dim=4
 says "'attention': 12, 'flush': 8, 'backward': 6"
 check $? 'the caches are flushed before each sample, and each pass is warmed up'
-with fake 0 --repeats 1 --warmup 0 --flush-mib 0 heads=8,kv_heads=2 && says "'attention': 2" && ! says "'flush'" && [ "$(fields)" = 'forward 1 8 2 512 512 True 1 9.9 enable_gqa' ]
+with fake 0 --repeats 1 --warmup 0 --flush-bytes 0 heads=8,kv_heads=2 && says "'attention': 2" && ! says "'flush'" && [ "$(fields)" = 'forward 1 8 2 512 512 True 1 9.9 enable_gqa' ]
 check $? 'grouped queries are given to torch as such'
 OLD_TORCH=1
 export OLD_TORCH

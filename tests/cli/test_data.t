@@ -67,6 +67,11 @@ check $? 'the mirror comes first'
 echo >>"$scratch/mirror/names.txt"
 SPAK_DATA_MIRROR=$scratch/mirror runs 1 "$spak" data && says '^names  *wrong' && says 'expected 17 bytes, found 18' && says '^far  *absent'
 check $? 'a wrong file: status 1, and the others are listed all the same'
+for command in data 'data fetch'; do
+    # shellcheck disable=SC2086 # words on purpose
+    SPAK_DATA_MIRROR=$scratch/no-such-folder runs 1 "$spak" $command && [ "$(grep -c 'which is no folder' "$scratch/log")" -eq 1 ]
+    check $? "$command: a mirror that is not there is said once"
+done
 (cd "$scratch/empty" && runs 1 "$spak" data && says 'data/MANIFEST.dsl: cannot open')
 check $? 'elsewhere: status 1, and the file that is not there'
 
@@ -202,7 +207,7 @@ echo 'curl: (6) Could not resolve host: example.org' >&2
 exit 6
 EOF
 run 0 && says '^data set names: fetching https://example.org/names.txt$' && says '^data set names: .*Could not resolve host' &&
-    says '^data set names: its stand-in data/builtin/names.txt is used'
+    says '^data set names: there is its stand-in data/builtin/names.txt'
 check $? 'a recipe without a network runs on the stand-in, and says so'
 first_record | grep -q "\"data\":\[{\"bytes\":9,\"license\":\"MIT\",\"name\":\"names\",\"origin\":\"builtin\",\"sha256\":\"$(hash data/builtin/names.txt)\"}\]"
 check $? 'its run record names it'
@@ -225,7 +230,31 @@ check $? 'which is then there'
 printf 'anna\nberta\nclarb\n' >data/cache/names.txt
 run 1 && says 'data/cache/names.txt: expected SHA-256' && says 'remove it'
 check $? 'an edited cache stops the run'
+
+# A trace on the data set is not given up for one on its stand-in, unless it is out of date.
 forget
+kept=$(hash "$trace")
+run 0 SPAK_DATA_OFFLINE=1 && says "$trace: kept: .*data set names, of which only the stand-in is here" && says 'move this trace away' &&
+    { ! says 'up to date'; } && [ "$(hash "$trace")" = "$kept" ]
+check $? 'without the data set its finished trace is kept, and what to do is said'
+! grep -q stand_ins out/values/tiny.json && grep -q '"archived":false' out/values/tiny.json
+check $? 'and still reported on'
+{ cat "$spak" && echo; } >rebuilt && chmod +x rebuilt
+PATH=$scratch/bin:$PATH runs 0 env SPAK_DATA_OFFLINE=1 ./rebuilt run with.lua && says "$trace: kept: " && [ "$(hash "$trace")" = "$kept" ]
+check $? 'a new build of the program is no reason to give it up'
+mkdir away && mv "$trace" away/
+run 0 SPAK_DATA_OFFLINE=1 && first_record | grep -q '"origin":"builtin"'
+check $? 'moved away, the run is made on the stand-in'
+mv away/tiny.jsonl "$trace"
+echo '-- changed' >>with.lua
+run 0 SPAK_DATA_OFFLINE=1 && says 'the source has changed since; measuring anew' && first_record | grep -q '"origin":"builtin"'
+check $? 'one that is out of date is put aside as ever'
+head -n -1 with.lua >shorter && mv shorter with.lua
+cp "$(grep -l '"origin":"cache"' out/traces/old/tiny.*.jsonl | tail -n 1)" "$trace"
+sed -i "s/sha256: \"$(hash "$scratch/web/names.txt")\"/sha256: \"$(printf x | sha256sum | cut -d' ' -f1)\"/" data/MANIFEST.dsl
+run 0 SPAK_DATA_OFFLINE=1 && says 'the data has changed since; measuring anew'
+check $? 'and so is one on what is the data set no more'
+manifest https://example.org
 
 sed 's|data = { "names" }|data = { "far" }|' with.lua >far.lua
 PATH=$scratch/empty runs 1 "$spak" run far.lua --out out/far && says 'curl is not installed' && says 'data set far is neither in data/cache' && [ ! -e out/far/traces ]

@@ -37,6 +37,16 @@ check $? 'a run with a closed standard error leaves a trace that verifies'
 runs 0 "$SPAK" trace verify "$scratch/in/traces/tiny.jsonl"
 check $? 'and so does one with all three closed'
 
+# The limit on a file's size (in blocks of 512 bytes here) is an error like a full disk: the file is named, and what was
+# written before stays.
+runs 1 sh -c 'ulimit -f 8; exec "$0" run tests/cli/fixtures/tiny.lua --out "$1"' "$SPAK" "$scratch/small" &&
+    says "small/.*cannot .*File too large"
+check $? 'a file that may not grow is an error that names it'
+runs 0 "$SPAK" trace verify "$scratch/small/traces/tiny.jsonl"
+check $? 'its trace verifies'
+runs 0 "$SPAK" run tests/cli/fixtures/tiny.lua --out "$scratch/small"
+check $? 'and the run goes on once it may'
+
 # empty COMMAND...: wrong usage
 empty() {
     runs 2 "$SPAK" "$@" && says '^usage:'

@@ -111,6 +111,14 @@ static void test_wrong(void) {
     unlink("data/builtin/names.txt");
     REFUSED("names", "a stand-in that is gone", "data/builtin/names.txt");
     put_manifest_with_builtin();
+    if (symlink("nowhere", "mirror/names.txt")) printf("Bail out! no link\n"), exit(1);
+    REFUSED("names", "a link to nowhere in the mirror", "mirror/names.txt: cannot be looked at", "leads nowhere",
+            "SPAK_DATA_MIRROR");
+    unlink("mirror/names.txt");
+    if (symlink("nowhere", "data/cache/names.txt")) printf("Bail out! no link\n"), exit(1);
+    REFUSED("names", "a link to nowhere in the cache", "data/cache/names.txt: cannot be looked at", "remove it");
+    unlink("data/cache/names.txt");
+    opens("builtin", own, "MIT");
     setenv("SPAK_DATA_MIRROR", "no/such/folder", 1);
     REFUSED("names", "a mirror that is not there", "SPAK_DATA_MIRROR", "no/such/folder", "no folder");
     setenv("SPAK_DATA_MIRROR", "", 1);
@@ -147,6 +155,20 @@ static void test_manifest(void) {
     broken("file: \"names.txt\"", "file: \"../names.txt\"", "`file`");
     broken("file: \"names.txt\"", "file: \"/names.txt\"", "`file`");
     broken("dataset names", "dataset", "name");
+    broken("dataset names", "dataset \"\"", "`dataset` to be followed by a name");
+    broken("dataset names", "dataset far", "MANIFEST.dsl:9: data set far: expected `name` to be no other data set's");
+    broken("file: \"names.txt\"", "file: \"deep/far.bin\"", "expected `file` to be no other data set's");
+    broken("file: \"names.txt\"", "file: \"\"", "`file`");
+    broken("file: \"names.txt\"", "file: \"./names.txt\"", "`file`");
+    broken("file: \"names.txt\"", "file: \"deep//far.bin\"", "`file`");
+    broken("file: \"names.txt\"", "file: \"deep/./far.bin\"", "`file`");
+    broken("file: \"names.txt\"", "file: \"deep/\"", "`file`");
+    char hash[SPAK_SHA256_HEX + 1], extra[256];
+    spak_sha256("", 0, hash, NULL);
+    snprintf(extra, sizeof extra, "  builtin: \"data/builtin/names.txt\"\n  builtin_sha256: \"%s\"\n", hash);
+    put_manifest(extra);
+    put("data/builtin/names.txt", "");
+    REFUSED("names", "an empty stand-in that hashes as it should", "data/builtin/names.txt: is empty");
     put_manifest_with_builtin();
     json_t *sets = NULL;
     spak_error err = {0};

@@ -42,5 +42,11 @@ is "$(sort data/builtin/names.txt | uniq -d)" '' 'names: none twice'
 sed -n "/^    awk '/,/^    }'/s/^    //p" data/README.md >"$scratch/rule.sh"
 sh "$scratch/rule.sh" >"$scratch/made" 2>"$scratch/log" && cmp "$scratch/made" data/builtin/names.txt >>"$scratch/log" 2>&1
 check $? 'names: what the rule in data/README.md makes'
+made() { awk -f "$1" | cmp - data/builtin/plays.txt >"$scratch/log" 2>&1; }
+made data/plays.awk
+check $? 'plays: what data/plays.awk makes'
+sed 's/state = 1$/state = 2/' data/plays.awk >"$scratch/other.awk"
+! made "$scratch/other.awk"
+check $? 'and another seed would be seen'
 is "$(grep -x /data/cache/ .gitignore)" /data/cache/ 'the cache is no part of the project'
 done_testing

@@ -2,13 +2,16 @@
 # A reproduction that is killed (kill -9, make and all that it started) at twenty random moments and started again ends
 # with the verdicts of one that was left alone, and no trace fails verification at any time. A second run is quick.
 #
-# KILLS and REPRODUCE (a command that takes OUT=folder) may be set; SEED repeats the moments of an earlier run.
+# The experiments are those that measure kernels: their verdicts rest on many short trials. A training run that is killed
+# has a test of its own (train_killed.t). KILLS and REPRODUCE (a command that takes OUT=folder) may be set; SEED repeats
+# the moments of an earlier run.
 . tests/tap.sh
 unset MAKEFLAGS MFLAGS MAKELEVEL V
 SPAK=${SPAK:-build/spak}
 kills=${KILLS:-20}
 seed=${SEED:-$(date +%s)}
 echo "# SEED=$seed"
+export RECIPES='experiments/matmul.lua experiments/fmha.lua experiments/microgpt.lua'
 command=${REPRODUCE:-make -s reproduce PROFILE=smoke}
 reproduce() { $command OUT="$1" >"$scratch/log" 2>&1 </dev/null; }
 

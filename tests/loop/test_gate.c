@@ -85,9 +85,11 @@ static void test_gate(void) {
     toy t;
     spak_error err = {0};
     toy_open(&t, toy_system_text);
-    ok(!loop_gate(&t.run, &err) && strstr(err.message, "spak plan"), "no guide, no gate");
+    ok(!loop_gate(&t.run, &err) && strstr(err.message, "`run:plan()`") && strstr(err.message, "spak plan"),
+       "no guide, no gate");
     if (!loop_plan(&t.run, &err)) toy_fatal(&err);
-    ok(!loop_ticket_check(&t.run, &err) && strstr(err.message, "spak gate"), "no ticket before the gate");
+    ok(!loop_ticket_check(&t.run, &err) && strstr(err.message, "`run:gate()`") && strstr(err.message, "spak gate"),
+       "no ticket before the gate");
     ok(!loop_tune_system(&t.run, &err) && toy_trials == 0, "no trial without a ticket");
     ok(loop_gate(&t.run, &err), "the gate opens: %s", err.message);
     ok(loop_ticket_check(&t.run, &err), "the ticket is valid: %s", err.message);

@@ -85,6 +85,42 @@ static void test_refused_start(void) {
     toy_close(&t);
 }
 
+/* Records as a trial leaves them, whose samples say something else than their medians do. */
+static void test_paired(toy *t) {
+    spak_error err = {0};
+    dev_spread ratio = {0};
+    size_t pairs = 0;
+    json_t *beside = json_pack("{s:s, s:s, s:{s:i}, s:{}, s:[f,f,f], s:[f,f,f], s:f, s:f}", "label", "p", "status",
+                               "ok", "config", "size", 70, "problem", "time_ms", 1.0, 2.0, 4.0, "peer_time_ms", 3.0,
+                               10.0, 4.0, "bytes", 2.0, "peer_bytes", 5.0);
+    json_t *alone = json_pack("{s:s, s:s, s:{s:i}, s:{}, s:[f]}", "label", "p", "status", "ok", "config", "size", 70,
+                              "problem", "time_ms", 1.0);
+    ok(loop_record(&t->run, "evaluate", beside, NULL, &err) && loop_record(&t->run, "evaluate", alone, NULL, &err),
+       "a trial beside its peer, and one alone: %s", err.message);
+    ok(loop_predicted_ratio(&t->run, NULL, "paired(peer_time_ms, time_ms, size == 70)", "here:1:1", &ratio, &pairs,
+                            NULL, &err),
+       "two metrics of one trial: %s", err.message);
+    is_near(ratio.median, 3.0, 1e-12, "are divided sample by sample (the medians' quotient is 2)");
+    is_int(pairs, 1, "and a trial without a peer is passed over");
+    ok(loop_predicted_ratio(&t->run, NULL, " paired(peer_bytes, bytes, size == 70)", "here:1:1", &ratio, &pairs, NULL,
+                            &err),
+       "single numbers too: %s", err.message);
+    is_near(ratio.median, 2.5, 1e-12, "give their quotient");
+    ok(loop_predicted_ratio(&t->run, NULL, "paired(peer_time_ms, time_ms, size == 71)", "here:1:1", &ratio, &pairs,
+                            NULL, &err) &&
+           !pairs,
+       "no such trial, nothing compared");
+    static const char *const wrong[][2] = {{"paired(peer_time_ms, tame_ms, size == 70)", "no metric 'tame_ms'"},
+                                           {"paired(peer_tame_ms, time_ms, size == 70)", "no metric 'peer_tame_ms'"},
+                                           {"paired(peer_bytes, time_ms, size == 70)", "not taken in pairs"},
+                                           {"paired(peer_bytes, bytes, size)", "neither true nor false"},
+                                           {"paired(peer_bytes, bytes)", "a prediction reads"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        ok(!loop_predicted_ratio(&t->run, NULL, wrong[i][0], "here:1:1", &ratio, &pairs, NULL, &err) &&
+               strstr(err.message, wrong[i][1]),
+           "%s is refused: %s", wrong[i][0], err.message);
+}
+
 static void test_predictions(void) {
     toy t;
     spak_error err = {0};
@@ -129,6 +165,7 @@ static void test_predictions(void) {
            strstr(err.message, "no metric 'gflopz'"),
        "a metric that trials do not have is refused, not untested");
 
+    test_paired(&t);
     ok(loop_settle(&t.run, &err), "settle: %s", err.message);
     is_int(toy_count(&t, "insight", "outcome", "confirmed"), 3, "predictions that came true");
     is_int(toy_count(&t, "insight", "outcome", "untested"), 1, "what was never tried is untested, not confirmed");

@@ -55,6 +55,16 @@ int main(void) {
        "memory is limited all the same: %s", err.message);
     is_fine(box, "return 1");
 
+    /* Inside library functions no hook fires. */
+    is_late(box, "table.move({}, 1, 1900000000, 1)");
+    is_late(box, "pcall(table.move, {}, 1, 1900000000, 1)");
+    is_late(box, "table.concat(setmetatable({}, {__index = tostring, __name = ''}), '', 1, 1900000000)");
+    is_late(box, "return #(('x'):rep(20000)):gsub('', ('%0'):rep(1000000))");
+    is_late(box,
+            "local a, b, t = ('x'):rep(1 << 22) .. 1, ('x'):rep(1 << 22) .. 2, {} "
+            "for i = 1, 50000 do t[i] = i % 2 == 0 and a or b end table.sort(t)");
+    is_late(box, "return (('a'):rep(60)):find(('.-'):rep(30) .. 'x')");
+
     /* The kernel may choose any thread for the signal. The other one passes it on. */
     pthread_create(&thread, NULL, send_alarm, NULL);
     uint64_t begun = spak_now_ns();

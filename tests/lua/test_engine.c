@@ -89,14 +89,18 @@ static void test_atom(void) {
     if (!data_describe("names", &description, &err)) toy_fatal(&err);
     bool builtin = !strcmp(spak_json_str(description, "origin", ""), "builtin");
     const double *want = builtin ? losses_of_builtin : losses_of_names;
-    const json_t *losses = json_object_get(record, "losses"), *times = json_object_get(record, "time_ms");
-    double worst = 0, fastest = 1e9;
+    const json_t *losses = json_object_get(record, "losses"), *times = json_object_get(record, "step_ms");
+    double worst = 0, fastest = 1e9, sum = 0;
     for (size_t i = 0; i < STEPS; i++) {
         worst = fmax(worst, fabs(json_number_value(json_array_get(losses, i)) - want[i]));
         fastest = fmin(fastest, json_number_value(json_array_get(times, i)));
+        sum += json_number_value(json_array_get(times, i));
     }
     ok(json_array_size(losses) == STEPS && worst < 1e-9, "its first losses are the original's (%.2g apart)", worst);
     ok(json_array_size(times) == STEPS && fastest > 0.1, "each step has its time");
+    times = json_object_get(record, "time_ms");
+    is_int(json_array_size(times), 1, "the run is one sample");
+    is_near(json_number_value(json_array_get(times, 0)), sum / STEPS, 1e-12 * sum, "the mean of its steps");
     is_int(json_array_size(json_object_get(record, "names")), 1, "and a name was drawn");
     ok(json_equal(json_object_get(record, "dataset"), description), "the data set is named, with its hash");
     is_str(spak_json_str(record, "engine", ""), LUA_RELEASE, "and the engine");
@@ -163,6 +167,11 @@ static void test_bad_engines(void) {
     fails(MODEL("local t = {} for k = 1, 1e9 do t[k] = { k } end", "return ''"), "limit of", "one that eats memory");
     fails("return { new = function() return setmetatable({}, { __index = function() error('trap') end }) end }", "trap",
           "a model whose look-up fails");
+    fails(
+        "local atom = require 'microgpt.atom' "
+        "return { new = function(docs, rng) docs[3] = 'Zoe' return atom.new(docs, rng) end }",
+        "name 3, 'Zoe': expected letters a to z, found the byte 0x5A", "the atom and a bad letter");
+    fails("return { new = function() error('a bad name') end }", ", data set names (", "an error names the data set");
     fails("os.exit(1)", "os", "the sandbox holds");
 }
 
@@ -172,21 +181,25 @@ static const char *text_at(const json_t *record, size_t i) {
     return spak_json_str(json_array_get(json_object_get(record, "lines"), i), "text", "(none)");
 }
 
-static bool folders_left(void) {
+/* The programs' folders of the toy run that are still there. */
+static bool folders_left(const toy *t) {
     char **names = NULL;
     size_t count = 0;
     bool left = false;
-    const char *tmp = getenv("TMPDIR");
-    if (!spak_list_dir(tmp, &names, &count, NULL)) return true;
-    for (size_t i = 0; i < count; i++) left = left || spak_starts_with(names[i], "spak-program-");
+    char *place = toy_path(t, "toy");
+    if (spak_exists(place) && !spak_list_dir(place, &names, &count, NULL)) left = true;
+    for (size_t i = 0; i < count; i++) left = left || strstr(names[i], SPAK_TEMPORARY);
     spak_names_free(names, count);
+    spak_free(place);
     return left;
 }
 
 static void test_program(toy *t) {
     spak_error err = {0};
     const json_t *record = NULL, *again = NULL;
-    json_t *asked = ask_program("ls; echo $WORD; printf 'a\\0b\\377\\n'; pwd; echo '__SPAK_TRACE__ {\"ms\": [1, 2]}'");
+    json_t *asked = ask_program(
+        "ls; case $PWD in */toy/program.spak-tmp-*) ;; *) pwd ;; esac; echo $WORD; printf 'a\\0b\\377\\n'; pwd; echo "
+        "'__SPAK_TRACE__ {\"ms\": [1, 2]}'");
     json_object_set_new(asked, "files", parsed("{\"input.txt\": {\"dataset\": \"names\"}}"));
     json_object_set_new(asked, "env", parsed("{\"WORD\": \"hello\"}"));
     json_object_set_new(asked, "versions", parsed("[[\"echo\", \"1.2\"], [\"spak-no-such-program\"]]"));
@@ -205,7 +218,7 @@ static void test_program(toy *t) {
     is_str(spak_json_str(json_object_get(record, "versions"), "echo", ""), "1.2", "versions are asked");
     const json_t *file = json_object_get(json_object_get(record, "files"), "input.txt");
     is_int(strlen(spak_json_str(file, "sha256", "")), 64, "files have their hash");
-    ok(!folders_left(), "the folder is gone");
+    ok(!folders_left(t), "the folder is gone");
     size_t before = json_array_size(t->run.records);
     ok(lua_program(&t->run, asked, &again, &err) && again == record && json_array_size(t->run.records) == before,
        "an equal record is not made twice");
@@ -252,7 +265,27 @@ static void test_hostile(toy *t) {
             "much of everything");
     refused(t, "echo fine; echo '__SPAK_TRACE__ {\"ms\": NaN}'", "line 2 of its output", "a malformed report");
     refused(t, "echo '__SPAK_TRACE__ 3'", "expected a JSON object", "a report that is no object");
-    ok(!folders_left(), "no folder is left");
+    ok(!folders_left(t), "no folder is left");
+}
+
+/* A file of the project must be an input of the recipe, however its path is written and whoever reads it. */
+static void test_inputs(toy *t) {
+    char *here = getcwd(NULL, 0);
+    spak_str absolute = {0};
+    spak_str_printf(&absolute, "%s/tests/tap.sh", here);
+    const char *const paths[] = {"tests/tap.sh", "./tests/tap.sh", "tests/lua/../tap.sh", absolute.data};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        spak_error err = {0};
+        const json_t *record = NULL;
+        json_t *asked = json_pack("{s:s, s:[s,s]}", "label", "own", "command", "cat", paths[i]);
+        ok(!lua_program(&t->run, asked, &record, &err) && strstr(err.message, "program own: tests/tap.sh: ") &&
+               strstr(err.message, "`inputs`"),
+           "refused: %s", err.message);
+        json_decref(asked);
+    }
+    add_input(t, "tests/tap.sh");
+    spak_str_free(&absolute);
+    free(here);
 }
 
 static void test_absent(toy *t) {
@@ -295,6 +328,7 @@ static void test_absent(toy *t) {
     is_str(fine ? spak_json_str(record, "reason", "") : err.message, "experiments/no_such.sh: there is no such file",
            "and so is a file of the project");
     json_decref(asked);
+    test_inputs(t);
     asked = parsed("{\"label\": \"own\", \"command\": [\"cat\", \"tests/tap.sh\"], \"max_lines\": 1}");
     ok(lua_program(&t->run, asked, &record, &err) && strstr(text_at(record, 0), "TAP 13"),
        "one that is there is found from the program's folder %s", err.message);
@@ -338,7 +372,7 @@ static void test_memory(toy *t) {
         fine = lua_program(&t->run, asked, &record, &err);
         spak_alloc_fail_after(-1);
         if (fine) break;
-        good = good && *err.message && json_array_size(t->run.records) == before && !folders_left();
+        good = good && *err.message && json_array_size(t->run.records) == before && !folders_left(t);
     }
     ok(fine && good && n > 60, "each of %ld allocations may fail: %s", n, good ? "" : err.message);
     json_decref(asked);
@@ -358,11 +392,38 @@ static void test_recipe(toy *t) {
     ok(lua_box_call(t->box, 1, 0, &err), "and calls run:program %s", err.message);
 }
 
+/* A time that no clock can keep is refused before anything runs; the number's own way through Lua and JSON included. */
+static void test_timeouts(toy *t) {
+    static const char text[] =
+        "return function(run)\n"
+        "  local function try(time)\n"
+        "    local a, x = pcall(run.program, run, { label = 'p', command = { 'true' }, timeout_s = time })\n"
+        "    local b, y = pcall(run.engine, run, { label = 'e', script = 'experiments/microgpt/atom.lua',\n"
+        "      problem = { dataset = 'names', steps = 1, seed = 1 }, step_timeout_s = time })\n"
+        "    assert(not a and x:find('timeout_s', 1, true), tostring(x))\n"
+        "    assert(not b and y:find('step_timeout_s', 1, true), tostring(y))\n"
+        "  end\n"
+        "  for _, time in ipairs { 0, -1, -0.0, 0/0, 1/0, -1/0, 1e300, -1e300, 1000001, 1 << 62, '5' } do try(time) "
+        "end\n"
+        "end\n";
+    spak_error err = {0};
+    size_t before = json_array_size(t->run.records);
+    lua_settop(lua_box_state(t->box), 0);
+    ok(lua_box_run_text(t->box, "recipe", text, strlen(text), &err), "a recipe loads %s", err.message);
+    lua_push_run(lua_box_state(t->box), &t->run);
+    ok(lua_box_call(t->box, 1, 0, &err), "each bad time is refused by its name %s", err.message);
+    is_int(json_array_size(t->run.records), before, "and nothing ran");
+    json_t *asked = ask_program("exec sleep 300");
+    const json_t *record = NULL;
+    json_object_set_new(asked, "timeout_s", json_real(1e-300));
+    ok(lua_program(&t->run, asked, &record, &err) && !strcmp(spak_json_str(record, "status", ""), "stopped"),
+       "the shortest time is over at once %s", err.message);
+    json_decref(asked);
+}
+
 int main(void) {
     toy t;
-    char tmp[] = "/tmp/spak-engine-XXXXXX";
     spak_json_init();
-    if (!mkdtemp(tmp) || setenv("TMPDIR", tmp, 1)) return 1;
     test_atom();
     test_bad_engines();
     pass_gate(&t);
@@ -373,7 +434,7 @@ int main(void) {
     test_installed(&t);
     test_memory(&t);
     test_recipe(&t);
+    test_timeouts(&t);
     close_run(&t);
-    rmdir(tmp);
     return done_testing();
 }

@@ -127,7 +127,12 @@ static const attempt ATTEMPTS[] = {
     {"return string.format('%.99999f', 1)", "invalid conversion"},
     /* memory */
     {"return #('x'):rep(1 << 30)", MEMORY},
-    {"return #('x'):rep(1 << 40)", "resulting string too large"},
+    {"return #('x'):rep(1 << 40)", MEMORY},
+    {"return #('xy'):rep(1 << 62)", "resulting string too large"},
+    {"return table.concat({1, {}, 3})", "invalid value (at index 2) in table for 'concat'"},
+    {"table.move({}, math.mininteger, 9, 1)", INSTRUCTIONS},
+    {"table.move({}, 1, 2, math.maxinteger)", "destination wrap around"},
+    {"table.move({}, 1, 2, 1, 7)", "table expected"},
     {"local s = 'x' while true do s = s .. s end", MEMORY},
     {"local t = {} while true do t[#t + 1] = {1, 2, 3, 4, 5, 6} end", MEMORY},
     {"local t = {} while true do local a = {#t, 1, 2, 3, 4, 5} t[#t + 1] = function() return a end end", MEMORY},
@@ -244,6 +249,15 @@ static void test_determinism(void) {
           "local a, b = spak.rng(7), spak.rng(7) for _ = 1, 1000 do assert(a:normal() == b:normal()) end "
           "assert(a:below(10) == b:below(10)) return a:choice{'x'}",
           "x");
+    gives(box, "local t = {1, 2, 3, 4} table.move(t, 1, 3, 2) return table.concat(t, ' ')", "1 1 2 3");
+    gives(box, "local t = {1, 2, 3, 4} table.move(t, 2, 4, 1) return table.concat(t, ' ')", "2 3 4 4");
+    gives(box, "return table.concat(table.move({1, 2, 3}, 2, 3, 2, {9}), ' ')", "9 2 3");
+    gives(box, "return #table.move({}, 1, 0, 5) .. #table.move({1}, 1, 1, 1, {})", "01");
+    gives(box, "return table.concat({1, 2.5, 'x'}, ', ', 2) .. table.concat({}) .. table.concat({1}, 'y', 2)",
+          "2.5, x");
+    gives(box, "return table.concat({[math.maxinteger] = 'end'}, ' ', math.maxinteger, math.maxinteger)", "end");
+    gives(box, "return ('ab'):rep(5) .. ('ab'):rep(3, ', ') .. ('ab'):rep(1, '-') .. (''):rep(3, '+') .. ('a'):rep(0)",
+          "abababababab, ab, abab++");
     gives(box, "return table.concat(spak.rng(42):shuffle{1, 2, 3, 4, 5}, ' ')", "4 2 3 5 1");
     gives(box,
           "local r, t = spak.rng(42), {} for i = 1, 12 do t[i] = r:choices{1, 2, 0, 3.5} end return table.concat(t)",

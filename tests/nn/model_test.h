@@ -53,9 +53,10 @@ __attribute__((unused)) static void model_cases(model_case cases[NUM_CASES]) {
     c = &cases[5].config;
     c->loops = 2, c->inject = true, c->slope = 0.5f, c->segments = true, c->causal = c->norm_gain = false;
     c->positions = NN_POS_LEARNED_INDEX;
-    cases[6].name = "the trial of one block: ReLU, window, no final norm, no positions";
+    cases[6].name = "one block: ReLU, window, no final norm, no positions, second half of 3 loops";
     c = &cases[6].config;
     c->layers = 1, c->act = NN_RELU, c->window = 1, c->kinds = 2, c->final_norm = false, c->tied = false;
+    c->loops = 3, c->supervision = NN_LOSS_SECOND_HALF;
     c->positions = NN_POS_NONE;
     cases[7].name = "state normalised without injection, RMSNorm in the block, second half of 2 layers in 3 loops";
     c = &cases[7].config;

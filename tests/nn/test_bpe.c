@@ -78,6 +78,8 @@ static void test_pieces(void) {
         {"\xe6\xbc\xa2\xe3\x80\x82", "\xe6\xbc\xa2|\xe3\x80\x82"},
         {"\xc2\xa0\xc2\xa0x", "\xc2\xa0|\xc2\xa0|x"},
         {"e\xcc\x81", "e|\xcc\x81"},
+        {"1\xe6xx", "1|\xe6|xx"},
+        {"1\xed\xa0\x80\xf5yyy", "1|\xed\xa0\x80\xf5|yyy"},
         {"a\xff\x80 \xc3", "a|\xff\x80| \xc3"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -143,6 +145,34 @@ static void test_long(const nn_bpe *bpe) {
     ok(encoded && count < len, "of blanks: %zu tokens", count);
     spak_free(ids);
     spak_free(text);
+}
+
+/* In "abcd", bc merges first. Then a and bc may merge, but bc and d are more urgent, though not so urgent as a and b
+ * were: the pair that is no more must not lend its rank to the one in its place. */
+static void test_order(void) {
+    spak_error err = {0};
+    json_t *tokens = NULL;
+    nn_bpe *bpe = NULL;
+    int32_t *ids = NULL;
+    size_t count = 0;
+    static const char *const more[] = {"bc", "ab", "bcd", "abc"};
+    static const char order[] = "b c\na b\nbc d\na bc\n";
+    spak_str text = {0};
+    spak_json_load(vocab, &tokens, &err);
+    for (size_t i = 0; i < 4; i++)
+        if (!json_object_get(tokens, more[i]))
+            json_object_set_new(tokens, more[i], json_integer((json_int_t)json_object_size(tokens)));
+    spak_json_canonical(tokens, &text, &err);
+    spak_write_file("order.json", text.data, text.len, &err);
+    spak_write_file("order.txt", order, strlen(order), &err);
+    ok(nn_bpe_load("order.json", "order.txt", &bpe, &err) && nn_bpe_encode(bpe, "abcd", 4, true, &ids, &count, &err),
+       "another encoding: %s", err.message);
+    ok(count == 2 && ids[0] == spak_json_int(tokens, "a", -1) && ids[1] == spak_json_int(tokens, "bcd", -1),
+       "the more urgent pair first");
+    json_decref(tokens);
+    spak_str_free(&text);
+    spak_free(ids);
+    nn_bpe_free(bpe);
 }
 
 static void refused(const char *vocab_text, const char *merges_text, const char *const *words) {
@@ -217,6 +247,7 @@ int main(void) {
         test_long(bpe);
     }
     test_pieces();
+    test_order();
     test_bad_files();
     test_memory();
     nn_bpe_free(bpe);

@@ -70,6 +70,10 @@ static void test_names(void) {
     ok(list[5].rows == 24 && list[5].cols == 8 && list[5].matrix, "c_attn is (3 C, C), a matrix");
     ok(list[4].rows == 1 && list[4].cols == 8 && !list[4].matrix, "a bias is a vector");
     spak_free(list);
+    c.norm = NN_RMSNORM;
+    if (!nn_params_list(&c, &list, &count, &numbers, &err)) return;
+    is_int(count, 15, "RMSNorm has no bias");
+    spak_free(list);
 }
 
 /* --- JSON --- */

@@ -234,6 +234,26 @@ static void test_decode(void) {
             }
 }
 
+/* Each allocation of open() fails in turn: an error, and nothing is left behind (the sanitizers see to that). */
+static void test_memory(void) {
+    nn_limits limits = {.rows = 64, .width = 64, .vocab = 65, .threads = 2};
+    limits.num_attentions = SHAPES, limits.attentions = shapes;
+    spak_error err;
+    nn_ctx *ctx = NULL;
+    long failures = 0;
+    for (bool opened = false; !opened; failures++) {
+        spak_alloc_fail_after(failures);
+        opened = nn_cpu.open(&limits, &ctx, &err);
+        spak_alloc_fail_after(-1);
+        if (!opened && (ctx || !err.message[0])) ok(false, "a failed open leaves NULL and says why");
+    }
+    ok(failures > 10, "%s: open survives %ld failed allocations", isa_name, failures - 1);
+    ok(nn_cpu.scratch_bytes(ctx) > 64 * 64 * sizeof(float), "%s: scratch is counted", isa_name);
+    nn_cpu.close(ctx);
+    limits.threads = 0;
+    ok(!nn_cpu.open(&limits, &ctx, &err) && !ctx && strstr(err.message, "threads"), "no threads: %s", err.message);
+}
+
 static void test_all(void) {
     nn_limits limits = {.rows = 2048, .width = 3200, .vocab = 50257, .threads = 1};
     limits.num_attentions = SHAPES, limits.attentions = shapes;
@@ -249,6 +269,7 @@ static void test_all(void) {
     test_attention(&shapes[3], &kinds[0], 40, false, 64), test_attention(&shapes[3], &kinds[5], 40, false, 64);
     test_attention(&shapes[5], &kinds[0], 40, false, 257);
     test_decode();
+    test_memory();
     fault = true;
     test_linear(127, 384, 257, true), test_linear(3, 1600, 13, true), test_linear_backward(127, 384, 257, true);
     for (int k = 0; k < KINDS; k++) test_attention(&shapes[3], &kinds[k], 1, false, 64);

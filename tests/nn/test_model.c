@@ -1,8 +1,8 @@
 /* Models as a whole: memory is as planned and taken once, initial values and losses, the head in chunks, what can be
  * looked at after a pass, dropout's streams, errors, memory that runs out. Gradients are in test_gradients.c. */
 #include "base/alloc.h"
-#include "model_test.h"
 #include "nn/model.h"
+#include "reference.h"
 
 /* --- memory: a table that counts --- */
 
@@ -107,6 +107,10 @@ static void test_init(void) {
     nn_model_get(again, NN_VALUES, at + 1, 3, y);
     ok(memcmp(x, y, sizeof x) == 0, "the same seed gives the same values");
     is_near(x[2], (double)(0.02f * spak_philox_normal(5, 1, 3)), 0, "number i of the parameter's own stream");
+    size_t fc = find(m, "transformer.h.0.mlp.c_fc.weight")->at, number = 0;
+    while (nn_model_params(m, NULL, NULL)[number].at != fc) number++;
+    nn_model_get(m, NN_VALUES, fc + 3001, 1, x);
+    is_near(x[0], (double)(0.02f * spak_philox_normal(5, number, 3001)), 0, "far into it, too");
     nn_model_init(again, 6);
     nn_model_get(again, NN_VALUES, at + 1, 3, y);
     ok(memcmp(x, y, sizeof x) != 0, "another seed gives others");
@@ -185,7 +189,132 @@ static void test_looking(const model_case *c) {
     nn_model_free(m);
 }
 
+/* --- the forward pass, by its definition --- */
+
+static double smoothed_loss(const double *logits, int32_t target, double smoothing) {
+    double sum = 0;
+    for (int32_t i = 0; i < TEST_VOCAB; i++) sum += row_loss(logits, TEST_VOCAB, i) / TEST_VOCAB;
+    return (1 - smoothing) * row_loss(logits, TEST_VOCAB, target) + smoothing * sum;
+}
+
+static void test_definition(const model_case *c, bool training) {
+    model_case calm = *c;
+    calm.config.dropout = 0;
+    nn_model *m = new_model(&calm, &nn_oracle, false);
+    random_batch r;
+    size_t loops = c->loops ? c->loops : c->config.loops, count = 0;
+    size_t first = c->config.supervision == NN_LOSS_SECOND_HALF ? loops / 2 : loops - 1;
+    double all[MOST_LOOPS][TEST_LEN * TEST_VOCAB], got[TEST_ROWS * TEST_VOCAB], worst = 0, want = 0, loss = 0;
+    int32_t spent[TEST_LEN];
+    spak_error err = {{0}};
+    make_batch(&r, c, training);
+    randomise(m);
+    ok(nn_forward(m, &r.batch, &loss, &err), "forward %s", err.message);
+    nn_logits(m, 0, TEST_ROWS, got);
+    for (size_t b = 0, at = 0; b < TEST_BATCH; b++, at += TEST_LEN) {
+        const sequence q = {r.tokens + at, r.index + at, r.kinds + at, r.segments + at};
+        reference(m, &q, loops, NULL, all, spent);
+        for (size_t i = 0; i < TEST_LEN * TEST_VOCAB; i++)
+            worst = fmax(worst, fabs(got[at * TEST_VOCAB + i] - all[loops - 1][i]));
+        for (size_t loop = first; loop < loops; loop++)
+            for (size_t t = 0; t < TEST_LEN; t++) {
+                if (r.targets[at + t] < 0) continue;
+                want += smoothed_loss(all[loop] + t * TEST_VOCAB, r.targets[at + t],
+                                      training ? (double)c->config.label_smoothing : 0);
+                count++;
+            }
+    }
+    ok(worst < 1e-12, "%s: logits by the definition (off by %.1e)", c->name, worst);
+    is_near(loss, want / (double)count, 1e-12, "and the loss, of the supervised loops%s",
+            training && c->config.label_smoothing > 0 ? ", smoothed" : "");
+    nn_model_free(m);
+}
+
+/* --- no array of the arena reaches into another --- */
+
+typedef struct extent {
+    const char *from;
+    size_t bytes;
+} extent;
+
+static size_t add_extent(extent *list, size_t n, const void *from, size_t rows, size_t width) {
+    if (from) list[n++] = (extent){from, rows * width * sizeof(double)};
+    return n;
+}
+
+static void test_layout(const model_case *c) {
+    nn_model *m = new_model(c, &nn_oracle, true);
+    const nn_config *f = &c->config;
+    extent list[256];
+    size_t n = 0, w = f->width, qkv = w + 2 * (w / f->heads * f->kv_heads), overlaps = 0;
+    size_t up = (f->act == NN_SWIGLU ? 2 : 1) * f->hidden, rows = TEST_ROWS;
+    const void *wide[] = {m->x0, m->final, m->dx, m->dx0, m->dwidth, m->dheads};
+    for (size_t i = 0; i < 6; i++) n = add_extent(list, n, wide[i], rows, w);
+    n = add_extent(list, n, m->final_stat, rows, 2);
+    n = add_extent(list, n, m->logits, m->chunk, f->vocab);
+    n = add_extent(list, n, m->row_numbers, rows, 1);
+    n = add_extent(list, n, m->dqkv, rows, qkv);
+    n = add_extent(list, n, m->dup, rows, up);
+    n = add_extent(list, n, m->dact, rows, f->hidden);
+    for (size_t i = 0; i < m->most_loops * f->layers; i++) {
+        const nn_pass *p = &m->passes[i];
+        const void *state = i ? m->passes[i - 1].out : m->x0;
+        n = add_extent(list, n, p->base != state ? p->base : NULL, rows, w);
+        n = add_extent(list, n, p->in != p->base ? p->in : NULL, rows, w);
+        const void *stats[] = {p->base_stat, p->stat1, p->stat2}, *widths[] = {p->n1, p->heads, p->mid, p->n2, p->out};
+        for (size_t j = 0; j < 3; j++) n = add_extent(list, n, stats[j], rows, 2);
+        for (size_t j = 0; j < 5; j++) n = add_extent(list, n, widths[j], rows, w);
+        n = add_extent(list, n, p->qkv, rows, qkv);
+        n = add_extent(list, n, p->lse, rows, f->heads);
+        n = add_extent(list, n, p->up, rows, up);
+        n = add_extent(list, n, p->act, rows, f->hidden);
+    }
+    for (size_t i = 0; i < n; i++) {
+        overlaps += list[i].from + list[i].bytes > (const char *)m->arena + m->memory.activations;
+        for (size_t j = 0; j < i; j++)
+            overlaps += list[i].from < list[j].from + list[j].bytes && list[j].from < list[i].from + list[i].bytes;
+    }
+    is_int(overlaps, 0, "%s: %zu arrays, none in another or outside", c->name, n);
+    nn_model_free(m);
+}
+
 /* --- batches --- */
+
+static uint64_t streams[64];
+static size_t num_streams;
+
+static void noting_dropout(nn_ctx *ctx, void *x, size_t n, float rate, uint64_t seed, uint64_t stream) {
+    if (num_streams < 64) streams[num_streams++] = stream;
+    nn_oracle.dropout(ctx, x, n, rate, seed, stream);
+}
+static void noting_attention(nn_ctx *ctx, const nn_attention *a, nn_heads o, void *lse, nn_heads q, nn_heads k,
+                             nn_heads v) {
+    if (num_streams < 64) streams[num_streams++] = a->stream;
+    nn_oracle.attention(ctx, a, o, lse, q, k, v);
+}
+
+/* A run that goes on from a checkpoint relies on these numbers. */
+static void test_streams(const model_case *c) {
+    nn_ops noting = nn_oracle;
+    noting.dropout = noting_dropout, noting.attention = noting_attention;
+    nn_model *m = new_model(c, &noting, true);
+    random_batch r;
+    spak_error err;
+    size_t same = 0;
+    make_batch(&r, c, true);
+    randomise(m);
+    num_streams = 0;
+    nn_forward(m, &r.batch, NULL, &err);
+    is_int(num_streams, 1 + 3 * 3, "dropout: the embedding, and three sites of three passes");
+    for (size_t i = 0; i < num_streams; i++)
+        for (size_t j = 0; j < i; j++) same += streams[i] == streams[j];
+    is_int(same, 0, "no two draw from one stream");
+    const uint64_t step3 = UINT64_C(1) << 63 | 3 << 20;
+    ok(streams[0] == (step3 | 3) && streams[1] == step3 && streams[2] == (step3 | 1) && streams[3] == (step3 | 2) &&
+           streams[4] == (step3 | 4),
+       "step 3: the embedding, then attention, projection and MLP of pass 0, and pass 1");
+    nn_model_free(m);
+}
 
 static double step_of(nn_model *m, const nn_batch *b, double scale) {
     double loss = NAN;
@@ -278,9 +407,15 @@ int main(void) {
     model_cases(cases);
     for (size_t i = 0; i < NUM_CASES; i++) test_plan(&cases[i], i % 2 == 0);
     test_plan(&cases[3], true);
+    open_reference();
+    for (size_t i = 0; i < NUM_CASES; i++) test_definition(&cases[i], i % 2);
+    test_definition(&cases[3], false);
+    ops->close(ref);
+    for (size_t i = 0; i < NUM_CASES; i++) test_layout(&cases[i]);
     test_out_of_memory(&cases[3]);
     test_init();
     test_looking(&cases[3]);
+    test_streams(&cases[3]);
     test_batches(&cases[3]);
     test_batches(&cases[8]);
     test_errors(cases);

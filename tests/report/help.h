@@ -13,7 +13,7 @@
 #include "trace/trace.h"
 
 static char root[128], out[160]; /* the project, and OUT */
-static rep_place place = {root, out};
+static rep_place place = {.root = root, .out = out};
 
 __attribute__((unused)) static const char *in(const char *base, const char *path) {
     static char text[8][512];

@@ -8,8 +8,13 @@ recipe() { # recipe REPORT
     printf 'return { name = "matmul", system = "dsl/matmul_system_v1.dsl", seed = 1, report = "%s", experiment = function() end }\n' \
         "$1" >"$scratch/recipe.lua"
 }
-checks=tests/report/fixtures/report_checks.lua
-recipe "$checks"
+# The file of checks with what it shares with the others.
+take() { # take NAME
+    checks=$scratch/$1
+    cat tests/report/fixtures/help.lua "tests/report/fixtures/$1" >"$checks"
+    recipe "$checks"
+}
+take report_checks.lua
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
 check $? 'values, tables and figures follow from the records, and damage is refused'
 
@@ -23,10 +28,16 @@ wrong() { # wrong FROM TO EXPECTED DESCRIPTION
 wrong 'is(v.fusion, 3,' 'is(v.fusion, 3.1,' 'what fusing pays there: 3' 'a wrong number is seen'
 wrong 'list\[9\].ratio = 2.1' 'list[9].ratio = 2' "expected 'record 8: its ratio is', found" 'and damage that is not refused'
 
-checks=tests/report/fixtures/microgpt_checks.lua
-recipe "$checks"
+take microgpt_checks.lua
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
 check $? 'the same of microGPT'
 wrong 'is(v.mean_300, losses(STEPS)\[300\]' 'is(v.mean_300, losses(STEPS)[301]' 'its middle: ' 'a wrong mean is seen'
 wrong 'list\[7\].ratio = 2.9' 'list[7].ratio = 3' "expected 'record 6: its ratio is', found" 'and damage that is not refused'
+
+checks=tests/report/fixtures/lib_checks.lua
+recipe "$checks"
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of what the recipes share'
+wrong '{ 12 } }, "sweep sweep_2 sweep_3"' '{ 12 } }, "sweep sweep_2"' 'no gain is asked again: ' 'a wrong number of attempts is seen'
+wrong '"dsl\/s.dsl:7: ' '"' 'a profile that is missing: dsl/s.dsl:7: engineering_loop has no block' 'and an error without its file'
 done_testing

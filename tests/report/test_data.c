@@ -67,6 +67,27 @@ static void test_undecided(void) {
     json_decref(row);
 }
 
+/* The page of a chapter with a number of that run begins with a warning; that of one without does not. */
+static void chapters_show(bool expected) {
+    static const char banner[] =
+        "<p class=\"warn stand-in\">The numbers of the run step come from the stand-in for the "
+        "data set names,";
+    char *files[] = {strdup(in(root, "chapters/with.md")), strdup(in(root, "chapters/without.md"))};
+    rep_problems problems = {0};
+    rep_weave_options options = {.partial = true};
+    spak_error err = {0};
+    put(files[0], "# With\n\nIt is {{value step.ratio}}.\n");
+    put(files[1], "# Without\n\nIt is prose.\n");
+    ok(rep_weave(&place, files, 2, &options, &problems, NULL, &err), "two chapters %s %s", err.message,
+       spak_str_text(&problems.text));
+    ok(file_has(in(out, "book/with.html"), banner) == expected, "%s on top of the chapter",
+       expected ? "a stand-in shows" : "the data set itself needs no remark");
+    ok(!file_has(in(out, "book/without.html"), "stand-in"), "and not where none of its numbers stands");
+    rep_problems_free(&problems);
+    free(files[0]);
+    free(files[1]);
+}
+
 /* How the values file, a cited number, the trace's page and the status speak of the trace made here. */
 static void shows_stand_in(bool expected) {
     rep_traces traces = {&place, NULL, 0};
@@ -87,6 +108,7 @@ static void shows_stand_in(bool expected) {
     ok(rep_status(&place, &status, &err) &&
            (strstr(spak_str_text(&status), "unchanged; on a stand-in for names") != NULL) == expected,
        "%s in the status", what);
+    chapters_show(expected);
     json_decref(refs);
     spak_str_free(&cited);
     spak_str_free(&status);
@@ -155,6 +177,8 @@ int main(void) {
     make_place("data");
     use("tests/report/fixtures/dsl/claims.dsl", "dsl/claims.dsl");
     use("src/report/web/page.html", "src/report/web/page.html");
+    use("src/report/web/chapter.html", "src/report/web/chapter.html");
+    use("src/report/web/style.css", "src/report/web/style.css");
     spak_error err = {0};
     lua_box *box = NULL;
     if (!lua_box_new(NULL, &box, &err)) printf("Bail out! %s\n", err.message), exit(1);

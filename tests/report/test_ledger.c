@@ -125,6 +125,26 @@ static void test_expressions(void) {
     faulty("show: \"%.1f%% of the peer\"", "shows: \"%.1f\"", "an evaluation has scope");
 }
 
+/* A record behind two values of a claim: the claim names it once. */
+static void test_refs(void) {
+    spak_error err = {0};
+    make_values("here", 0.9, &err);
+    char *text = get("tests/report/fixtures/dsl/claims.dsl"), *both = with(text, "v.ratio * 100", "v.ratio + v.steps");
+    put(in(root, "dsl/claims.dsl"), both);
+    json_t *ledger = ledger_of(false);
+    spak_str printed = {0};
+    const json_t *refs = json_object_get(row_of(ledger, "T1", 1), "refs");
+    ok(json_array_size(refs) == 3 && rep_ledger_print(ledger, "T1", false, &printed, &err),
+       "a record of two values stands once");
+    const char *first = strstr(spak_str_text(&printed), "trace:step/here#1");
+    ok(first && !strstr(first + 1, "trace:step/here#1"), "and is printed once");
+    put(in(root, "dsl/claims.dsl"), text);
+    spak_str_free(&printed);
+    json_decref(ledger);
+    free(text);
+    free(both);
+}
+
 static void broken(const char *from, const char *to, const char *want) {
     char *text = get("tests/report/fixtures/dsl/claims.dsl"), *bad = with(text, from, to);
     json_t *ledger = NULL;
@@ -230,6 +250,7 @@ int main(void) {
     test_verdicts();
     test_bad_evidence();
     test_expressions();
+    test_refs();
     test_needs();
     test_undecided();
     broken("claim T2 {", "claim T1 {", "claim T1 stands here twice (first in line 1)");

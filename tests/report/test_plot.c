@@ -163,6 +163,15 @@ int main(void) {
     ok(rep_plot(&place, spec, &drawn, &err) && drawn, "a changed variable: drawn again");
     json_object_set_new(json_object_get(spec, "vars"), "peer", json_string("OpenBLAS"));
     ok(rep_plot(&place, spec, &drawn, &err) && drawn, "and back");
+    json_t *vars = json_object(), *old = json_object_get(spec, "vars");
+    for (size_t i = json_object_size(old); i-- > 0;) { /* the last one first */
+        void *member = json_object_iter(old);
+        for (size_t k = 0; k < i; k++) member = json_object_iter_next(old, member);
+        json_object_set(vars, json_object_iter_key(member), json_object_iter_value(member));
+    }
+    json_object_set_new(spec, "vars", vars);
+    ok(json_object_size(vars) > 1 && rep_plot(&place, spec, &drawn, &err) && !drawn,
+       "the variables in another order: not drawn again");
     unlink(in(out, "figures/matmul_ladder.svg"));
     ok(rep_plot(&place, spec, &drawn, &err) && drawn, "a drawing that is gone: drawn again");
     json_decref(spec);

@@ -34,10 +34,13 @@ static bool read_golden(const char *path, golden *g) {
     return losses == STEPS && names == NAMES;
 }
 
-static double deviation(const double *got, const double *want, int n) {
+/* The largest difference of the first n losses, of what the roundings of one forward pass leave open (u: the unit
+ * roundoff). Each run goes its own way from step to step, but as long as the same hidden units are on in both, what a
+ * step leaves the next one answers (microgpt_parting), so that bound serves for all of them: see the trial. */
+static double over_bound(const double *got, const double *want, int n, double u) {
     double most = 0;
     for (int i = 0; i < n; i++) {
-        double d = fabs(got[i] - want[i]) / want[i];
+        double d = fabs(got[i] - want[i]) / microgpt_loss_bound(want[i], u);
         if (!(d <= most)) most = d;
     }
     return most;
@@ -76,13 +79,12 @@ static void compare(const microgpt_start *start, const golden *want, microgpt_va
     spak_alloc_fail_after(-1);
     ok(spak_alloc_failures() == failures, "a step allocates nothing");
     printf("# %.1f us a step\n", (double)(spak_now_ns() - begin) * 1e-3 / STEPS);
-    double early = deviation(losses, want->loss, 100), all = deviation(losses, want->loss, STEPS);
     bool exact = variant == MICROGPT_EXACT;
-    ok(early <= (exact ? 1e-9 : 1e-5), "%s, %s %s: 100 losses within %.2g of the reference", set, what,
-       dev_isa_name(isa), early);
-    /* In floats a hidden unit may change sides on the way: test_trial follows that. */
+    /* In floats a hidden unit may change sides on the way (test_trial follows that): only the beginning is compared. */
+    int n = exact ? STEPS : 100;
+    double over = over_bound(losses, want->loss, n, exact ? 0x1p-53 : 0x1p-24);
+    ok(over <= 1, "%s, %s %s: %d losses within %.2g bounds of the reference", set, what, dev_isa_name(isa), n, over);
     if (exact) {
-        ok(all <= 1e-6, "all 1,000 within %.2g", all);
         is_int(names_that_agree(&model, start, true, want), NAMES, "the names are the reference's");
         is_int(names_that_agree(&model, start, false, want), NAMES, "and without a cache");
     }
@@ -97,12 +99,13 @@ static void faults_leave(const microgpt_start *start, const golden *want) {
         microgpt_config config = {MICROGPT_EXACT, dev_cpu_isa()};
         microgpt_model model;
         spak_error err = {""};
-        double losses[STEPS], d;
+        double losses[STEPS], over;
         if (!ok(microgpt_model_new(&config, faults[i], &model, &err), "a model %s", err.message)) continue;
         microgpt_set(&model, start->params);
         microgpt_train(&model, start->docs, STEPS, losses);
-        d = deviation(losses, want->loss, 100);
-        ok(d > 1e-4, "%s: the losses leave the reference's by %.2g", microgpt_faults[faults[i] - 1].name, d);
+        over = over_bound(losses, want->loss, 100, 0x1p-24);
+        ok(over > 1, "%s: the losses leave the reference's by %.2g bounds of floats, the wider ones",
+           microgpt_faults[faults[i] - 1].name, over);
         microgpt_model_free(&model);
     }
 }

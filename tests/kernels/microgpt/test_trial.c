@@ -1,9 +1,12 @@
 /* The trial: what is a result, a refusal, an error; and planted trainers that do less than a training. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../../tap.h"
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fs.h"
 #include "microgpt/microgpt.h"
 
 static json_t *parse(const char *text) { return text ? json_loads(text, 0, NULL) : NULL; }
@@ -35,9 +38,11 @@ static void test_ok(const char *config, const char *problem, int steps, bool sin
     is_int(json_array_size(json_object_get(result, "time_ms")), 3, "every sample is there");
     is_int(json_array_size(json_object_get(result, "losses")), steps, "every loss");
     is_int(json_array_size(json_object_get(result, "deviation")), single ? steps : 0, "deviations of floats alone");
-    double before = spak_json_num(result, "deviation_before_flip", single ? NAN : 0);
-    ok(before <= spak_json_num(result, "deviation_bound", 0) && (before > 0) == single,
-       "%.2g at most before a unit flips (step %lld; -1: never)", before, spak_json_int(result, "first_flip", -1));
+    double before = spak_json_num(result, "deviation_before_flip", single ? NAN : 0),
+           over = spak_json_num(result, "deviation_over_bound", single ? NAN : 0);
+    ok(over <= 1 && (over > 0) == single && (before > 0) == single,
+       "%.2g at most before a unit flips (step %lld; -1: never), %.2g of its bound", before,
+       spak_json_int(result, "first_flip", -1), over);
     ok(spak_json_num(result, "loss_deviation", 0) >= before, "%.2g over the whole run",
        spak_json_num(result, "loss_deviation", 0));
     is_int(json_array_size(json_object_get(result, "peer_time_ms")), single ? 3 : 0, "the peer's samples");
@@ -169,9 +174,97 @@ static void test_parting(void) {
     microgpt_parting p;
     microgpt_part(single, exact, one, other, 4, deviation, &p);
     ok(p.first_flip == 2 && p.deviation == 1 && p.deviation_before == 0.25, "apart at step %d", p.first_flip);
+    is_near(p.over_bound, 0.5 / microgpt_loss_bound(2, 0x1p-24), 1e-9 * p.over_bound, "over the bound of a loss of 2");
     microgpt_part(single, exact, one, one, 4, NULL, &p);
     ok(p.first_flip == -1 && p.deviation_before == 1, "never apart: all steps count");
+    is_near(p.over_bound, 2 / microgpt_loss_bound(2, 0x1p-24), 1e-9 * p.over_bound, "in the bound too");
     is_near(deviation[1], 0.25, 0, "each step's deviation");
+}
+
+/* --- the time of a step --- */
+
+enum { SLOW_NS = 4000000 };
+
+typedef struct spent {
+    double least, most; /* ms of a run, by the runs' own clock */
+} spent;
+
+/* The training, and then waiting until SLOW_NS have gone by. */
+static void train_slowly(void *ctx, microgpt_model *model, const microgpt_docs *docs, int steps, double *losses) {
+    spent *s = ctx;
+    uint64_t begun = spak_now_ns(), now = begun;
+    microgpt_train(model, docs, steps, losses);
+    while (now - begun < SLOW_NS) now = spak_now_ns();
+    s->least = fmin(s->least, (double)(now - begun) * 1e-6);
+    s->most = fmax(s->most, (double)(now - begun) * 1e-6);
+}
+
+/* A sample is the time of a run over its steps: of one, of two, of five. */
+static void test_clock(void) {
+    static const int steps[] = {1, 2, 5};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        char problem[40];
+        json_t *result, *ms;
+        spak_error err;
+        double sample[3];
+        spent s = {INFINITY, 0};
+        snprintf(problem, sizeof problem, "{\"steps\": %d}", steps[i]);
+        if (!ok(trial_with(train_slowly, &s, "{\"variant\": \"exact\"}", problem, quick, &result, &err), "slow %s",
+                err.message))
+            continue;
+        ms = json_object_get(result, "time_ms");
+        for (size_t k = 0; k < 3; k++) sample[k] = json_number_value(json_array_get(ms, k));
+        dev_spread spread = dev_spread_of(sample, 3);
+        ok(spread.min * steps[i] >= s.least * (1 - 1e-9) && spread.min * steps[i] < 1.2 * s.most,
+           "%d steps: %.3f ms a step, of a run of %.3f to %.3f", steps[i], spread.min, s.least, s.most);
+        double gflops = 1e-6 * spak_json_num(result, "flop_per_step", 0) / spread.median;
+        is_near(spak_json_num(result, "gflops", 0), gflops, 1e-6 * gflops, "its operations are those of a step");
+        json_decref(result);
+    }
+}
+
+/* --- a single name --- */
+
+/* The data set `one` below the current folder, with this text. */
+static void make_dataset(const char *text) {
+    char hash[SPAK_SHA256_HEX + 1], manifest[1024];
+    spak_error err = {""};
+    size_t size = strlen(text);
+    spak_sha256(text, size, hash, &err);
+    snprintf(manifest, sizeof manifest,
+             "dataset one {\n  file: \"one.txt\"\n  bytes: %zu\n  sha256: \"%s\"\n  url: \"https://example.org/one\"\n"
+             "  license: \"MIT\"\n  holds: \"names\"\n  builtin: \"data/one.txt\"\n  builtin_sha256: \"%s\"\n}\n",
+             size, hash, hash);
+    ok(spak_make_dirs("data", &err) && spak_write_file("data/one.txt", text, size, &err) &&
+           spak_write_file("data/MANIFEST.dsl", manifest, strlen(manifest), &err),
+       "a data set %s", err.message);
+}
+
+/* The loss goes to nothing, where a relative bound leaves no room for the roundings of p. */
+static void test_one_name(void) {
+    char root[] = "/tmp/spak-one-XXXXXX", here[4096], command[64];
+    json_t *result = NULL;
+    spak_error err = {""};
+    if (!getcwd(here, sizeof here) || !mkdtemp(root) || chdir(root)) printf("Bail out! no scratch folder\n"), exit(1);
+    make_dataset("anna\n");
+    for (int v = 0; v < MICROGPT_VARIANTS; v++) {
+        const char *config = v ? "{\"variant\": \"single\"}" : "{\"variant\": \"exact\"}";
+        if (!ok(trial_with(NULL, NULL, config, "{\"dataset\": \"one\", \"steps\": 1000}", quick, &result, &err),
+                "%s %s", config, err.message))
+            continue;
+        json_t *losses = json_object_get(result, "losses");
+        double last = json_number_value(json_array_get(losses, 999));
+        is_str(spak_json_str(result, "status", ""), "ok", "one name: %s", spak_json_str(result, "reason", ""));
+        ok(json_array_size(losses) == 1000 && last < 1e-5, "%s, the last loss is %.2g", config, last);
+        json_decref(result);
+    }
+    make_dataset("bo\n\nZoe\n");
+    ok(!trial_with(NULL, NULL, "{}", "{\"dataset\": \"one\"}", quick, &result, &err) &&
+           strstr(err.message,
+                  "data set one (builtin): line 3: expected a name in letters a to z, found the byte 0x5A"),
+       "a bad letter: %s", err.message);
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    if (chdir(here) || system(command)) printf("Bail out! could not leave %s\n", root), exit(1);
 }
 
 /* --- studies --- */
@@ -233,28 +326,7 @@ static void test_studies(void) {
     json_decref(options);
 }
 
-/* --- names, and memory that runs out --- */
-
-static void test_docs(void) {
-    static const char text[] = "anna\r\n\n  bo \nabcdefghijklmnopqrst";
-    microgpt_start *start;
-    spak_error err = {""};
-    microgpt_doc doc;
-    ok(microgpt_start_text(text, sizeof text - 1, 1, MICROGPT_SOUND, &start, &err), "names with blanks %s",
-       err.message);
-    is_int(microgpt_docs_count(start->docs), 3, "an empty line is no name");
-    microgpt_start_free(start);
-    ok(!microgpt_start_text("ann\nZoe\n", 8, 1, MICROGPT_SOUND, &start, &err) && strstr(err.message, "line 2"),
-       "error: %s", err.message);
-    ok(!microgpt_start_text("\n \n", 3, 1, MICROGPT_SOUND, &start, &err), "error: %s", err.message);
-    microgpt_doc_of("ab", 2, &doc);
-    is_int(doc.n, 3, "two letters are three positions");
-    ok(doc.tokens[0] == MICROGPT_BOS && doc.tokens[1] == 0 && doc.tokens[2] == 1 && doc.tokens[3] == MICROGPT_BOS,
-       "begun and ended by one token");
-    microgpt_doc_of("abcdefghijklmnopqrst", 20, &doc);
-    is_int(doc.n, MICROGPT_CONTEXT, "a long name is cut");
-    is_int(doc.tokens[MICROGPT_CONTEXT], 15, "and predicts its 16th letter last");
-}
+/* --- memory that runs out --- */
 
 /* Makes the first allocation of a trial fail, then the second, and so on, later every 31st (the data set's manifest
  * makes most of them): each such call fails, and says so. */
@@ -304,7 +376,8 @@ int main(void) {
     test_all_faulty();
     test_parting();
     test_studies();
-    test_docs();
+    test_clock();
+    test_one_name();
     test_memory();
 
     is_int(microgpt_flop(1), 6 * 3504 + 12 * 16 + 12 * 4192, "operations of one position");

@@ -4,22 +4,6 @@
 #include "../../tap.h"
 
 #define REG_BYTES      (LANES * sizeof(REAL))
-#define v_fma(x, y, z) ((x) * (y) + (z))
-#define v_max(x, y)    v_max_(x, y)
-#define v_sqrt(x)      v_sqrt_(x)
-
-typedef REAL wide __attribute__((vector_size(LANES * sizeof(REAL)), may_alias));
-
-static inline wide v_max_(wide x, wide y) {
-    for (int i = 0; i < LANES; i++) x[i] = x[i] > y[i] ? x[i] : y[i];
-    return x;
-}
-
-static inline wide v_sqrt_(wide x) {
-    for (int i = 0; i < LANES; i++) x[i] = (REAL)sqrt((double)x[i]);
-    return x;
-}
-
 #define MICROGPT_TABLE wide_kernels
 
 #include "microgpt/invariants.h"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden vectors: what PyTorch computes in double precision, for the tests of src/nn. Needs torch and numpy.
 
-usage: make_golden.py [ops|blocks|gpt2]...     writes ops.json, blocks.json, gpt2.json beside this script
+usage: make_golden.py [ops|blocks|gpt2|training]...     writes ops.json, blocks.json ... beside this script
 
 Inputs and weights are not stored. Both sides draw them from Philox4x32-10 as src/base/rng.h has it: element i of stream
 s is a uniform number u in [0, 1) with 24 bits. Arrays hold lo + (hi - lo) u with lo = -hi or lo = 0 and hi a power of
@@ -228,7 +228,7 @@ def attention_results():
         o, lse, scores = attend(case, q, k, v)
         grads = gradients(o, uniform(DY, tuple(o.shape)), {"q": q, "k": k, "v": v})
         finite = torch.where(torch.isinf(lse), 0.0, lse)  # JSON has no infinity: such rows are counted
-        largest = float(torch.where(torch.isinf(scores), 0.0, scores).abs().max())
+        largest = float(torch.where(torch.isinf(scores), 0.0, scores).abs().max().detach())
         yield {**case, "o": kept(o), "lse": kept(finite), "rows_that_see_nothing": int(torch.isinf(lse).sum()),
                "largest_score": largest, **grads}
 
@@ -380,7 +380,7 @@ def model_case(c, batch, T, backward):
     with torch.set_grad_enabled(backward):
         states, logits = forward(c, p, tokens)
         loss = loss_of(c, logits, targets)
-    result = {"config": c, "batch": batch, "len": T, "loss": float(loss), "logits": kept(logits[-1]),
+    result = {"config": c, "batch": batch, "len": T, "loss": float(loss.detach()), "logits": kept(logits[-1]),
               "states": [kept(x, FEW) for x in states]}
     if backward:
         found = torch.autograd.grad(loss, list(p.values()))
@@ -408,7 +408,43 @@ def make_gpt2():
     write("gpt2.json", {"cases": cases})
 
 
+# --- the optimiser ---
+
+def rate_at(step, schedule):
+    """nanoGPT's: linear warm-up, half a cosine down to min_rate."""
+    rate, least, warmup, decay = (schedule[name] for name in ("rate", "min_rate", "warmup_steps", "decay_steps"))
+    if step < warmup:
+        return rate * (step + 1) / (warmup + 1)
+    if step > decay:
+        return least
+    return least + 0.5 * (1 + math.cos(math.pi * (step - warmup) / (decay - warmup))) * (rate - least)
+
+
+def make_training():
+    c = config(layers=2, width=48, heads=3, kv_heads=3, hidden=192, vocab=64, context=16)
+    schedule = {"rate": 0.01, "min_rate": 0.001, "warmup_steps": 2, "decay_steps": 5}
+    p = {name: needed(x) for name, x in parameters(c).items()}
+    groups = [{"params": [x for x in p.values() if x.dim() >= 2], "weight_decay": 0.1},
+              {"params": [x for x in p.values() if x.dim() < 2], "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
+    tokens, targets = whole(TOKENS, (2, 13), c["vocab"]), targets_of(26, c["vocab"])
+    losses, norms = [], []
+    for step in range(8):
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, schedule)
+        loss = loss_of(c, forward(c, p, tokens)[1], targets)
+        optimiser.zero_grad()
+        loss.backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(p.values(), 1.0)))
+        losses.append(float(loss.detach()))
+        optimiser.step()
+    rates = [rate_at(step, schedule) for step in range(8)]
+    params = [dict(kept(x, FEW), name=name) for name, x in p.items()]
+    write("training.json", {"config": c, "schedule": schedule, "rates": rates, "losses": losses, "norms": norms,
+                            "parameters": params, "batch": 2, "len": 13})
+
+
 if __name__ == "__main__":
-    makers = {"ops": make_ops, "blocks": make_blocks, "gpt2": make_gpt2}
+    makers = {"ops": make_ops, "blocks": make_blocks, "gpt2": make_gpt2, "training": make_training}
     for name in sys.argv[1:] or makers:
         makers[name]()

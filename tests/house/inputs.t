@@ -1,0 +1,51 @@
+#!/bin/sh
+# A recipe's `inputs` name just those kernels of other operators that its own are built from. The compiler says which:
+# the headers that it read (.d), and the objects whose symbols are used (nm), theirs in turn included.
+. tests/tap.sh
+built=${B:-build}
+
+# One line a symbol that a kernel's object uses (U) or gives to others: OBJECT TYPE SYMBOL.
+nm -A "$built"/obj/kernels/*/*.o | sed 's/:[0-9a-f ]* / /' | awk '$2 ~ /^[A-Z]$/' >"$scratch/symbols"
+
+# Files of other operators that operator $1 is built from, one a line.
+needed() {
+    awk -v own="/kernels/$1/" '
+        $2 == "U" { used[$1] = used[$1] " " $3; next }
+        { given[$3] = $1 }
+        END {
+            for (object in used) if (index(object, own)) queue[++count] = object
+            for (at = 1; at <= count; at++) {
+                print queue[at]
+                symbols = split(used[queue[at]], symbol, " ")
+                for (i = 1; i <= symbols; i++) {
+                    object = given[symbol[i]]
+                    if (object != "" && !index(object, own) && !seen[object]++) queue[++count] = object
+                }
+            }
+        }' "$scratch/symbols" | sed 's/\.o$/.d/' | xargs cat | sed 's/[\\:]/ /g' | tr ' ' '\n' | grep '^kernels/.*/' |
+        grep -v "^kernels/$1/" | sort -u
+}
+
+# What the recipe $1 lists of kernels/.
+listed() { grep -o '"kernels/[^"]*\.[ch]"' "$1" | tr -d '"' | sort -u; }
+
+for folder in kernels/*/; do
+    operator=$(basename "$folder")
+    recipe=experiments/$operator.lua
+    [ -e "$recipe" ] || continue
+    needed "$operator" >"$scratch/needed"
+    listed "$recipe" >"$scratch/listed"
+    is "$(diff "$scratch/needed" "$scratch/listed")" '' "$recipe lists the kernels of others that $operator is built from"
+done
+
+# Each kind of slip is seen: a header left out, a file that is only linked left out, and one too many.
+needed fmha >"$scratch/needed"
+for gone in matmul/micro_tile.h matmul/goto.c; do
+    sed "s,\"kernels/$gone\",," experiments/fmha.lua >"$scratch/recipe.lua"
+    listed "$scratch/recipe.lua" >"$scratch/listed"
+    is "$(comm -23 "$scratch/needed" "$scratch/listed")" "kernels/$gone" "$gone is missed where it is not listed"
+done
+sed 's,"kernels/matmul/goto.c",& "kernels/matmul/oracle.c",' experiments/fmha.lua >"$scratch/recipe.lua"
+listed "$scratch/recipe.lua" >"$scratch/listed"
+is "$(comm -13 "$scratch/needed" "$scratch/listed")" kernels/matmul/oracle.c 'and what is listed for nothing is seen'
+done_testing
