@@ -40,7 +40,7 @@ set xrange [x_min / 1.1 : x_max * 1.12]
 set xtics (2, 4, 6, 8, 12, 16, 24, 32, 48)
 set xlabel 'loops in the test' offset 0,0.4
 set object 1 rectangle from first first, graph 0 to first last, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first sqrt(first * last), graph 0.03 center textcolor rgb '#666666' font sized(0.8)
+set label 4 'trained' at first sqrt(first * last), graph 0.965 center textcolor rgb '#666666' font sized(0.8)
 plot for [i=1:series] level(i) with lines linecolor rgb spak_colour[i] linewidth 1.2 dashtype (8,5) notitle, \
      NaN with lines linecolor rgb '#555555' linewidth 1.2 dashtype (8,5) title sprintf('static, %d layers', layers), \
      for [i=1:series] data index (i-1) using (column(col_loops)):(column(col_share)):(column(col_low)):(column(col_high)) \

@@ -121,7 +121,8 @@ local function report_one_pass(report)
     vars = {
       first = loops[1].training.least_loops, last = loops[1].training.most_loops, levels = table.concat(levels, "|"),
       layers = static[1].config.layers, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
-      measured = ("profile %s, trained on 1 to 4 digits, made carry chains, %d seeds"):format(report.profile, #loops),
+      measured = ("profile %s, trained on 1 to 4 digits, made carry chains, %s"):format(report.profile,
+        #loops == 1 and "one seed" or ("%d seeds"):format(#loops)),
     },
   }
   local longest = digits[#digits]

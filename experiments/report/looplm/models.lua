@@ -62,7 +62,8 @@ local function draw_curve(report, models, digits, most_digits)
     },
     vars = {
       trained = most_digits, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
-      measured = ("small scale, profile %s, %d seeds, %d problems a length"):format(report.profile, #models[1].records, 2000),
+      measured = ("small scale, profile %s, %d seeds, %d problems a length"):format(report.profile, #models[1].records,
+        models[1].records[1].problem.evaluate[1].problems),
     },
   }
 end
