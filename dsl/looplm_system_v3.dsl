@@ -170,11 +170,13 @@ system LoopLM_System_v3 {
         }
 
         // The entropy barrier: the model below that learns the task soonest, problems one after the other in a row, and
-        // every token learned.
+        // every token learned. Without its window, from which it could not tell the first operand from
+        // the second.
         axes unmasked {
             layout: packed
             packed_len: 64
             segments: true
+            window: -1
         }
         training unmasked {
             steps: 800

@@ -20,9 +20,9 @@
 
 enum { MOST_LENGTH = 16 };
 
-//> each
 static double numbers_of(size_t d) { return d == 1 ? 10 : 9 * pow(10, (double)d - 1); }
 
+//> each
 /* The probability of each single number of d digits. */
 static double each(size_t d, size_t most) {
     double p = 0;

@@ -283,6 +283,7 @@ return function(report)
   local seeds = #models.gpt.records
   S.value(report, "model_seeds", seeds, models.gpt.records, "%d")
   S.value(report, "model_digits", most_digits, models.gpt.records, "%d")
+  S.value(report, "model_width", models.gpt.records[1].config.width, models.gpt.records, "%d")
   S.value(report, "model_steps", models.gpt.records[1].problem.steps, models.gpt.records, "%d")
   for _, model in ipairs(models) do
     S.put_share(report, model.key .. "_trained", model.records, "random", most_digits, model.loops)
