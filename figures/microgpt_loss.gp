@@ -34,7 +34,7 @@ near(c) = column(col_step) >= near_first && column(col_step) <= near_last ? colu
 stats data using (near(col_loss)) nooutput name 'b'
 
 set multiplot
-set label 1 'microGPT: the loss of every engine' at screen 0.5,0.973 center noenhanced font sized(1.1) front
+set label 1 'microGPT: the loss of our engines' at screen 0.5,0.973 center noenhanced font sized(1.1) front
 set label 2 machine at screen 0.5,0.938 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.908 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 
@@ -54,7 +54,8 @@ set xrange [0 : x_max * 1.01]
 set yrange [floor(y_min * 5) / 5.0 - 0.05 : ceil(y_max * 5) / 5.0]
 set ytics 0.5
 plot data index (raw-1) using (column(col_step)):(column(col_loss)) with points pointtype 7 pointsize 0.16 \
-         linecolor rgb '#c4c4c4' title 'single documents', \
+         linecolor rgb '#c4c4c4' notitle, \
+     NaN with points pointtype 7 pointsize 0.5 linecolor rgb '#909090' title 'single documents', \
      for [i=1:series] data index (i-1) using (column(col_step)):(column(col_mean)) with lines \
          linecolor rgb spak_colour[i] linewidth nested(i) title title_of(i)
 unset label

@@ -333,6 +333,19 @@ local function quotient(report, key, a, b)
   return { value = a.gflops / b.gflops, ref = refs[1] }
 end
 
+-- Two trials that ran minutes apart, each beside the same peer: the quotient of their ratios, which the machine's drift
+-- leaves alone.
+local function by_peers(report, key, fast, slow)
+  if not (fast.ratio and slow.ratio) then return "not measured beside the three passes" end
+  local refs = { report:ref(fast.record), report:ref(slow.record) }
+  report:value(key, fast.ratio / slow.ratio, { refs = refs, format = "%.2f" })
+  return { value = fast.ratio / slow.ratio, ref = refs[1] }
+end
+
+local function bytes_saved(report, entry)
+  return entry and entry.traffic and { value = entry.traffic, ref = report:ref(entry.record) } or "not measured"
+end
+
 -- What each comparison says at its longest length; what could not be measured is said too.
 local function tabulate_factors(report, sweep, backward)
   local rows = {}
@@ -366,11 +379,15 @@ local function tabulate_factors(report, sweep, backward)
       or "not measured on two threads", length, "two trials")
   local searched = longest(sweep.tuned)
   add("searched tiles over the defaults, one pass", "one",
-    searched and quotient(report, "tuned_gain", sweep.tuned[searched], sweep.fused[searched])
-      or "the search ended at the defaults", searched, "two trials")
+    searched and by_peers(report, "tuned_gain", sweep.tuned[searched], sweep.fused[searched])
+      or "the search ended at the defaults", searched, "two trials, each by its own three passes")
+  add("bytes as counted, three passes over one, defaults", "one", bytes_saved(report, default), length, "loops")
+  if searched then
+    add("the same, searched tiles", "one", bytes_saved(report, sweep.tuned[searched]), searched, "loops")
+  end
   report:table {
     name = "fmha_factors",
-    caption = "How many times faster, at the longest length of each comparison: median (quartiles)",
+    caption = "How many times faster, or fewer bytes, at the longest length of each comparison: median (quartiles)",
     columns = {
       { header = "what", align = "left" }, { header = "threads", align = "left" }, { header = "compared", align = "left" },
       { header = "length", align = "right", format = "%d" }, { header = "factor", align = "right", format = "%.2f" },
