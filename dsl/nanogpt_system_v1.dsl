@@ -5,14 +5,14 @@ status: active
 tags: [nanogpt, cpu, training]
 ---
 
-// The fourth system. Products, attention and the discipline of training come with what it inherits; what is its own is the
-// whole: LayerNorm and GELU between the products, one table of operators for every model, a data set, validation.
+// The fourth system. Products, attention and the discipline of training come with what it inherits; what is its own is
+// the whole: LayerNorm and GELU between the products, one table of operators for every model, a data set, validation.
 system NanoGPT_System_v1 {
     inherits: "microgpt_system_v3.dsl"
     operator: nanogpt
 
     objective Whole_Model_Same_Numbers {
-        target: "train nanoGPT's configurations to their published losses, faster than PyTorch in eager mode on the same cores"
+        target: "train nanoGPT's configurations to their published losses, faster than PyTorch on the same cores"
         minimise: time_per_step
         correctness: "kernel, gradients and whole model agree with double precision, whatever the widths and lengths"
     }
@@ -183,7 +183,7 @@ system NanoGPT_System_v1 {
         //< invariants
 
         hint measure_the_peer_in_turn {
-            text: "a shared machine drifts over minutes: a round of ours, a round of the peer's, and the quotient of each round"
+            text: "a shared machine drifts: a round of ours, a round of the peer's, and the quotient of each round"
         }
     }
 

@@ -1,11 +1,13 @@
--- nanoGPT on the CPU: the gate and its faults, the published small configuration, PyTorch in turn, parity over depth, and
--- weights that are carried over.
+-- nanoGPT on the CPU: the gate and its faults, the published small configuration, PyTorch in turn, parity over depth,
+-- and weights that are carried over.
+local blocks = require "lib.blocks"
 local dsl = require "lib.dsl"
 
--- Besides the system and src/nn: what its operators are made of, and who measures. tests/house/inputs.t compares the list
--- of kernels with what the compiler read.
+-- Besides the system and src/nn: what its operators are made of, and who measures. tests/house/inputs.t compares the
+-- list of kernels with what the compiler read.
 local INPUTS = {
-  "experiments/lib/dsl.lua", "experiments/peers/gpt_torch.py", "src/base/rng.c", "src/data/data.c",
+  "experiments/lib/blocks.lua", "experiments/lib/dsl.lua", "experiments/peers/gpt_torch.py", "src/base/rng.c",
+  "src/data/data.c",
   "src/device/stats.c", "src/device/threads.c", "src/lua/api_program.c", "kernels/fmha/backward.c",
   "kernels/fmha/config.c", "kernels/fmha/fmha.h", "kernels/fmha/fused.c", "kernels/fmha/micro.h",
   "kernels/fmha/micro_avx2.c", "kernels/fmha/micro_avx512.c", "kernels/fmha/micro_panels.h",
@@ -19,16 +21,6 @@ local INPUTS = {
   "kernels/matmul/micro_pack.h", "kernels/matmul/micro_portable.c", "kernels/matmul/micro_rows.h",
   "kernels/matmul/micro_tile.h",
 }
-
--- The entries of a block as a table, with what is different.
-local function fields(block, more)
-  local all = {}
-  for _, item in ipairs(block.body) do
-    if item.key then all[item.key] = item.value end
-  end
-  for key, value in pairs(more or {}) do all[key] = value end
-  return all
-end
 
 local function cpu_problem(run, more)
   local problem = run:problem("cpu_configuration")
@@ -56,8 +48,8 @@ local function train(run, plan)
   }
 end
 
--- PyTorch in eager mode and ours in turn, on as many threads: training steps, with its plain AdamW and with the fused one,
--- and forward passes. No round is asked again.
+-- PyTorch in eager mode and ours in turn, on as many threads: training steps, with its plain AdamW and with the fused
+-- one, and forward passes. No round is asked again.
 local ARMS <const> = { { "step" }, { "step", "--fused", "fused" }, { "forward", "--forward" } }
 local function beside_torch(run, plan)
   local threads = count_threads(run)
@@ -80,14 +72,18 @@ end
 
 -- N3: the whole model at several lengths, as it is and with sharp attention; the last is the one of the figure.
 local function depth(run, loop, plan)
-  local shape = fields(dsl.block(loop, "depth", run.profile), { layers = plan.depth_layers })
+  local shape = blocks.fields(dsl.block(loop, "depth", run.profile))
   for _, sharpness in ipairs { 100, 1 } do
     for _, len in ipairs(plan.depth_lens) do
-      local options = { len = len, sharpness = sharpness }
+      local options = { layers = plan.depth_layers, len = len, sharpness = sharpness }
       for key, value in pairs(shape) do options[key] = value end
       run:study("parity_over_depth", options)
     end
   end
+end
+
+local function widths(run, loop)
+  run:study("odd_widths", blocks.fields(dsl.block(loop, "widths", "layernorm")))
 end
 
 local function transplant(run, plan)
@@ -95,7 +91,7 @@ local function transplant(run, plan)
 end
 
 local function large(run, loop)
-  local shape = fields(dsl.block(loop, "large", run.profile))
+  local shape = blocks.fields(dsl.block(loop, "large", run.profile))
   run:study("memory_and_time", {
     preset = shape.preset, len = shape.len, passes = 2,
     model = { layers = shape.layers, width = shape.width, heads = shape.heads, context = shape.len },
@@ -112,7 +108,7 @@ return {
   report = "experiments/report/nanogpt.lua",
   experiment = function(run)
     local loop = dsl.block(run.system, "engineering_loop")
-    local plan = fields(dsl.block(loop, "profile", run.profile))
+    local plan = blocks.fields(dsl.block(loop, "profile", run.profile))
     run:plan()
     run:gate()
     run:hypothesise()
@@ -120,7 +116,7 @@ return {
     fidelity(run, plan)
     train(run, plan)
     beside_torch(run, plan)
-    run:study("odd_widths", fields(dsl.block(loop, "widths", "layernorm")))
+    widths(run, loop)
     depth(run, loop, plan)
     run:study("time_by_operator", { steps = plan.clocked_steps })
     transplant(run, plan)

@@ -1,5 +1,5 @@
--- What the nanoGPT trace says: the training, the speed beside PyTorch, parity over depth and at odd widths, weights that
--- were carried over, where a step's time goes, the large model, the gate and its mutations.
+-- What the nanoGPT trace says: the training, the speed beside PyTorch, parity over depth and at odd widths, weights
+-- that were carried over, where a step's time goes, the large model, the gate and its mutations.
 local common = require "lib.report"
 local stats = require "lib.stats"
 
@@ -45,7 +45,9 @@ local function measured(report, what)
   return words
 end
 
-local function column(header, format) return { header = header, align = format and "right" or "left", format = format } end
+local function column(header, format)
+  return { header = header, align = format and "right" or "left", format = format }
+end
 
 -- There only when the run read the data set itself: a claim about it needs this value.
 local function report_data(report)
@@ -62,8 +64,8 @@ local function draw_loss(report, record)
   for i = WINDOW, #losses do rows[#rows + 1] = { "mean", i - WINDOW // 2, mean(losses, i - WINDOW + 1, i) } end
   for _, at in ipairs(record.validations) do rows[#rows + 1] = { "validation", at.step, at.loss } end
   report:figure {
-    name = "nanogpt_loss", columns = common.columns("series", "step", "loss"), rows = rows, series = "series", x = "step",
-    refs = { report:ref(record) },
+    name = "nanogpt_loss", columns = common.columns("series", "step", "loss"), rows = rows, series = "series",
+    x = "step", refs = { report:ref(record) },
     vars = {
       window = WINDOW, start = math.log(record.training.model.vocab), machine = common.machine(report.hw),
       measured = measured(report, ("%d steps of %d times %d characters"):format(#losses, record.training.batch,
@@ -121,7 +123,8 @@ local function report_fidelity(report)
   end
   report:value("fidelity_steps", #of.cpu.losses, { refs = refs, format = "%d" })
   report:value("deviation", most, { refs = refs, format = "%.1e" })
-  report:value("over_oracle", stats.median(of.oracle.time_ms) / stats.median(of.cpu.time_ms), { refs = refs, format = "%.0f" })
+  local slower = stats.median(of.oracle.time_ms) / stats.median(of.cpu.time_ms)
+  report:value("over_oracle", slower, { refs = refs, format = "%.1f" })
 end
 
 -- --- beside PyTorch ---
@@ -153,7 +156,8 @@ local function report_speed(report)
   for _, arm in ipairs(ARMS) do
     local ours, theirs, refs = rounds_of(report, arm.key)
     if #ours > 0 then
-      local ratio, mine, other = common.quartiles(stats.quotients(theirs, ours)), common.quartiles(ours), common.quartiles(theirs)
+      local ratio = common.quartiles(stats.quotients(theirs, ours))
+      local mine, other = common.quartiles(ours), common.quartiles(theirs)
       common.spread(report, "ratio_" .. arm.key, { ratio = ratio.median, q1 = ratio.q1, q3 = ratio.q3 }, refs, "%.2f")
       report:value("ms_" .. arm.key, mine.median, { refs = refs, format = "%.1f", unit = "ms" })
       report:value("ms_torch_" .. arm.key, other.median, { refs = refs, format = "%.1f", unit = "ms" })
@@ -173,8 +177,8 @@ local function report_speed(report)
   end
   report:table {
     name = "nanogpt_speed",
-    caption = "nanoGPT's CPU configuration beside PyTorch in eager mode, in turn, on as many threads: medians over rounds "
-      .. "(quartiles). Without PyTorch: over the steps of the training",
+    caption = "nanoGPT's CPU configuration beside PyTorch in eager mode, in turn, on as many threads: medians over "
+      .. "rounds (quartiles). Without PyTorch: over the steps of the training",
     columns = {
       column "", column("ours, ms", "%.1f"), column("PyTorch, ms", "%.1f"), column("times faster", "%.2f"),
       column("rounds", "%d"),
@@ -234,8 +238,9 @@ local function report_depth(report)
     name = "nanogpt_parity",
     caption = "A GPT-2 with random gains and biases in single precision, against double precision",
     columns = {
-      column("tokens", "%d"), column("width", "%d"), column("scores times", "%g"), column("first block, relative", "%.1e"),
-      column("last block, relative", "%.1e"), column("its largest error", "%.1e"), column("largest of the logits", "%.1e"),
+      column("tokens", "%d"), column("width", "%d"), column("scores times", "%g"),
+      column("first block, relative", "%.1e"), column("last block, relative", "%.1e"),
+      column("its largest error", "%.1e"), column("largest of the logits", "%.1e"),
     },
     rows = rows,
   }
@@ -255,7 +260,8 @@ local function report_widths(report)
   report:value("norm_widths", #rows, { refs = { ref }, format = "%d" })
   report:table {
     name = "nanogpt_widths",
-    caption = "LayerNorm against double precision: the largest error forward, and the worst error, forward and backward, over its bound",
+    caption = "LayerNorm against double precision: the largest error forward, and the worst error, forward and "
+      .. "backward, over its bound",
     columns = { column("width", "%d"), column("largest error", "%.1e"), column("over its bound", "%.2g") }, rows = rows,
   }
 end
@@ -275,7 +281,8 @@ local function report_transplant(report)
   report:value("transplant_margin", r.smallest_margin, { refs = { ref }, format = "%.1e" })
   report:table {
     name = "nanogpt_transplant",
-    caption = "Greedy text by trained weights that were exported and imported: tokens up to where each text parts from the trained model's",
+    caption = "Greedy text by trained weights that were exported and imported: tokens up to where each text parts from "
+      .. "the trained model's",
     columns = { column "weights", column("tokens the same", "%d") }, rows = rows,
   }
   local function on_one_line(text) return (text:gsub("\n", " / ")) end
@@ -300,19 +307,24 @@ local function report_operators(report)
   table.sort(list, function(a, b) return a.ms > b.ms end)
   local rows, points = {}, {}
   for i, op in ipairs(list) do
-    rows[i] = { op.name, { value = op.ms, ref = ref }, { value = 100 * op.ms / r.step_ms, ref = ref }, { value = op.calls, ref = ref } }
+    rows[i] = {
+      op.name, { value = op.ms, ref = ref }, { value = 100 * op.ms / r.step_ms, ref = ref },
+      { value = op.calls, ref = ref },
+    }
     points[i] = { op.name, i, op.ms, 100 * op.ms / r.step_ms }
   end
   report:value("ms_clocked_step", r.step_ms, { refs = { ref }, format = "%.1f", unit = "ms" })
   report:value("linear_percent", 100 * r.linear_share, { refs = { ref }, format = "%.0f" })
   report:table {
     name = "nanogpt_operators", caption = "Where the time of a training step goes",
-    columns = { column "operator", column("ms a step", "%.2f"), column("% of the step", "%.1f"), column("calls", "%.0f") },
+    columns = {
+      column "operator", column("ms a step", "%.2f"), column("% of the step", "%.1f"), column("calls", "%.0f"),
+    },
     rows = rows,
   }
   report:figure {
-    name = "nanogpt_operators", columns = common.columns("operator", "place", "ms", "percent"), rows = points, x = "place",
-    refs = { ref },
+    name = "nanogpt_operators", columns = common.columns("operator", "place", "ms", "percent"), rows = points,
+    x = "place", refs = { ref },
     vars = {
       machine = common.machine(report.hw), step_ms = r.step_ms,
       measured = measured(report, ("%d steps, %.1f ms each"):format(record.options.steps, r.step_ms)),
@@ -324,7 +336,9 @@ local function report_large(report)
   local record = common.study(report, "memory_and_time")
   if not record then return end
   local r, ref = record.result, report:ref(record)
-  local function put(name, value, format, unit) report:value(name, value, { refs = { ref }, format = format, unit = unit }) end
+  local function put(name, value, format, unit)
+    report:value(name, value, { refs = { ref }, format = format, unit = unit })
+  end
   local forward, step = stats.median(r.forward_ms), stats.median(r.step_ms)
   put("large_parameters", r.parameters, "%d")
   put("large_tokens", r.tokens, "%d")

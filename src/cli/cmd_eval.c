@@ -117,9 +117,13 @@ static void print_row(size_t digits, double loops, bool mean, size_t right, size
 
 static bool eval_length(const options *o, const cli_lm *lm, nn_model *model, size_t digits, spak_error *err) {
     json_t *result = NULL;
-    if (!nn_addition_evaluate(&lm->config.addition, model, ROWS_AT_A_TIME, o->set, digits, TEST_SEED, o->problems,
-                              o->num_loops ? o->loops : NULL, o->num_loops, &result, err))
-        return false;
+    const nn_exam exam = {.set = o->set,
+                          .digits = digits,
+                          .problems = o->problems,
+                          .seed = TEST_SEED,
+                          .loops = o->num_loops ? o->loops : NULL,
+                          .num_loops = o->num_loops};
+    if (!nn_addition_evaluate(&lm->config.addition, model, ROWS_AT_A_TIME, &exam, &result, err)) return false;
     const json_t *loops = json_object_get(result, "loops"), *correct = json_object_get(result, "correct");
     for (size_t i = 0; i < json_array_size(loops); i++)
         print_row(digits, (double)json_integer_value(json_array_get(loops, i)), false,

@@ -41,7 +41,7 @@ static double uniform(dice *d) { return roll(d) * 0x1p-32; }
 /* --- problems --- */
 
 /* The digits of the sum; operands without leading zeros, but for the number 0. */
-static void finish(nn_problem *p) {
+static void finish(nn_problem *p, nn_fault fault) {
     while (p->a_digits > 1 && p->a[p->a_digits - 1] == 0) p->a_digits--;
     while (p->b_digits > 1 && p->b[p->b_digits - 1] == 0) p->b_digits--;
     size_t longest = p->a_digits > p->b_digits ? p->a_digits : p->b_digits;
@@ -49,7 +49,7 @@ static void finish(nn_problem *p) {
     for (size_t i = 0; i < longest; i++) {
         int sum = (i < p->a_digits ? p->a[i] : 0) + (i < p->b_digits ? p->b[i] : 0) + carry;
         p->c[i] = (unsigned char)(sum % 10);
-        carry = sum / 10;
+        carry = fault == NN_FAULT_CARRY_LOST && i > 0 ? 0 : sum / 10;
     }
     p->c_digits = longest;
     if (carry) p->c[p->c_digits++] = 1;
@@ -123,26 +123,29 @@ static void draw_once(const nn_addition *task, dice *d, nn_problem *p) {
         draw_exact(d, 1 + below(d, task->most_digits), CHAIN_CARRY, CHAIN_NINE, p);
     } else {
         size_t most = task->most_digits;
-        if (task->bridge_share > 0 && uniform(d) < task->bridge_share) most = 5 + below(d, 2);
+        if (task->bridge_share > 0 && uniform(d) < task->bridge_share) most += 1 + below(d, 2);
         p->a_digits = draw_digits(d, p->a, most);
         p->b_digits = draw_digits(d, p->b, most);
     }
-    finish(p);
+    finish(p, task->fault);
 }
 
 void nn_addition_draw(const nn_addition *task, uint64_t seed, uint64_t i, nn_problem *p) {
     dice d = dice_of(seed, STREAM_TRAIN, i);
     do {
         draw_once(task, &d, p);
-    } while (nn_problem_is_test(p));
+    } while (task->fault != NN_FAULT_TEST_LEAKS && nn_problem_is_test(p));
 }
 
 /* --- test sets --- */
 
+static const char *const SETS[] = {"random", "chains", "full_chains"};
+
+const char *nn_add_set_name(nn_add_set set) { return SETS[set]; }
+
 bool nn_add_set_parse(const char *name, nn_add_set *set) {
-    static const char *const names[] = {"random", "chains", "full_chains"};
     for (int i = 0; i < 3; i++)
-        if (strcmp(name, names[i]) == 0) {
+        if (strcmp(name, SETS[i]) == 0) {
             *set = (nn_add_set)i;
             return true;
         }
@@ -183,7 +186,7 @@ bool nn_addition_test_set(nn_add_set set, size_t digits, uint64_t seed, size_t n
                    : set == NN_ADD_CHAINS    ? CHAIN_NINE
                                              : 0,
                    next);
-        finish(next);
+        finish(next, NN_SOUND);
         if (nn_problem_is_test(next) && add_new(seen, size, hash_of(next))) ++*found;
     }
     spak_free(seen);
@@ -192,9 +195,7 @@ bool nn_addition_test_set(nn_add_set set, size_t digits, uint64_t seed, size_t n
 
 /* --- rows --- */
 
-static size_t longest_operand(const nn_addition *task) {
-    return task->bridge_share > 0 && task->most_digits < 6 ? 6 : task->most_digits;
-}
+static size_t longest_operand(const nn_addition *task) { return task->most_digits + (task->bridge_share > 0 ? 2 : 0); }
 
 static size_t row_len(const nn_addition *task, size_t digits) {
     switch (task->layout) {
@@ -252,8 +253,12 @@ typedef struct pen {
 static void put(pen *w, int token, size_t index, bool answer) {
     nn_add_rows *r = w->rows;
     if (w->asking && w->at > 0 && w->at <= r->len) {
-        r->targets[w->base + w->at - 1] = token;
-        r->owner[w->base + w->at - 1] = w->owner;
+        const size_t asks = w->base + w->at - 1;
+        if (w->task->fault != NN_FAULT_TARGETS_LATE)
+            r->targets[asks] = token;
+        else if (w->at < r->len)
+            r->targets[asks + 1] = token;
+        r->owner[asks] = w->owner;
     }
     if (w->at < r->len) {
         const size_t at = w->base + w->at;
@@ -282,7 +287,7 @@ static void put_number(pen *w, const unsigned char *digits, size_t n, bool answe
 
 /* a + b = c and the end. */
 static void write_plain(pen *w, const nn_problem *p) {
-    const bool all = !w->task->mask_operands;
+    const bool all = !w->task->mask_operands || w->task->fault == NN_FAULT_OPERANDS_LEARNED;
     w->asking = all;
     put_number(w, p->a, p->a_digits, false);
     put(w, NN_ADD_PLUS, 0, false);
@@ -359,14 +364,14 @@ void nn_addition_train_rows(const nn_addition *task, uint64_t seed, uint64_t ste
         for (size_t i = 0; i < in_row && w.at < r->len; i++) {
             nn_problem p;
             nn_addition_draw(task, seed, number + i, &p);
-            w.segment = (int)i;
+            w.segment = task->fault == NN_FAULT_ONE_SEGMENT ? 0 : (int)i;
             w.owner = (int)(row * in_row + i);
             write_problem(&w, &p, &d);
         }
     }
 }
 
-void nn_addition_test_rows(const nn_addition *task, const nn_problem *p, size_t n, nn_add_rows *r) {
+void nn_addition_rows_of(const nn_addition *task, const nn_problem *p, size_t n, nn_add_rows *r) {
     for (size_t row = 0; row < r->rows; row++) {
         pen w = {.task = task, .rows = r, .base = row * r->len, .owner = (int)row};
         clear_row(r, w.base);
@@ -374,4 +379,10 @@ void nn_addition_test_rows(const nn_addition *task, const nn_problem *p, size_t 
         dice d = dice_of(hash_of(&p[row]), STREAM_ROW, 0);
         write_problem(&w, &p[row], &d);
     }
+}
+
+void nn_addition_test_rows(const nn_addition *task, const nn_problem *p, size_t n, nn_add_rows *r) {
+    nn_addition as = *task;
+    if (task->fault == NN_FAULT_TEST_NOT_REVERSED) as.reversed = !as.reversed;
+    nn_addition_rows_of(&as, p, n, r);
 }

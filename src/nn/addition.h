@@ -2,8 +2,8 @@
  * with their lowest digit, so that the sum can be written in the order in which it is computed.
  *
  * Which problems are trained on. A quarter of all problems, told by a hash of their digits, is kept for testing and
- * never drawn in training, whatever the seed. The clean protocol draws operands of 1 to 4 digits; the published one
- * adds "bridge" problems: with probability 0.3 operands of up to 5 or 6 digits.
+ * never drawn in training, whatever the seed. The clean protocol draws operands of 1 to most_digits digits, 4 as
+ * a rule; the published one adds "bridge" problems: with probability 0.3 operands of up to one or two digits more.
  *
  * Layouts of a row of tokens:
  *   single    one problem, then blanks
@@ -36,13 +36,14 @@ typedef enum nn_add_layout { NN_ADD_SINGLE, NN_ADD_PACKED, NN_ADD_BLANKS, NN_ADD
 typedef struct nn_addition {
     nn_add_layout layout;
     size_t most_digits;  /* of an operand in training: 4 */
-    double bridge_share; /* published protocol: 0.3 of the problems have operands of up to 5 or 6 digits */
+    double bridge_share; /* published protocol: 0.3 of the problems have operands of up to one or two digits more */
     double chain_share;  /* of the problems are made carry chains */
     size_t packed_len;   /* packed: tokens of a row */
     size_t slots;        /* blanks: slots of a number */
     size_t most_offset;  /* a random offset of 0 to this is added to the indices of a row, in training */
     bool reversed;       /* false: highest digit first, as a mistaken evaluation writes it */
-    bool mask_operands;  /* false: the operands are learned too, a fault */
+    bool mask_operands;  /* false: the operands are learned too */
+    nn_fault fault;      /* not read from JSON */
 } nn_addition;
 
 /* Members of `json` (by the names above; "protocol": "clean" or "published" sets bridge_share) over the clean protocol,
@@ -70,6 +71,7 @@ typedef enum nn_add_set {
     NN_ADD_FULL_CHAINS, /* the lowest pair carries, all others sum to 9: one carry runs through all columns */
 } nn_add_set;
 bool nn_add_set_parse(const char *name, nn_add_set *set); /* "random", "chains", "full_chains" */
+const char *nn_add_set_name(nn_add_set set);
 
 /* Up to n different test problems with two operands of exactly `digits` digits; *found may be less, where there are not
  * more (one digit: a quarter of a hundred). p has room for n. */
@@ -92,7 +94,9 @@ void nn_add_rows_free(nn_add_rows *rows); /* NULL is fine */
 
 /* Fills the rows with problems of the training stream: those of step `step`. */
 void nn_addition_train_rows(const nn_addition *task, uint64_t seed, uint64_t step, nn_add_rows *rows);
-/* Row i: problem i, alone in its row (as `single` where the layout is `packed`). Rows must be long enough. */
+/* Row i: problem i, alone in its row (as `single` where the layout is `packed`). Rows must be long enough. rows_of as
+ * training writes a problem, test_rows as evaluation does: nothing but a fault tells them apart. */
+void nn_addition_rows_of(const nn_addition *task, const nn_problem *p, size_t n, nn_add_rows *rows);
 void nn_addition_test_rows(const nn_addition *task, const nn_problem *p, size_t n, nn_add_rows *rows);
 nn_batch nn_add_rows_batch(const nn_add_rows *rows); /* borrows */
 
@@ -110,13 +114,32 @@ bool nn_addition_same_format(const nn_addition *train, const nn_addition *test, 
 
 /* --- evaluation --- */
 
-/* Exact match on a test set: {"digits", "set", "problems", "loops": [..], "correct": [one count for each of loops],
- * "by_carries": [[carries, problems, correct at the last of loops], ...], "token_correct": ...}. loops: after which
- * loops to look, ascending; NULL: the configuration's. A row counts when every predicted token of the answer is right,
- * given the right ones before it (rows: at a time, no more than the model is made for): so greedy decoding, which stops
- * being right at its first wrong token, gives the same count. */
-bool nn_addition_evaluate(const nn_addition *task, nn_model *model, size_t rows, nn_add_set set, size_t digits,
-                          uint64_t seed, size_t problems, const size_t *loops, size_t num_loops, json_t **result,
+/* What is asked: up to `problems` of a test set, of exactly so many digits. */
+typedef struct nn_exam {
+    nn_add_set set;
+    size_t digits, problems;
+    uint64_t seed;
+    const size_t *loops; /* after which loops to look, ascending; NULL: the configuration's. A decoder takes the last */
+    size_t num_loops;
+    bool marks; /* which problems were right, after the last of loops */
+} nn_exam;
+
+/* Exact match on a test set, given the right tokens: {"digits", "set", "problems", "loops": [..], "correct": [one count
+ * for each of loops], "by_carries": [[carries, problems, correct at the last of loops], ...], "tokens",
+ * "token_correct", "marks": "a bit a problem, in hexadecimal, lowest first"}. A row counts when every token of the
+ * answer is the best one given the right ones before it; greedy decoding stops being right at its first wrong token, so
+ * it gives the same count. rows: at a time, no more than the model is made for. */
+bool nn_addition_evaluate(const nn_addition *task, nn_model *model, size_t rows, const nn_exam *exam, json_t **result,
                           spak_error *err);
+
+/* The same by decoding greedily, a token at a time from its own answers, with a cache of keys and values, and halting
+ * when it is on: {"digits", "set", "problems", "loops", "correct": [count], "marks", "spent": {"operand": [tokens,
+ * loops], "sign", "equals", "answer"}}: how many tokens of each kind went through and how many loops they took. Only
+ * for layouts single and packed. */
+bool nn_addition_decode(const nn_addition *task, nn_model *model, size_t rows, const nn_exam *exam,
+                        const nn_halting *halting, json_t **result, spak_error *err);
+
+/* Members of an exam's result that both share; NULL when out of memory. right: one for each problem. */
+json_t *nn_exam_marks(const bool *right, size_t problems);
 
 #endif

@@ -85,8 +85,11 @@ bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err) {
     if (task->layout == NN_ADD_BLANKS && task->slots < task->most_digits + 1)
         return spak_fail(err, "task.slots: a sum of operands of %zu digits needs %zu slots, not %zu", task->most_digits,
                          task->most_digits + 1, task->slots);
-    if (task->layout == NN_ADD_BLANKS && task->bridge_share > 0 && task->slots < 7)
-        return spak_fail(err, "task.slots: the published protocol's sums need 7 slots, not %zu", task->slots);
+    if (task->layout == NN_ADD_BLANKS && task->bridge_share > 0 && task->slots < task->most_digits + 3)
+        return spak_fail(err, "task.slots: the published protocol's sums need %zu slots, not %zu",
+                         task->most_digits + 3, task->slots);
+    if (task->bridge_share > 0 && task->most_digits + 2 > NN_ADD_MOST_DIGITS)
+        return spak_fail(err, "task.most_digits: with bridge problems at most %d", NN_ADD_MOST_DIGITS - 2);
     if (!task->reversed && task->layout != NN_ADD_SINGLE && task->layout != NN_ADD_PACKED)
         return spak_fail(err, "task.reversed: only the layouts single and packed can be written highest digit first");
     return true;
@@ -223,7 +226,7 @@ bool nn_addition_same_format(const nn_addition *train, const nn_addition *test, 
     for (int i = 0; i < 2 && ran; i++) {
         ran = nn_add_rows_new(1, nn_addition_test_len(tasks[i], 3), &rows[i], why);
         if (!ran) break;
-        nn_addition_test_rows(tasks[i], &p, 1, rows[i]);
+        (i ? nn_addition_test_rows : nn_addition_rows_of)(tasks[i], &p, 1, rows[i]);
         ran = nn_add_rows_show(rows[i], 0, &text[i]) || spak_fail_oom(why);
     }
     bool same = ran && strcmp(text[0].data, text[1].data) == 0 &&

@@ -43,7 +43,7 @@ static void heads_backward(nn_model *m, size_t pass) {
     const nn_heads dv = {nn_at(ops, m->dqkv, v_at), len, qkv}, d_o = {m->dheads, len, c->width};
     const nn_attention a = nn_attention_of(m, pass);
     ops->attention_backward(m->ctx, &a, dq, dk, dv, d_o, q, k, v, o, p->lse);
-    if (nn_uses_rope(c))
+    if (nn_uses_rope(c) && m->fault != NN_FAULT_ROPE_NOT_TURNED_BACK)
         ops->rope(m->ctx, c->rope_pairing, m->dqkv, nn_position_ids(m), rows_of(m), c->heads + c->kv_heads,
                   nn_head_dim(c), qkv, c->rope_base, true);
 }
@@ -77,7 +77,8 @@ static void begin_loop_backward(nn_model *m, size_t pass) {
         m->ops->norm_backward(m->ctx, NN_RMSNORM, m->dx, NULL, NULL, dy, p->base, p->base_stat, NULL, rows_of(m),
                               c->width);
     }
-    if (c->inject) m->ops->add(m->ctx, pass ? m->dx0 : m->dx, m->dx0, m->dx, n);
+    if (c->inject && !(pass && m->fault == NN_FAULT_INJECTION_NOT_LEARNED))
+        m->ops->add(m->ctx, pass ? m->dx0 : m->dx, m->dx0, m->dx, n);
 }
 
 static void embed_backward(nn_model *m) {
@@ -99,17 +100,19 @@ double nn_backward(nn_model *m, float weight) {
     m->ops->zero(m->ctx, m->dx, rows_of(m) * c->width);
     if (c->inject) m->ops->zero(m->ctx, m->dx0, rows_of(m) * c->width);
     for (size_t loop = m->loops; loop-- > 0;) {
-        if (nn_supervised(m, loop)) sum += nn_head_loss(m, loop, m->dx, weight);
+        if (nn_supervised(m, loop) && !(loop + 1 < m->loops && m->fault == NN_FAULT_LAST_LOSS_ALONE))
+            sum += nn_head_loss(m, loop, m->dx, weight);
         for (size_t layer = c->layers; layer-- > 0;) {
             mlp_backward(m, loop * c->layers + layer);
             attention_backward(m, loop * c->layers + layer);
         }
         begin_loop_backward(m, loop * c->layers);
+        if (m->fault == NN_FAULT_LAST_LOOP_LEARNS) break; /* as where the state is cut off from its past */
     }
     embed_backward(m);
     return sum;
 }
 
 void nn_zero_gradients(nn_model *m) {
-    if (m->grads) m->ops->zero(m->ctx, m->grads, m->numbers);
+    if (m->grads && m->fault != NN_FAULT_GRADIENTS_PILE_UP) m->ops->zero(m->ctx, m->grads, m->numbers);
 }

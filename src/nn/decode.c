@@ -188,7 +188,7 @@ static void begin_loop(nn_decoder *d, size_t loop, const int32_t *rows, size_t n
     const nn_ops *ops = d->m->ops;
     void *state = c->normalise_state ? d->base : d->work.in;
     ops->gather(d->ctx, state, d->x, rows, n, c->width);
-    if (c->inject && loop) {
+    if (c->inject && loop && d->m->fault != NN_FAULT_CACHE_WITHOUT_INJECTION) {
         ops->gather(d->ctx, d->work.mid, d->x0, rows, n, c->width);
         ops->add(d->ctx, state, state, d->work.mid, n * c->width);
     }
@@ -198,7 +198,7 @@ static void begin_loop(nn_decoder *d, size_t loop, const int32_t *rows, size_t n
 
 /* work.n1 = norm(work.in); kv = its keys, turned, and values. The projection's rows are Q, K, V: these are the rows
  * after Q's. */
-static void make_keys(nn_decoder *d, size_t layer, size_t n) {
+static void make_keys(nn_decoder *d, size_t layer, size_t n, bool turned) {
     const nn_config *c = &d->m->config;
     const nn_ops *ops = d->m->ops;
     const nn_block_slots *b = &d->m->blocks[layer];
@@ -206,7 +206,7 @@ static void make_keys(nn_decoder *d, size_t layer, size_t n) {
     nn_block_norm(d->m, d->ctx, layer, false, d->work.n1, d->work.stat1, d->work.in, n);
     ops->linear(d->ctx, d->kv, d->work.n1, nn_value(d->m, b->qkv + c->width * c->width), bias, n, c->width,
                 2 * nn_kv_width(c));
-    if (nn_uses_rope(c))
+    if (nn_uses_rope(c) && turned)
         ops->rope(d->ctx, c->rope_pairing, d->kv, d->rope_ids, n, c->kv_heads, nn_head_dim(c), 2 * nn_kv_width(c),
                   c->rope_base, false);
 }
@@ -257,7 +257,7 @@ static void block(nn_decoder *d, size_t pass, size_t n, size_t len) {
     const nn_config *c = &m->config;
     const nn_ops *ops = m->ops;
     const nn_block_slots *b = &m->blocks[pass % c->layers];
-    make_keys(d, pass % c->layers, n);
+    make_keys(d, pass % c->layers, n, true);
     ops->scatter(d->ctx, cache_of(d, pass, 0), d->kv, d->cache_at, n, 2 * nn_kv_width(c));
     ops->linear(d->ctx, d->q, d->work.n1, nn_value(m, b->qkv), nn_value(m, b->qkv_bias), n, c->width, c->width);
     if (nn_uses_rope(c))
@@ -278,7 +278,7 @@ static void freeze(nn_decoder *d, size_t next_loop, const int32_t *rows, size_t 
     choose_rows(d, rows, n, len);
     begin_loop(d, next_loop, rows, n);
     for (size_t layer = 0; layer < c->layers; layer++) {
-        make_keys(d, layer, n);
+        make_keys(d, layer, n, d->m->fault != NN_FAULT_HALTING_WITHOUT_ROPE);
         for (size_t loop = next_loop; loop < d->loops; loop++)
             d->m->ops->scatter(d->ctx, cache_of(d, loop * c->layers + layer, 0), d->kv, d->cache_at, n,
                                2 * nn_kv_width(c));
@@ -300,12 +300,12 @@ static size_t halt(nn_decoder *d, size_t loops_done, size_t n, size_t len) {
     for (size_t i = 0; i < n; i++) {
         int32_t row = d->rows[i];
         float threshold = d->row_thinks[row] ? d->halting.thinking_threshold : d->halting.threshold;
-        if (d->confidence[i] >= threshold) {
-            d->spent[row] = (int32_t)loops_done;
+        const bool sure = d->confidence[i] >= threshold;
+        if (sure && d->spent[row] == (int32_t)d->loops) {
+            d->spent[row] = (int32_t)loops_done - (m->fault == NN_FAULT_LOOPS_MISCOUNTED);
             d->halted[halted++] = row;
-        } else {
-            d->rows[thinking++] = row;
         }
+        if (!sure || m->fault == NN_FAULT_HALTED_GO_ON) d->rows[thinking++] = row;
     }
     if (halted) freeze(d, loops_done, d->halted, halted, len);
     if (halted) choose_rows(d, d->rows, thinking, len);
@@ -335,7 +335,8 @@ static void take_piece(nn_decoder *d, const nn_batch *call, size_t from, size_t 
             size_t row = b * len + t, at = b * call->len + from + t;
             d->tokens[row] = call->tokens[at];
             d->kinds[row] = call->kinds ? call->kinds[at] : -1;
-            d->index[row] = d->past_index[b * context + d->used + t] = call->index ? call->index[at] : 0;
+            d->index[row] = d->past_index[b * context + d->used + t] =
+                call->index ? call->index[at] + (d->m->fault == NN_FAULT_CACHE_INDEX_LATE && d->used > 0) : 0;
             d->places[row] = (int32_t)(d->used + t);
             d->thinks[b] =
                 d->thinks[b] || (d->halting.thinking_from >= 0 && d->tokens[row] == d->halting.thinking_from);

@@ -52,13 +52,19 @@ static bool check_batch(const nn_model *m, const nn_batch *b, spak_error *err) {
 
 /* --- parts --- */
 
+static bool fails_on_cpu(const nn_model *m, nn_fault fault) { return m->fault == fault && m->ops == &nn_cpu; }
+
+static uint64_t dropout_seed(const nn_model *m) {
+    return m->last.seed + (m->fault == NN_FAULT_DROPOUT_BY_THREADS ? (uint64_t)m->threads : 0);
+}
+
 static size_t rows_of(const nn_model *m) { return m->last.batch * m->last.len; }
 
 bool nn_dropping(const nn_model *m) { return m->last.training && m->config.dropout > 0; }
 
 void nn_drop(const nn_model *m, void *x, size_t pass, nn_site site) {
     if (nn_dropping(m))
-        m->ops->dropout(m->ctx, x, rows_of(m) * m->config.width, m->config.dropout, m->last.seed,
+        m->ops->dropout(m->ctx, x, rows_of(m) * m->config.width, m->config.dropout, dropout_seed(m),
                         nn_dropout_stream(m->last.step, pass, site));
 }
 
@@ -67,7 +73,8 @@ void nn_block_norm(const nn_model *m, nn_ctx *ctx, size_t layer, bool second, vo
     const nn_config *c = &m->config;
     const nn_block_slots *b = &m->blocks[layer];
     m->ops->norm(ctx, c->norm, y, stat, x, nn_value(m, second ? b->norm2 : b->norm1),
-                 nn_value(m, second ? b->norm2_bias : b->norm1_bias), rows, c->width, c->norm_eps);
+                 nn_value(m, second ? b->norm2_bias : b->norm1_bias), rows, c->width,
+                 fails_on_cpu(m, NN_FAULT_CPU_NORM_EPS) ? 1e-3f : c->norm_eps);
 }
 
 void nn_mlp(const nn_model *m, nn_ctx *ctx, size_t layer, const nn_pass *p, size_t rows) {
@@ -106,17 +113,17 @@ nn_attention nn_attention_of(const nn_model *m, size_t pass) {
                       .heads = c->heads,
                       .kv_heads = c->kv_heads,
                       .head_dim = nn_head_dim(c),
-                      .causal = c->causal,
+                      .causal = c->causal && m->fault != NN_FAULT_NOT_CAUSAL,
                       .window = -1};
     if (nn_indexed(c)) {
         a.q_index = a.kv_index = b->index;
-        a.window = c->window;
+        a.window = c->window + (c->window >= 0 && m->fault == NN_FAULT_WINDOW_WIDER);
         a.slope = c->slope;
     }
     if (c->segments) a.q_segment = a.kv_segment = b->segments;
     if (nn_dropping(m)) {
         a.dropout = c->dropout;
-        a.seed = b->seed;
+        a.seed = dropout_seed(m);
         a.stream = nn_dropout_stream(b->step, pass, NN_DROP_ATTENTION);
     }
     return a;
@@ -132,7 +139,8 @@ static void embed(nn_model *m) {
     ops->embed(m->ctx, m->x0, b->tokens, nn_value(m, m->slots.token), rows, width, false);
     if (nn_uses_table(&m->config))
         ops->embed(m->ctx, m->x0, nn_position_ids(m), nn_value(m, m->slots.position), rows, width, true);
-    if (m->config.kinds) ops->embed(m->ctx, m->x0, b->kinds, nn_value(m, m->slots.kind), rows, width, true);
+    if (m->config.kinds && m->fault != NN_FAULT_KINDS_IGNORED)
+        ops->embed(m->ctx, m->x0, b->kinds, nn_value(m, m->slots.kind), rows, width, true);
     nn_drop(m, m->x0, 0, NN_DROP_EMBEDDING);
 }
 
@@ -155,7 +163,7 @@ static void block(nn_model *m, size_t pass) {
     ops->linear(m->ctx, p->qkv, p->n1, nn_value(m, b->qkv), nn_value(m, b->qkv_bias), rows, c->width, qkv);
     if (nn_uses_rope(c)) /* keys follow the queries in a row: both are turned as one run of heads */
         ops->rope(m->ctx, c->rope_pairing, p->qkv, nn_position_ids(m), rows, c->heads + c->kv_heads, nn_head_dim(c),
-                  qkv, c->rope_base, false);
+                  qkv, fails_on_cpu(m, NN_FAULT_CPU_ROPE_BASE) ? 9000 : c->rope_base, false);
     const nn_attention a = nn_attention_of(m, pass);
     const nn_heads q = {p->qkv, len, qkv}, k = {nn_at(ops, p->qkv, c->width), len, qkv};
     const nn_heads v = {nn_at(ops, p->qkv, c->width + nn_kv_width(c)), len, qkv}, o = {p->heads, len, c->width};

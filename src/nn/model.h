@@ -70,6 +70,7 @@ struct nn_model {
     size_t most_batch, most_len, most_loops, chunk; /* chunk: rows of logits at a time */
     bool training;
     int threads;
+    nn_fault fault;
 
     nn_param *params;
     size_t num_params, numbers;

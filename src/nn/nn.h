@@ -113,6 +113,37 @@ typedef struct nn_batch {
     uint64_t seed, step; /* of the dropout masks: a function of these and the place, so each micro-batch has its step */
 } nn_batch;
 
+/* --- faults --- */
+
+/* Mistakes that the code makes on request, so that a gate can be tried: each is one branch, where the mistake would be
+ * made. What each does is said in looplm_faults. */
+typedef enum nn_fault {
+    NN_SOUND,
+    NN_FAULT_OPERANDS_LEARNED, /* of what is written: addition.c */
+    NN_FAULT_TARGETS_LATE,
+    NN_FAULT_CARRY_LOST,
+    NN_FAULT_TEST_LEAKS,
+    NN_FAULT_TEST_NOT_REVERSED,
+    NN_FAULT_ONE_SEGMENT,
+    NN_FAULT_WINDOW_WIDER, /* of the forward pass */
+    NN_FAULT_NOT_CAUSAL,
+    NN_FAULT_KINDS_IGNORED,
+    NN_FAULT_CPU_ROPE_BASE,
+    NN_FAULT_CPU_NORM_EPS,
+    NN_FAULT_DROPOUT_BY_THREADS,
+    NN_FAULT_LAST_LOOP_LEARNS, /* of the backward pass */
+    NN_FAULT_INJECTION_NOT_LEARNED,
+    NN_FAULT_ROPE_NOT_TURNED_BACK,
+    NN_FAULT_LAST_LOSS_ALONE,
+    NN_FAULT_GRADIENTS_PILE_UP,       /* of a training step */
+    NN_FAULT_CACHE_WITHOUT_INJECTION, /* of the decoder */
+    NN_FAULT_CACHE_INDEX_LATE,
+    NN_FAULT_HALTING_WITHOUT_ROPE,
+    NN_FAULT_HALTED_GO_ON,
+    NN_FAULT_LOOPS_MISCOUNTED,
+    NN_NUM_FAULTS
+} nn_fault;
+
 /* --- a model --- */
 
 typedef struct nn_model nn_model;
@@ -130,6 +161,8 @@ void nn_model_free(nn_model *model); /* NULL is fine */
 bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
                     size_t most_loops, bool training, nn_memory *memory, spak_error *err);
 
+void nn_model_plant(nn_model *model, nn_fault fault); /* NN_SOUND at first */
+nn_fault nn_model_fault(const nn_model *model);
 const nn_config *nn_model_config(const nn_model *model);
 const nn_ops *nn_model_ops(const nn_model *model);
 nn_memory nn_model_memory(const nn_model *model);

@@ -214,6 +214,8 @@ void nn_model_free(nn_model *m) {
     spak_free(m);
 }
 
+void nn_model_plant(nn_model *m, nn_fault fault) { m->fault = fault; }
+nn_fault nn_model_fault(const nn_model *m) { return m->fault; }
 const nn_config *nn_model_config(const nn_model *m) { return &m->config; }
 const nn_ops *nn_model_ops(const nn_model *m) { return m->ops; }
 nn_memory nn_model_memory(const nn_model *m) { return m->memory; }

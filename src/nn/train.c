@@ -265,6 +265,7 @@ bool nn_model_for_inference(const nn_model *from, size_t batch, size_t len, size
         nn_model_get(from, NN_VALUES, at, n, piece);
         nn_model_put(*out, NN_VALUES, at, n, piece);
     }
+    if (good) nn_model_plant(*out, nn_model_fault(from));
     spak_free(piece);
     return good;
 }

@@ -1,0 +1,319 @@
+-- L1 to L5 and L8: the source's models on the same problems from the same seeds.
+local common = require "lib.report"
+local stats = require "lib.stats"
+local S = require "report.looplm.shared"
+
+-- In the order of the table and the figures. The fifth is the second, asked after twice its loops.
+local MODELS <const> = {
+  { key = "gpt", where = function(c) return c.layers > 1 end },
+  { key = "loop", where = function(c) return c.loops == 6 and c.width == 64 end },
+  { key = "deep", where = function(c) return c.loops > 6 end },
+  { key = "narrow", where = function(c) return c.width == 32 end },
+}
+
+local function read(report)
+  local models = {}
+  for _, model in ipairs(MODELS) do
+    local records = S.trials(report, "models", function(r) return model.where(r.config) end)
+    if #records > 0 then
+      models[#models + 1] = { key = model.key, title = records[1].config.variant, records = records }
+      models[model.key] = models[#models]
+    end
+  end
+  if models.loop then
+    models[#models + 1] = { key = "twice", title = models.loop.title .. ", asked after 12", records = models.loop.records, loops = 12 }
+    models.twice = models[#models]
+  end
+  return models
+end
+
+local function tabulate(report, name, caption, models, digits, most_digits)
+  local columns = {
+    { header = "model", align = "left" }, { header = "parameters", align = "right", format = "%d" },
+  }
+  for _, n in ipairs(digits) do
+    columns[#columns + 1] = { header = ("%d digits%s"):format(n, n <= most_digits and " (trained)" or ""), align = "right", format = "%.1f" }
+  end
+  local rows = {}
+  for _, model in ipairs(models) do
+    local row = { model.title, { value = model.records[1].parameters, ref = report:ref(model.records[1]) } }
+    for _, n in ipairs(digits) do row[#row + 1] = S.cell(report, model.records, "random", n, model.loops) end
+    rows[#rows + 1] = row
+  end
+  report:table { name = name, caption = caption, columns = columns, rows = rows }
+end
+
+-- Accuracy over length, a line a model. The axis of a share that may be nought is not a logarithm.
+local function draw_curve(report, models, digits, most_digits)
+  local rows, titles, refs = {}, {}, {}
+  for _, model in ipairs(models) do
+    for _, n in ipairs(digits) do
+      local p = S.pool(model.records, "random", n, model.loops)
+      if p then rows[#rows + 1] = { model.key, n, 100 * p.share, 100 * p.low, 100 * p.high } end
+    end
+    titles[#titles + 1] = model.title
+    for _, ref in ipairs(S.refs(report, model.records)) do refs[#refs + 1] = ref end
+  end
+  report:figure {
+    name = "looplm_curve", rows = rows, series = "model", x = "digits", refs = refs,
+    columns = {
+      { name = "model", type = "text" }, { name = "digits", type = "number" }, { name = "share", type = "number" },
+      { name = "low", type = "number" }, { name = "high", type = "number" },
+    },
+    vars = {
+      trained = most_digits, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
+      measured = ("small scale, profile %s, %d seeds, %d problems a length"):format(report.profile, #models[1].records,
+        models[1].records[1].problem.evaluate[1].problems),
+    },
+  }
+end
+
+-- Accuracy over the loops of the test, a line a length; the static model stands beside it at the length that it learned.
+local function draw_loops(report, models, most_digits)
+  local loop, rows, titles = models.loop, {}, {}
+  for n = 1, most_digits + 1 do
+    local drawn = false
+    for loops = 1, 12 do
+      local p = S.pool(loop.records, "random", n, loops)
+      if p then
+        rows[#rows + 1] = { ("d%d"):format(n), loops, 100 * p.share, 100 * p.low, 100 * p.high }
+        drawn = true
+      end
+    end
+    if drawn then titles[#titles + 1] = n == 1 and "1 digit" or ("%d digits"):format(n) end
+  end
+  local static = S.pool(models.gpt.records, "random", most_digits)
+  report:figure {
+    name = "looplm_loops", rows = rows, series = "length", x = "loops",
+    refs = S.refs(report, loop.records),
+    columns = {
+      { name = "length", type = "text" }, { name = "loops", type = "number" }, { name = "share", type = "number" },
+      { name = "low", type = "number" }, { name = "high", type = "number" },
+    },
+    vars = {
+      trained = 6, static = 100 * static.share, static_title = ("%s, %d digits"):format(models.gpt.title, most_digits),
+      machine = common.machine(report.hw), titles = table.concat(titles, "|"),
+      measured = ("small scale, profile %s, %d seeds"):format(report.profile, #loop.records),
+    },
+  }
+end
+
+-- How many bits are set in a and not in b, both in hexadecimal.
+local function only_first(a, b)
+  local n = 0
+  for i = 1, math.min(#a, #b) do
+    local bits = tonumber(a:sub(i, i), 16) & ~tonumber(b:sub(i, i), 16)
+    while bits > 0 do
+      n = n + (bits & 1)
+      bits = bits >> 1
+    end
+  end
+  return n
+end
+
+-- Two models on the same problems from the same seeds: the mean difference in points with its interval over the seeds, in
+-- how many seeds the first is ahead, and McNemar's test over the problems of each seed, the one nearest to nought.
+local function compare(a, b, digits)
+  local differences, ahead, behind, p_value = {}, 0, 0, 0
+  for _, one in ipairs(a.records) do
+    for _, other in ipairs(b.records) do
+      if S.seed_of(one) == S.seed_of(other) then
+        local x, n = S.solved(one, "random", digits, a.loops)
+        local y, m = S.solved(other, "random", digits, b.loops)
+        if x and y then
+          local d = 100 * (x / n - y / m)
+          differences[#differences + 1] = d
+          ahead, behind = ahead + (d > 0 and 1 or 0), behind + (d < 0 and 1 or 0)
+          local first = S.marks(one, "random", digits, a.loops)
+          local second = S.marks(other, "random", digits, b.loops)
+          if first and second then
+            p_value = math.max(p_value, stats.sign_test(only_first(first, second), only_first(second, first)))
+          end
+        end
+      end
+    end
+  end
+  if #differences == 0 then return nil end
+  local mean, low, high = stats.paired(differences)
+  return {
+    mean = mean, low = low, high = high, ahead = ahead, behind = behind, pairs = #differences, p_value = p_value,
+    sign = stats.sign_test(ahead, behind),
+  }
+end
+
+local function tabulate_pairs(report, models, digits)
+  local rows = {}
+  for _, other in ipairs { models.loop, models.deep, models.narrow, models.twice } do
+    for _, n in ipairs(digits) do
+      local c = compare(other, models.gpt, n)
+      if c then
+        local ref = report:ref(other.records[1])
+        rows[#rows + 1] = {
+          other.title, { value = n, ref = ref }, { value = c.mean, ref = ref },
+          c.low and { value = c.low, ref = ref } or "", c.high and { value = c.high, ref = ref } or "",
+          { value = c.ahead, ref = ref, text = ("%d, %d of %d"):format(c.ahead, c.behind, c.pairs) },
+          { value = c.sign, ref = ref }, { value = c.p_value, ref = ref },
+        }
+      end
+    end
+  end
+  report:table {
+    name = "looplm_pairs",
+    caption = "Looped models against the static one, pairs of the same seed: points more (mean, 95 % interval of the paired t test), "
+      .. "seeds ahead and behind, the sign test over the seeds, and the largest p of McNemar's exact test over the problems of a seed",
+    columns = {
+      { header = "model", align = "left" }, { header = "digits", align = "right", format = "%d" },
+      { header = "points more", align = "right", format = "%.1f" }, { header = "from", align = "right", format = "%.1f" },
+      { header = "to", align = "right", format = "%.1f" }, { header = "ahead, behind", align = "right", format = "%d" },
+      { header = "p, seeds", align = "right", format = "%.2f" }, { header = "p, problems", align = "right", format = "%.3g" },
+    },
+    rows = rows,
+  }
+end
+
+-- Exact match by the number of carries, at the longest length of training.
+local function tabulate_carries(report, models, digits)
+  local rows = {}
+  for _, model in ipairs(models) do
+    local by, ref = {}, report:ref(model.records[1])
+    for _, record in ipairs(model.records) do
+      local _, _, test, last = S.solved(record, "random", digits, model.loops)
+      for _, line in ipairs(test and last and test.by_carries or {}) do
+        local sum = by[line[1]] or { 0, 0 }
+        by[line[1]] = { sum[1] + line[2], sum[2] + line[3] }
+      end
+    end
+    local row = { model.title }
+    for carries = 0, digits do
+      local sum = by[carries]
+      row[#row + 1] = sum and { value = 100 * sum[2] / sum[1], ref = ref } or ""
+    end
+    rows[#rows + 1] = row
+  end
+  local columns = { { header = "model", align = "left" } }
+  for carries = 0, digits do
+    columns[#columns + 1] = { header = ("%d carries"):format(carries), align = "right", format = "%.1f" }
+  end
+  report:table {
+    name = "looplm_carries", columns = columns, rows = rows,
+    caption = ("Exact match in %% at %d digits by the number of carries, all seeds together"):format(digits),
+  }
+end
+
+-- --- waiting to think ---
+
+-- Tests of decoding, pooled over the seeds: solved, problems, and tokens and loops of each kind, for one threshold.
+local function decoded(records, threshold)
+  local sum = { right = 0, n = 0, spent = {}, records = records }
+  for _, record in ipairs(records) do
+    for _, test in ipairs(record.decoded or {}) do
+      if (test.threshold and math.floor(test.threshold * 1000 + 0.5)) == threshold then
+        sum.right, sum.n = sum.right + test.correct[1], sum.n + test.problems
+        for kind, spent in pairs(test.spent) do
+          local s = sum.spent[kind] or { 0, 0 }
+          sum.spent[kind] = { s[1] + spent[1], s[2] + spent[2] }
+        end
+      end
+    end
+  end
+  return sum.n > 0 and sum or nil
+end
+
+-- Decoding a token at a time solves the very problems that are solved given the right tokens.
+local function check_decoding(records)
+  local same, tests = 0, 0
+  for _, record in ipairs(records) do
+    for _, test in ipairs(record.decoded or {}) do
+      local given = not test.threshold and S.marks(record, "random", test.digits, test.loops[1])
+      if given then
+        tests = tests + 1
+        if given:sub(1, #test.marks - 1) == test.marks:sub(1, #test.marks - 1) then same = same + 1 end
+      end
+    end
+  end
+  return same, tests
+end
+
+local function tabulate_halting(report, loop)
+  local rows, ref = {}, report:ref(loop.records[1])
+  local off, default = decoded(loop.records, nil), decoded(loop.records, 900)
+  if not (off and default) then return end
+  local KINDS <const> = { "operand", "sign", "equals", "answer" }
+  local function saved(run, kinds)
+    local spent, full = 0, 0
+    for _, kind in ipairs(kinds) do
+      spent = spent + run.spent[kind][2]
+      full = full + off.spent[kind][2] / off.spent[kind][1] * run.spent[kind][1]
+    end
+    return 100 * (1 - spent / full)
+  end
+  for _, run in ipairs { { "off", off }, { "0.90, from '=' on 0.999", default }, { "0, from '=' on 0.999", decoded(loop.records, 0) } } do
+    local sum = run[2]
+    local row = { run[1], { value = 100 * sum.right / sum.n, ref = ref } }
+    for _, kind in ipairs(KINDS) do row[#row + 1] = { value = sum.spent[kind][2] / sum.spent[kind][1], ref = ref } end
+    row[#row + 1] = { value = saved(sum, { "operand", "sign" }), ref = ref }
+    rows[#rows + 1] = row
+  end
+  local zero = decoded(loop.records, 0)
+  S.value(report, "halting_saved_input", saved(default, { "operand", "sign" }), loop.records)
+  S.value(report, "halting_saved_answer", saved(default, { "equals", "answer" }), loop.records)
+  S.value(report, "halting_points", 100 * (default.right / default.n - off.right / off.n), loop.records, "%.2f")
+  S.value(report, "halting_zero_saved_input", saved(zero, { "operand", "sign" }), loop.records)
+  S.value(report, "halting_zero_points", 100 * (zero.right / zero.n - off.right / off.n), loop.records, "%.2f")
+  local same, tests = check_decoding(loop.records)
+  S.value(report, "decoding_tests", tests, loop.records, "%d")
+  S.value(report, "decoding_same", same, loop.records, "%d")
+  report:table {
+    name = "looplm_halting", rows = rows,
+    caption = "Waiting to think: loops spent on a token of each kind, at the lengths of training; threshold of the confidence",
+    columns = {
+      { header = "threshold", align = "left" }, { header = "exact match, %", align = "right", format = "%.1f" },
+      { header = "operand", align = "right", format = "%.2f" }, { header = "'+'", align = "right", format = "%.2f" },
+      { header = "'='", align = "right", format = "%.2f" }, { header = "answer", align = "right", format = "%.2f" },
+      { header = "loops saved before '=', %", align = "right", format = "%.1f" },
+    },
+  }
+end
+
+return function(report)
+  local models = read(report)
+  if not (models.gpt and models.loop) then return end
+  local most_digits = models.gpt.records[1].training.task.most_digits
+  local digits = S.digits(models.gpt.records, "random")
+  local seeds = #models.gpt.records
+  S.value(report, "model_seeds", seeds, models.gpt.records, "%d")
+  S.value(report, "model_digits", most_digits, models.gpt.records, "%d")
+  S.value(report, "model_width", models.gpt.records[1].config.width, models.gpt.records, "%d")
+  S.value(report, "model_steps", models.gpt.records[1].problem.steps, models.gpt.records, "%d")
+  for _, model in ipairs(models) do
+    S.put_share(report, model.key .. "_trained", model.records, "random", most_digits, model.loops)
+    S.put_share(report, model.key .. "_next", model.records, "random", most_digits + 1, model.loops)
+    S.put_share(report, model.key .. "_longest", model.records, "random", digits[#digits], model.loops)
+  end
+  S.value(report, "longest_digits", digits[#digits], models.gpt.records, "%d")
+  tabulate(report, "looplm_models",
+    ("Exact match in %% (mean over %d seeds, least and most of one), small scale: trained on 1 to %d digits only"):format(seeds, most_digits),
+    models, digits, most_digits)
+  draw_curve(report, models, digits, most_digits)
+  draw_loops(report, models, most_digits)
+  tabulate_pairs(report, models, { most_digits, most_digits + 1 })
+  tabulate_carries(report, models, most_digits)
+  tabulate_halting(report, models.loop)
+  local gain = compare(models.loop, models.gpt, most_digits + 1)
+  S.value(report, "recurrence_gain", gain.mean, models.loop.records)
+  S.value(report, "recurrence_gain_low", gain.low or gain.mean, models.loop.records)
+  S.value(report, "recurrence_gain_high", gain.high or gain.mean, models.loop.records)
+
+  local bridged = S.grouped(S.trials(report, "bridge"), function(r) return r.config.variant end)
+  for i, group in ipairs(bridged) do
+    bridged[i] = { title = group.key, records = group.records }
+    S.put_share(report, i == 1 and "gpt_bridged" or "loop_bridged", group.records, "random", most_digits + 1)
+    S.put_share(report, i == 1 and "gpt_past_bridge" or "loop_past_bridge", group.records, "random", most_digits + 3)
+  end
+  if #bridged > 0 then
+    tabulate(report, "looplm_bridge",
+      ("The source's protocol: three in ten training problems have up to %d or %d digits; exact match in %%, %s a model")
+        :format(most_digits + 1, most_digits + 2, #bridged[1].records == 1 and "one seed" or ("%d seeds"):format(#bridged[1].records)),
+      bridged, S.digits(bridged[1].records, "random"), most_digits)
+  end
+end

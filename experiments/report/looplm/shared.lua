@@ -1,0 +1,129 @@
+-- What the parts of LoopLM's report share: finding records and tests, pooling them over seeds, cells and values.
+local stats = require "lib.stats"
+
+local M = {}
+
+-- The trials with a label that ran to their end, or whatever `where` says of a record.
+function M.trials(report, label, where)
+  local list = {}
+  for _, record in ipairs(report.records) do
+    if record.kind == "evaluate" and record.label == label and record.status == "ok"
+      and (not where or where(record)) then
+      list[#list + 1] = record
+    end
+  end
+  return list
+end
+
+-- One study's records, by what `key` says of their options.
+function M.studies(report, name)
+  local list = {}
+  for _, record in ipairs(report.records) do
+    if record.label == "study" and record.study == name then list[#list + 1] = record end
+  end
+  return list
+end
+
+function M.refs(report, records)
+  local refs = {}
+  for i, record in ipairs(records) do refs[i] = report:ref(record) end
+  return refs
+end
+
+-- How many problems a trial solved of a set, of so many digits, after so many loops (nil: those of its training); nil
+-- when it was not asked. The third value is the test itself.
+function M.solved(record, set, digits, loops)
+  loops = loops or record.training.model.loops
+  for _, test in ipairs(record.evaluations or {}) do
+    if test.set == set and test.digits == digits and not test.wrong_format then
+      for i, after in ipairs(test.loops) do
+        if after == loops then return test.correct[i], test.problems, test, i == #test.loops end
+      end
+    end
+  end
+end
+
+-- Which problems were solved after so many loops, as the test's hexadecimal marks; nil when none were kept.
+function M.marks(record, set, digits, loops)
+  loops = loops or record.training.model.loops
+  for _, test in ipairs(record.evaluations or {}) do
+    if test.set == set and test.digits == digits and test.loops[#test.loops] == loops and test.marks then
+      return test.marks
+    end
+  end
+end
+
+-- The share over all trials, its interval by Wilson over the pooled problems, and the least and the most of any trial;
+-- nil when none was asked.
+function M.pool(records, set, digits, loops)
+  local right, n, shares = 0, 0, {}
+  for _, record in ipairs(records) do
+    local solved, problems = M.solved(record, set, digits, loops)
+    if solved then
+      right, n = right + solved, n + problems
+      shares[#shares + 1] = solved / problems
+    end
+  end
+  if n == 0 then return nil end
+  local low, high = stats.wilson(right, n)
+  return {
+    right = right, n = n, share = right / n, low = low, high = high, shares = shares,
+    least = math.min(table.unpack(shares)), most = math.max(table.unpack(shares)),
+  }
+end
+
+-- "97.3 (96.1 to 98.9)": the share over the trials, and the least and most of one.
+function M.cell(report, records, set, digits, loops)
+  local pooled = M.pool(records, set, digits, loops)
+  if not pooled then return "" end
+  local text = ("%.1f"):format(100 * pooled.share)
+  if #pooled.shares > 1 and pooled.most - pooled.least >= 0.0005 then
+    text = text .. (" (%.1f to %.1f)"):format(100 * pooled.least, 100 * pooled.most)
+  end
+  return { value = 100 * pooled.share, ref = report:ref(records[1]), text = text }
+end
+
+function M.value(report, name, value, records, format)
+  report:value(name, value, { refs = M.refs(report, records), format = format or "%.1f" })
+end
+
+-- Percent solved, with the least of any trial.
+function M.put_share(report, name, records, set, digits, loops)
+  local pooled = M.pool(records, set, digits, loops)
+  if not pooled then return end
+  M.value(report, name, 100 * pooled.share, records)
+  M.value(report, name .. "_least", 100 * pooled.least, records)
+  M.value(report, name .. "_low", 100 * pooled.low, records)
+  M.value(report, name .. "_high", 100 * pooled.high, records)
+end
+
+-- Trials by what `key` says of each, in the order of their first one: {{key =, records =}, ...}
+function M.grouped(records, key)
+  local groups, at = {}, {}
+  for _, record in ipairs(records) do
+    local name = key(record)
+    if not at[name] then
+      groups[#groups + 1] = { key = name, records = {} }
+      at[name] = groups[#groups]
+    end
+    table.insert(at[name].records, record)
+  end
+  return groups
+end
+
+-- The digits that the first of the trials was asked of a set.
+function M.digits(records, set)
+  local seen, list = {}, {}
+  for _, test in ipairs(records[1] and records[1].evaluations or {}) do
+    if test.set == set and not test.wrong_format and not seen[test.digits] then
+      seen[test.digits] = true
+      list[#list + 1] = test.digits
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+function M.seed_of(record) return record.problem.seed end
+
+return M

@@ -1,0 +1,134 @@
+/* LoopLM as an operator: the gate holds, every planted fault is caught by it, trials refuse what they should, and what
+ * is derived is right. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../tap.h"
+#include "base/alloc.h"
+#include "nn/looplm.h"
+
+static bool holds(const dev_invariant *invariant, const char *fault, json_t **evidence) {
+    spak_error err = {""};
+    json_t *options = json_pack("{s:i,s:s*}", "seed", 7, "fault", fault);
+    const bool ran = invariant->check(options, evidence, &err);
+    json_decref(options);
+    if (!ran) printf("# %s could not run: %s\n", invariant->name, err.message);
+    return ran && spak_json_bool(*evidence, "holds", false);
+}
+
+static void test_gate(void) {
+    for (size_t i = 0; i < LOOPLM_NUM_INVARIANTS; i++) {
+        json_t *evidence = NULL;
+        ok(holds(&looplm_invariants[i], NULL, &evidence), "%s", looplm_invariants[i].name);
+        ok(spak_json_int(evidence, "cases", 0) > 0, "%lld cases", spak_json_int(evidence, "cases", 0));
+        json_decref(evidence);
+    }
+}
+
+static void test_faults(void) {
+    for (size_t f = 0; f < NN_NUM_FAULTS - 1; f++) {
+        const char *by = NULL;
+        for (size_t i = 0; i < LOOPLM_NUM_INVARIANTS && !by; i++) {
+            json_t *evidence = NULL;
+            if (!holds(&looplm_invariants[i], looplm_faults[f].name, &evidence) && evidence &&
+                json_object_get(evidence, "counterexample"))
+                by = looplm_invariants[i].name;
+            json_decref(evidence);
+        }
+        ok(by != NULL, "%s is caught by %s", looplm_faults[f].name, by ? by : "nothing");
+    }
+    json_t *evidence = NULL, *options = json_pack("{s:s}", "fault", "no_such_fault");
+    spak_error err = {""};
+    ok(!looplm_invariants[0].check(options, &evidence, &err) && strstr(err.message, "no_such_fault"), "%s",
+       err.message);
+    json_decref(options);
+}
+
+static json_t *trial(const char *config, const char *problem) {
+    spak_error err = {""};
+    json_t *c = json_loads(config, 0, NULL), *p = json_loads(problem, 0, NULL), *result = NULL;
+    if (!c || !p || !looplm_trial(c, p, NULL, &result, &err)) printf("# %s\n", err.message);
+    json_decref(c);
+    json_decref(p);
+    return result;
+}
+
+static void refused(const char *config, const char *problem, const char *why) {
+    json_t *r = trial(config, problem);
+    is_str(spak_json_str(r, "status", ""), "refused", "%s %s", config, problem);
+    ok(strstr(spak_json_str(r, "reason", ""), why) != NULL, "because: %s", spak_json_str(r, "reason", ""));
+    json_decref(r);
+}
+
+#define TINY                                                                                                       \
+    "{\"layers\": 1, \"loops\": 2, \"width\": 16, \"heads\": 2, \"most_digits\": 1, \"window\": 1, \"kinds\": 2, " \
+    "\"positions\": \"rope_index\"}"
+#define BRIEF "\"steps\": 120, \"batch\": 16, \"seed\": 3, \"threads\": 1, \"rate\": 5e-3"
+
+static void test_trial(void) {
+    refused(TINY, "{" BRIEF ", \"evaluate\": [{\"digits\": [1], \"reversed\": false}]}", "a format that it never saw");
+    refused(TINY, "{" BRIEF ", \"evaluate\": [{\"digits\": [0]}]}", "digits");
+    refused(TINY, "{" BRIEF ", \"evaluate\": [{\"digits\": [1], \"loops\": [2, 1]}]}", "ascending");
+    refused(TINY, "{" BRIEF ", \"evaluate\": [{\"digits\": [1], \"lops\": [2]}]}", "lops");
+    refused("{\"depth\": 3}", "{" BRIEF "}", "depth");
+    const char *asked =
+        "{" BRIEF
+        ", \"evaluate\": [{\"digits\": [1, 3], \"marks\": true}, {\"digits\": [1], \"loops\": [1, 2, 4]}, "
+        "{\"digits\": [1], \"reversed\": false, \"on_purpose\": true}], "
+        "\"decode\": [{\"digits\": [1], \"marks\": true}, {\"digits\": [1], \"threshold\": 0}]}";
+    json_t *r = trial(TINY, asked), *again = trial(TINY, asked);
+    is_str(spak_json_str(r, "status", ""), "ok", "a run %s", spak_json_str(r, "reason", ""));
+    const json_t *tests = json_object_get(r, "evaluations"), *decoded = json_object_get(r, "decoded");
+    is_int((long long)json_array_size(tests), 4, "a test for each length");
+    is_int((long long)json_array_size(json_object_get(r, "losses")), 120, "the loss of every step");
+    ok(json_equal(json_object_get(r, "losses"), json_object_get(again, "losses")) &&
+           json_equal(tests, json_object_get(again, "evaluations")),
+       "a second run is the same");
+    is_str(spak_json_str(json_array_get(tests, 0), "marks", "?"),
+           spak_json_str(json_array_get(decoded, 0), "marks", "-"),
+           "decoding by itself solves the problems that are solved given the right tokens");
+    const json_t *by = json_object_get(json_array_get(tests, 0), "by_carries");
+    long long sum = 0;
+    for (size_t i = 0; i < json_array_size(by); i++)
+        sum += json_integer_value(json_array_get(json_array_get(by, i), 1));
+    is_int(sum, spak_json_int(json_array_get(tests, 0), "problems", -1),
+           "every problem is counted once by its carries");
+    ok(spak_json_bool(json_array_get(tests, 3), "wrong_format", false), "a wrong format says that it is one");
+    const json_t *operand = json_object_get(json_object_get(json_array_get(decoded, 1), "spent"), "operand");
+    is_int(json_integer_value(json_array_get(operand, 0)), json_integer_value(json_array_get(operand, 1)),
+           "at a threshold of nought an operand takes one loop");
+    json_decref(r);
+    json_decref(again);
+}
+
+static double study(size_t which, const char *options, const char *member) {
+    spak_error err = {""};
+    json_t *o = json_loads(options, 0, NULL), *result = NULL;
+    if (!looplm_studies[which].run(o, &result, &err)) printf("# %s\n", err.message);
+    const double x = spak_json_num(result, member, NAN);
+    json_decref(o);
+    json_decref(result);
+    return x;
+}
+
+static void test_studies(void) {
+    /* One digit, two numbers: 2 log 10 nats over 1 + 1 + 1 + 1 + 1.45 + 1 tokens: 45 of 100 sums have two digits. */
+    const double floor = study(0, "{\"layout\": \"packed\", \"most_digits\": 1}", "floor");
+    ok(fabs(floor - 2 * log(10) / 6.45) < 0.01, "one digit: %.4f nats a token", floor);
+    ok(isnan(study(0, "{\"layout\": \"one_pass\"}", "floor")), "no entropy where it is not derived");
+    ok(study(1, "{\"layers\": 12, \"loops\": 1, \"width\": 256}", "parameters") == 12 * (12 * 65536 + 512) + 16 * 256,
+       "GPT-12L of width 256: %g parameters", study(1, "{\"layers\": 12, \"loops\": 1, \"width\": 256}", "parameters"));
+    ok(study(1, "{\"layers\": 1, \"loops\": 30}", "parameters") ==
+           study(1, "{\"layers\": 1, \"loops\": 6}", "parameters"),
+       "loops add no parameters");
+}
+
+int main(void) {
+    spak_json_init();
+    test_gate();
+    test_faults();
+    test_trial();
+    test_studies();
+    return done_testing();
+}
