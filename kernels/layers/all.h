@@ -33,6 +33,7 @@ const layers_kernels LAYERS_TABLE = {
     .cross_entropy = cross_entropy,
     .argmax = argmax,
     .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
     .product = product,
     .dots = dots,
     .attend = attend,

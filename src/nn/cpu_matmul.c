@@ -14,12 +14,10 @@ typedef struct product_job {
 /* `rows`: the panel's rows lie in rows of the matrix, one piece in each; else they are columns of it. */
 static void pack(const nn_ctx *ctx, bool rows, float *to, size_t width, const float *from, size_t ld,
                  const matmul_slice *s, size_t valid) {
-    if (!rows)
-        ctx->micro->pack_transpose(to, width, from, ld, s->kb, valid);
-    else if (valid == width)
-        ctx->kernels->pack_rows(to, width, from, ld, s->kb);
+    if (valid == width)
+        (rows ? ctx->kernels->pack_rows : ctx->kernels->pack_columns)(to, width, from, ld, s->kb);
     else
-        ctx->micro->pack_copy(to, width, from, ld, s->kb, valid);
+        (rows ? ctx->micro->pack_copy : ctx->micro->pack_transpose)(to, width, from, ld, s->kb, valid);
 }
 
 static float *packed_a(const nn_ctx *ctx, int thread, const matmul_slice *s) {
