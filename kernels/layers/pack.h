@@ -45,7 +45,10 @@ INLINE void columns_of(const size_t width, float *dst, const float *src,
         size_t x = 0;
         UNROLL for (; x + 4 <= width; x += 4, from += 4 * ld)
             pack_4x4(to + x, width, from, ld);
-        if (x + 2 <= width) pack_2x4(to + x, width, from, ld);
+        if (x + 2 <= width)
+            pack_2x4(to + x, width, from, ld), x += 2, from += 2 * ld;
+        if (x < width)
+            for (size_t q = 0; q < 4; q++) to[q * width + x] = from[q];
     }
     for (; p < kb; p++)
         for (size_t x = 0; x < width; x++) dst[p * width + x] = src[x * ld + p];
@@ -61,7 +64,7 @@ INLINE void rows_of(const size_t width, float *dst, const float *src, size_t ld,
     case w:                     \
         f(w, dst, src, ld, kb); \
         break;
-#define PACK(name, f, otherwise)                                            \
+#define PACK(name, f)                                                       \
     static void name(float *dst, size_t width, const float *src, size_t ld, \
                      size_t kb) {                                           \
         switch (width) {                                                    \
@@ -73,17 +76,11 @@ INLINE void rows_of(const size_t width, float *dst, const float *src, size_t ld,
             PACK_CASE(16, f)                                                \
             PACK_CASE(24, f)                                                \
             PACK_CASE(32, f)                                                \
-            default: otherwise;                                             \
+            default: f(width, dst, src, ld, kb);                            \
         }                                                                   \
     }
 
-static void columns_of_any(float *dst, size_t width, const float *src,
-                           size_t ld, size_t kb) {
-    for (size_t p = 0; p < kb; p++)
-        for (size_t x = 0; x < width; x++) dst[p * width + x] = src[x * ld + p];
-}
-
-PACK(pack_rows, rows_of, rows_of(width, dst, src, ld, kb))
-PACK(pack_columns, columns_of, columns_of_any(dst, width, src, ld, kb))
+PACK(pack_rows, rows_of)
+PACK(pack_columns, columns_of)
 #undef PACK
 #undef PACK_CASE
