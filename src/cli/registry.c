@@ -5,5 +5,6 @@
 #include "matmul/matmul.h"
 #include "microgpt/microgpt.h"
 #include "nn/looplm.h"
+#include "nn/nanogpt.h"
 
-const dev_op *const dev_ops[] = {&matmul_op, &fmha_op, &microgpt_op, &looplm_op, NULL};
+const dev_op *const dev_ops[] = {&matmul_op, &fmha_op, &microgpt_op, &nanogpt_op, &looplm_op, NULL};

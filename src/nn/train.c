@@ -103,22 +103,26 @@ static const nn_ops *ops_of(const nn_train_config *c) {
     return strcmp(c->device, "oracle") == 0 ? &nn_oracle : &nn_cpu;
 }
 
-static bool open_trainer(nn_trainer *t, spak_error *err) {
+static bool open_trainer(nn_trainer *t, const nn_ops *ops, spak_error *err) {
     nn_train_config *c = &t->config;
     if (c->task == NN_TASK_TEXT ? !open_text(t, err) : !nn_add_rows_new(c->batch, c->len, &t->rows, err)) return false;
     if (!nn_config_check(&c->model, err)) return false;
-    if (!nn_model_new(&c->model, ops_of(c), threads_of(c), c->batch, c->len, c->most_loops, true, &t->model, err))
+    if (!nn_model_new(&c->model, ops, threads_of(c), c->batch, c->len, c->most_loops, true, &t->model, err))
         return false;
     nn_model_init(t->model, c->seed);
     return true;
 }
 
 bool nn_trainer_new(const nn_train_config *config, nn_trainer **out, spak_error *err) {
+    return nn_trainer_new_on(config, ops_of(config), out, err);
+}
+
+bool nn_trainer_new_on(const nn_train_config *config, const nn_ops *ops, nn_trainer **out, spak_error *err) {
     *out = NULL;
     nn_trainer *t = spak_calloc(1, sizeof *t);
     if (!t) return spak_fail_oom(err);
     t->config = *config;
-    if (!open_trainer(t, err)) {
+    if (!open_trainer(t, ops, err)) {
         nn_trainer_free(t);
         return false;
     }

@@ -56,6 +56,8 @@ typedef struct nn_step {
 
 /* Opens the data, plans and takes all memory, draws the weights. Nothing is allocated by the steps. */
 bool nn_trainer_new(const nn_train_config *config, nn_trainer **trainer, spak_error *err);
+/* The same on a table of the caller's, of the device's kind: with clocks, say. */
+bool nn_trainer_new_on(const nn_train_config *config, const nn_ops *ops, nn_trainer **trainer, spak_error *err);
 void nn_trainer_free(nn_trainer *trainer); /* NULL is fine */
 
 /* {"parameters": n, "memory": {"params": bytes, ...}, "data": {... data_describe's} or absent, "flops_per_step"} */

@@ -1,15 +1,16 @@
 #!/bin/sh
-# A recipe's `inputs` name just those kernels of other operators that its own are built from. The compiler says which:
-# the headers that it read (.d), and the objects whose symbols are used (nm), theirs in turn included.
+# A recipe's `inputs` name just those kernels of other operators that its own are built from, and of a model in src/nn all
+# that it is built from. The compiler says which: the headers that it read (.d), and the objects whose symbols are used
+# (nm), theirs in turn included.
 . tests/tap.sh
 built=${B:-build}
 
 # One line a symbol that a kernel's object uses (U) or gives to others: OBJECT TYPE SYMBOL.
-nm -A "$built"/obj/kernels/*/*.o | sed 's/:[0-9a-f ]* / /' | awk '$2 ~ /^[A-Z]$/' >"$scratch/symbols"
+nm -A "$built"/obj/kernels/*/*.o "$built"/obj/src/nn/*.o | sed 's/:[0-9a-f ]* / /' | awk '$2 ~ /^[A-Z]$/' >"$scratch/symbols"
 
-# Files of other operators that operator $1 is built from, one a line.
+# Kernels outside the folder $1 that its files are built from, one a line.
 needed() {
-    awk -v own="/kernels/$1/" '
+    awk -v own="/obj/$1/" '
         $2 == "U" { used[$1] = used[$1] " " $3; next }
         { given[$3] = $1 }
         END {
@@ -23,7 +24,7 @@ needed() {
                 }
             }
         }' "$scratch/symbols" | sed 's/\.o$/.d/' | xargs cat | sed 's/[\\:]/ /g' | tr ' ' '\n' | grep '^kernels/.*/' |
-        grep -v "^kernels/$1/" | sort -u
+        grep -v "^$1/" | sort -u
 }
 
 # What the recipe $1 lists of kernels/.
@@ -33,13 +34,17 @@ for folder in kernels/*/; do
     operator=$(basename "$folder")
     recipe=experiments/$operator.lua
     [ -e "$recipe" ] || continue
-    needed "$operator" >"$scratch/needed"
+    needed "kernels/$operator" >"$scratch/needed"
     listed "$recipe" >"$scratch/listed"
     is "$(diff "$scratch/needed" "$scratch/listed")" '' "$recipe lists the kernels of others that $operator is built from"
 done
 
+needed src/nn >"$scratch/needed"
+listed experiments/nanogpt.lua >"$scratch/listed"
+is "$(diff "$scratch/needed" "$scratch/listed")" '' 'experiments/nanogpt.lua lists the kernels that the models are built from'
+
 # Each kind of slip is seen: a header left out, a file that is only linked left out, and one too many.
-needed fmha >"$scratch/needed"
+needed kernels/fmha >"$scratch/needed"
 for gone in matmul/micro_tile.h matmul/goto.c; do
     sed "s,\"kernels/$gone\",," experiments/fmha.lua >"$scratch/recipe.lua"
     listed "$scratch/recipe.lua" >"$scratch/listed"

@@ -1,7 +1,7 @@
 /* GPT-2 of 12 layers, 384 and 768 wide, at 1 to 1023 tokens, against PyTorch in double precision. */
 #include "../nn/golden_model.h"
 
-static const nn_ops *const tables[] = {&nn_oracle};
+static const nn_ops *const tables[] = {&nn_oracle, &nn_cpu};
 
 int main(void) {
     json_t *file = golden_load("tests/nn/golden/gpt2.json");

@@ -72,7 +72,7 @@ static void test_training(const nn_ops *ops) {
     json_decref(file);
 }
 
-static const nn_ops *const tables[] = {&nn_oracle};
+static const nn_ops *const tables[] = {&nn_oracle, &nn_cpu};
 
 int main(void) {
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {

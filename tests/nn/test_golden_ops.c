@@ -272,7 +272,7 @@ static void run_table(const nn_ops *ops, const json_t *cases) {
     printf("# %s: the largest error is %.2g of its tolerance\n", ops->name, g.worst);
 }
 
-static const nn_ops *const tables[] = {&nn_oracle};
+static const nn_ops *const tables[] = {&nn_oracle, &nn_cpu};
 
 int main(void) {
     json_t *file = golden_load("tests/nn/golden/ops.json");

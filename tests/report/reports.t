@@ -34,6 +34,12 @@ check $? 'the same of microGPT'
 wrong 'is(v.mean_300, losses(STEPS)\[300\]' 'is(v.mean_300, losses(STEPS)[301]' 'its middle: ' 'a wrong mean is seen'
 wrong 'list\[7\].ratio = 2.9' 'list[7].ratio = 3' "expected 'record 6: its ratio is', found" 'and damage that is not refused'
 
+take nanogpt_checks.lua
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of nanoGPT'
+wrong 'is(v.ratio_step, 2,' 'is(v.ratio_step, 2.5,' "the median of the rounds' quotients" 'a wrong ratio is seen'
+wrong 'ours 800' 'ours 80!' "found 'record 5: PyTorch" 'and damage that is not refused'
+
 checks=tests/report/fixtures/lib_checks.lua
 recipe "$checks"
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"

@@ -1,0 +1,132 @@
+-- nanoGPT on the CPU: the gate and its faults, the published small configuration, PyTorch in turn, parity over depth, and
+-- weights that are carried over.
+local dsl = require "lib.dsl"
+
+-- Besides the system and src/nn: what its operators are made of, and who measures. tests/house/inputs.t compares the list
+-- of kernels with what the compiler read.
+local INPUTS = {
+  "experiments/lib/dsl.lua", "experiments/peers/gpt_torch.py", "src/base/rng.c", "src/data/data.c",
+  "src/device/stats.c", "src/device/threads.c", "src/lua/api_program.c", "kernels/fmha/backward.c",
+  "kernels/fmha/config.c", "kernels/fmha/fmha.h", "kernels/fmha/fused.c", "kernels/fmha/micro.h",
+  "kernels/fmha/micro_avx2.c", "kernels/fmha/micro_avx512.c", "kernels/fmha/micro_panels.h",
+  "kernels/fmha/micro_portable.c", "kernels/fmha/plan.c", "kernels/fmha/plan.h", "kernels/fmha/unfused.c",
+  "kernels/layers/act_rows.h", "kernels/layers/all.h", "kernels/layers/attention.h", "kernels/layers/elements.h",
+  "kernels/layers/layers.c", "kernels/layers/layers.h", "kernels/layers/layers_avx2.c",
+  "kernels/layers/layers_avx512.c", "kernels/layers/layers_portable.c", "kernels/layers/loss_rows.h",
+  "kernels/layers/norm_rows.h", "kernels/layers/philox.h", "kernels/layers/product.h", "kernels/layers/rope_rows.h",
+  "kernels/layers/vec.h", "kernels/layers/vmath.h", "kernels/matmul/config.c", "kernels/matmul/goto.c",
+  "kernels/matmul/ladder.c", "kernels/matmul/matmul.h", "kernels/matmul/micro_avx2.c", "kernels/matmul/micro_avx512.c",
+  "kernels/matmul/micro_pack.h", "kernels/matmul/micro_portable.c", "kernels/matmul/micro_rows.h",
+  "kernels/matmul/micro_tile.h",
+}
+
+-- The entries of a block as a table, with what is different.
+local function fields(block, more)
+  local all = {}
+  for _, item in ipairs(block.body) do
+    if item.key then all[item.key] = item.value end
+  end
+  for key, value in pairs(more or {}) do all[key] = value end
+  return all
+end
+
+local function cpu_problem(run, more)
+  local problem = run:problem("cpu_configuration")
+  for key, value in pairs(more) do problem[key] = value end
+  return problem
+end
+
+local function count_threads(run) return math.min(2, run.hw.cores) end
+
+-- The same steps in both precisions on one thread: how far the losses part, and what plain loops cost.
+local function fidelity(run, plan)
+  local problem = cpu_problem(run, { steps = plan.fidelity_steps })
+  for _, variant in ipairs { "oracle", "cpu" } do
+    run:evaluate {
+      label = "fidelity", config = { variant = variant, threads = 1 }, problem = problem, options = { check = false },
+    }
+  end
+end
+
+-- The published small configuration, with its validations.
+local function train(run, plan)
+  run:evaluate {
+    label = "train", config = { variant = "cpu", threads = count_threads(run) },
+    problem = cpu_problem(run, { steps = plan.steps, validate_every = plan.validate_every }),
+  }
+end
+
+-- PyTorch in eager mode and ours in turn, on as many threads: training steps, with its plain AdamW and with the fused one,
+-- and forward passes. No round is asked again.
+local ARMS <const> = { { "step" }, { "step", "--fused", "fused" }, { "forward", "--forward" } }
+local function beside_torch(run, plan)
+  local threads = count_threads(run)
+  for round = 1, plan.rounds do
+    for _, arm in ipairs(ARMS) do
+      local name = ("%s_%d"):format(arm[3] or arm[1], round)
+      local command = {
+        "python3", "experiments/peers/gpt_torch.py", "--threads", ("%d"):format(threads), "--steps",
+        ("%d"):format(plan.speed_steps), arm[2],
+      }
+      local torch = run:program { label = "torch_" .. name, optional = true, timeout_s = 240, command = command }
+      if torch.status ~= "ok" then return end
+      run:evaluate {
+        label = "beside_torch_" .. name, config = { variant = "cpu", threads = threads }, options = { check = false },
+        problem = cpu_problem(run, { steps = plan.speed_steps, pass = arm[1] }),
+      }
+    end
+  end
+end
+
+-- N3: the whole model at several lengths, as it is and with sharp attention; the last is the one of the figure.
+local function depth(run, loop, plan)
+  local shape = fields(dsl.block(loop, "depth", run.profile), { layers = plan.depth_layers })
+  for _, sharpness in ipairs { 100, 1 } do
+    for _, len in ipairs(plan.depth_lens) do
+      local options = { len = len, sharpness = sharpness }
+      for key, value in pairs(shape) do options[key] = value end
+      run:study("parity_over_depth", options)
+    end
+  end
+end
+
+local function transplant(run, plan)
+  run:study("transplant", { steps = plan.transplant_steps, tokens = plan.transplant_tokens })
+end
+
+local function large(run, loop)
+  local shape = fields(dsl.block(loop, "large", run.profile))
+  run:study("memory_and_time", {
+    preset = shape.preset, len = shape.len, passes = 2,
+    model = { layers = shape.layers, width = shape.width, heads = shape.heads, context = shape.len },
+  })
+end
+
+--> recipe
+return {
+  name = "nanogpt",
+  system = "dsl/nanogpt_system_v1.dsl",
+  seed = 1,
+  data = { "tinyshakespeare" },
+  inputs = INPUTS,
+  report = "experiments/report/nanogpt.lua",
+  experiment = function(run)
+    local loop = dsl.block(run.system, "engineering_loop")
+    local plan = fields(dsl.block(loop, "profile", run.profile))
+    run:plan()
+    run:gate()
+    run:hypothesise()
+    run:mutate()
+    fidelity(run, plan)
+    train(run, plan)
+    beside_torch(run, plan)
+    run:study("odd_widths", fields(dsl.block(loop, "widths", "layernorm")))
+    depth(run, loop, plan)
+    run:study("time_by_operator", { steps = plan.clocked_steps })
+    transplant(run, plan)
+    large(run, loop)
+    run:settle()
+    run:crystallise("nanogpt_system_v2.dsl")
+  end,
+}
+--< recipe

@@ -1,0 +1,237 @@
+/* nanoGPT as an operator: every invariant holds for the sound code, each fault breaks the one that is there for it, a
+ * trial says what it found, and the studies run. */
+#include <math.h>
+#include <string.h>
+
+#include "../tap.h"
+#include "base/alloc.h"
+#include "nn/nanogpt_gate.h"
+
+/* Which invariant is there for which fault, in the faults' order; others may see it too. */
+static const char *const caught_by[NANOGPT_NUM_FAULTS - 1] = {
+    "operators_match_oracle",        /* layernorm_without_mean */
+    "operators_match_oracle",        /* layernorm_of_another_eps */
+    "cpu_matches_oracle",            /* layernorm_beta_dropped */
+    "operators_match_oracle",        /* gelu_by_tanh */
+    "backward_matches_differences",  /* gelu_backward_is_relus */
+    "operators_match_oracle",        /* mask_missing */
+    "every_parameter_trains",        /* attention_gradient_stops */
+    "backward_matches_differences",  /* residual_gradient_dropped */
+    "backward_matches_differences",  /* loss_not_averaged */
+    "backward_matches_differences",  /* token_gradient_overwritten */
+    "backward_matches_differences",  /* tied_table_learns_from_head_alone */
+    "every_parameter_trains",        /* positions_do_not_learn */
+    "backward_matches_differences",  /* dropout_redrawn_backward */
+    "threads_do_not_change_bits",    /* dropout_by_threads */
+    "adam_follows_its_definition",   /* decay_on_vectors */
+    "adam_follows_its_definition",   /* clipping_left_out */
+    "adam_follows_its_definition",   /* adam_without_bias_correction */
+    "cache_does_not_change_samples", /* cache_positions_shifted */
+    "cache_does_not_change_samples", /* cache_forgets_first */
+    "tied_head",                     /* head_untied */
+    "residual_scaled",               /* residual_not_scaled */
+    "loss_is_entropy_at_start",      /* large_weights */
+    "resume_does_not_change_bits",   /* resume_without_moments */
+    "resume_does_not_change_bits",   /* resume_begins_anew */
+};
+
+static json_t *parsed(const char *text) {
+    json_t *json = NULL;
+    spak_error err;
+    if (!spak_json_parse("test", text, strlen(text), &json, &err)) ok(false, "%s: %s", text, err.message);
+    return json;
+}
+
+static bool holds(const dev_invariant *invariant, const char *fault, int seed, const char **what) {
+    static char kept[512];
+    spak_error err = {""};
+    json_t *evidence = NULL, *options = json_pack("{s:i}", "seed", seed);
+    if (fault) json_object_set_new(options, "fault", json_string(fault));
+    bool ran = invariant->check(options, &evidence, &err);
+    json_decref(options);
+    if (!ran) {
+        ok(false, "%s could not run: %s", invariant->name, err.message);
+        return false;
+    }
+    bool good = spak_json_bool(evidence, "holds", false);
+    const json_t *example = json_object_get(evidence, "counterexample");
+    if (spak_json_int(evidence, "cases", 0) < 1 && good) ok(false, "%s tried nothing", invariant->name);
+    if (good == (example != NULL)) ok(false, "%s: evidence contradicts itself", invariant->name);
+    snprintf(kept, sizeof kept, "%s: %s", spak_json_str(example, "subject", ""), spak_json_str(example, "what", ""));
+    *what = kept;
+    json_decref(evidence);
+    return good;
+}
+
+static void test_gate(void) {
+    const char *what;
+    for (int seed = 1; seed <= 2; seed++)
+        for (size_t i = 0; i < nanogpt_op.num_invariants; i++) {
+            bool good = holds(&nanogpt_op.invariants[i], NULL, seed, &what);
+            if (!ok(good, "%s holds, seed %d", nanogpt_op.invariants[i].name, seed)) printf("# %s\n", what);
+        }
+    for (size_t f = 0; f < nanogpt_op.num_faults; f++) {
+        const dev_fault *fault = &nanogpt_op.faults[f];
+        const dev_invariant *invariant = dev_op_invariant(&nanogpt_op, caught_by[f]);
+        if (!ok(invariant != NULL, "there is an invariant %s", caught_by[f])) continue;
+        ok(!holds(invariant, fault->name, 1, &what), "%s is caught by %s", fault->name, caught_by[f]);
+        printf("# %s\n", what);
+    }
+    spak_error err = {""};
+    json_t *evidence = NULL, *options = json_pack("{s:s}", "fault", "no_such_fault");
+    ok(!nanogpt_op.invariants[0].check(options, &evidence, &err) && strstr(err.message, "no_such_fault"),
+       "an unknown fault is an error: %s", err.message);
+    json_decref(options);
+}
+
+/* --- trials --- */
+
+static const char SMALL[] =
+    "{\"model\": {\"layers\": 2, \"heads\": 2, \"width\": 32, \"context\": 16}, \"steps\": 6, "
+    "\"batch\": 4, \"len\": 16, \"seed\": 7, \"warmup_steps\": 0, \"validate_every\": 0}";
+
+static json_t *tried(nanogpt_fault fault, const char *config, const char *problem) {
+    json_t *c = parsed(config), *p = parsed(problem), *result = NULL;
+    spak_error err = {""};
+    if (!ok(nanogpt_trial_with(fault, c, p, NULL, &result, &err), "a trial runs: %s", err.message))
+        result = json_object();
+    json_decref(c);
+    json_decref(p);
+    return result;
+}
+
+static bool status_is(const json_t *result, const char *status) {
+    if (strcmp(spak_json_str(result, "status", ""), status) == 0) return true;
+    printf("# %s: %s\n", spak_json_str(result, "status", "none"), spak_json_str(result, "reason", ""));
+    return false;
+}
+
+static double nth(const json_t *result, const char *list, size_t i) {
+    return json_number_value(json_array_get(json_object_get(result, list), i));
+}
+
+static void test_trial(void) {
+    json_t *cpu = tried(NANOGPT_SOUND, "{\"variant\": \"cpu\", \"threads\": 2}", SMALL);
+    ok(status_is(cpu, "ok") && spak_json_bool(cpu, "correct", false), "it is correct");
+    is_int(json_array_size(json_object_get(cpu, "losses")), 6, "a loss for each step");
+    is_int(json_array_size(json_object_get(cpu, "time_ms")), 6, "and a time");
+    ok(nth(cpu, "losses", 5) < nth(cpu, "losses", 0), "the loss falls");
+    const double over = spak_json_num(cpu, "gradient_error_over_bound", NAN);
+    ok(over > 0 && over < 1, "the first gradient is %.2g bounds from the oracle", over);
+    json_t *oracle = tried(NANOGPT_SOUND, "{\"variant\": \"oracle\", \"threads\": 1}", SMALL);
+    ok(status_is(oracle, "ok"), "the oracle trains too");
+    double apart = 0;
+    for (size_t i = 0; i < 6; i++) apart = fmax(apart, fabs(nth(cpu, "losses", i) - nth(oracle, "losses", i)));
+    ok(apart > 0 && apart < 1e-5, "and its losses differ by %.2g", apart);
+    json_decref(cpu);
+    json_decref(oracle);
+    static const nanogpt_fault wrong[] = {NANOGPT_FAULT_loss_not_averaged, NANOGPT_FAULT_mask_missing,
+                                          NANOGPT_FAULT_residual_gradient_dropped};
+    for (int i = 0; i < 3; i++) {
+        json_t *result = tried(wrong[i], "{}", SMALL);
+        ok(status_is(result, "failed") && !spak_json_bool(result, "correct", true), "%s fails: %s",
+           nanogpt_faults[wrong[i] - 1].name, spak_json_str(result, "reason", ""));
+        json_decref(result);
+    }
+}
+
+static void test_refused(void) {
+    static const char *const bad[][3] = {
+        {"{\"variant\": \"gpu\"}", "{\"steps\": 1}", "cpu"},
+        {"{\"tile\": 3}", "{\"steps\": 1}", "tile"},
+        {"{}", "{\"steps\": 1, \"pass\": \"back\"}", "pass"},
+        {"{}", "{\"steps\": 1, \"stepps\": 2}", "stepps"},
+        {"{}", "{\"preset\": \"gpt3\"}", "gpt3"},
+        {"{}", "{\"model\": {\"heads\": 3}}", "heads"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *result = tried(NANOGPT_SOUND, bad[i][0], bad[i][1]);
+        const char *reason = spak_json_str(result, "reason", "");
+        ok(strcmp(spak_json_str(result, "status", ""), "refused") == 0 && strstr(reason, bad[i][2]), "refused: %s",
+           reason);
+        json_decref(result);
+    }
+}
+
+static void test_forward(void) {
+    json_t *result =
+        tried(NANOGPT_SOUND, "{}", "{\"pass\": \"forward\", \"steps\": 3, \"batch\": 2, \"model\": {\"layers\": 1}}");
+    ok(status_is(result, "ok") && json_array_size(json_object_get(result, "time_ms")) == 3, "forward passes are timed");
+    ok(fabs(nth(result, "losses", 0) - log(65)) < 0.5, "with a loss of %.3f", nth(result, "losses", 0));
+    json_decref(result);
+}
+
+/* --- studies --- */
+
+static json_t *studied(const char *name, const char *options) {
+    const dev_study *study = dev_op_study(&nanogpt_op, name);
+    json_t *o = parsed(options), *result = NULL;
+    spak_error err = {""};
+    if (!ok(study && study->run(o, &result, &err), "%s runs: %s", name, err.message)) result = json_object();
+    json_decref(o);
+    return result;
+}
+
+static void test_depth(void) {
+    double last[2];
+    for (int i = 0; i < 2; i++) {
+        json_t *r = studied("parity_over_depth", i ? "{\"layers\": 4, \"width\": 48, \"heads\": 2, \"len\": 13, "
+                                                     "\"vocab\": 30, \"sharpness\": 400}"
+                                                   : "{\"layers\": 4, \"width\": 48, \"heads\": 2, \"len\": 13, "
+                                                     "\"vocab\": 30}");
+        const json_t *blocks = json_object_get(r, "blocks");
+        is_int(json_array_size(blocks), 5, "a distance for the embedding and each block");
+        last[i] = spak_json_num(json_array_get(blocks, 4), "relative", NAN);
+        ok(last[i] > 1e-9 && last[i] < spak_json_num(r, "bound", 0), "after four blocks %.2g", last[i]);
+        json_decref(r);
+    }
+    ok(last[1] > last[0], "sharp attention costs digits");
+}
+
+static void test_studies(void) {
+    test_depth();
+    json_t *r = studied("odd_widths", "{\"widths\": [1, 13, 100], \"rows\": 5}");
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *w = json_array_get(json_object_get(r, "widths"), i);
+        ok(spak_json_num(w, "over_bound", 2) <= 1, "%lld wide: within the bound", spak_json_int(w, "width", 0));
+    }
+    json_decref(r);
+    r = studied("time_by_operator", "{\"steps\": 2, \"batch\": 2}");
+    double inside = spak_json_num(r, "outside_ms", NAN);
+    for (size_t i = 0; i < NANOGPT_CLOCKS; i++)
+        inside += spak_json_num(json_array_get(json_object_get(r, "operators"), i), "ms", NAN);
+    ok(fabs(inside - spak_json_num(r, "step_ms", 0)) < 1e-6 * inside, "operators and the rest are the whole step");
+    ok(spak_json_num(json_array_get(json_object_get(r, "operators"), 4), "calls", 0) == 4 * 4 + 1,
+       "four linear layers a block, and the head");
+    json_decref(r);
+    r = studied("transplant", "{\"steps\": 3, \"tokens\": 60}");
+    is_int(json_array_size(json_object_get(r, "texts")), 5, "five speakers");
+    for (size_t i = 0; i < 5; i++) {
+        const json_t *text = json_array_get(json_object_get(r, "texts"), i);
+        is_int(spak_json_int(text, "same", 0), 8 * 60, "%s: the same text, beyond the context",
+               spak_json_str(text, "by", ""));
+    }
+    json_decref(r);
+    r = studied("memory_and_time",
+                "{\"len\": 12, \"passes\": 2, \"model\": {\"layers\": 1, \"width\": 24, \"heads\": 2, "
+                "\"context\": 12, \"vocab\": 50}}");
+    ok(spak_json_num(r, "peak_bytes", 0) > spak_json_num(json_object_get(r, "plan"), "total", INFINITY), "memory");
+    ok(spak_json_num(r, "last_loss", 9) < spak_json_num(r, "first_loss", 0), "two steps on one batch lower its loss");
+    json_decref(r);
+    json_t *options = parsed("{\"wdith\": 3}");
+    spak_error err = {""};
+    for (size_t i = 0; i < nanogpt_op.num_studies; i++)
+        ok(!nanogpt_op.studies[i].run(options, &r, &err) && strstr(err.message, "wdith"), "a misspelt option: %s",
+           err.message);
+    json_decref(options);
+}
+
+int main(void) {
+    spak_json_init();
+    test_gate();
+    test_trial();
+    test_refused();
+    test_forward();
+    test_studies();
+    return done_testing();
+}
