@@ -11,6 +11,7 @@
 #include "layers/norm_rows.h"
 #include "layers/rope_rows.h"
 /* and products */
+#include "layers/pack.h"
 #include "layers/product.h"
 /* after them */
 #include "layers/attention.h"
@@ -31,6 +32,8 @@ const layers_kernels LAYERS_TABLE = {
     .rope = rope,
     .cross_entropy = cross_entropy,
     .argmax = argmax,
+    .pack_rows = pack_rows,
+    .pack_columns = pack_columns,
     .product = product,
     .dots = dots,
     .attend = attend,

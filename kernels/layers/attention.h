@@ -54,26 +54,9 @@ static void turn_over(float *to, size_t ld, layers_in x, size_t n,
         const float *from = x.data + j * x.stride;
         size_t d = 0;
         for (; d + 4 <= head_dim && count % 4 == 0; d += 4)
-            for (size_t l = 0; l < count; l += 4) {
-                typedef float quad
-                    __attribute__((vector_size(16), aligned(4), may_alias));
-                const float *at = from + l * x.stride + d;
-                quad r0 = *(const quad *)at,
-                     r1 = *(const quad *)(at + x.stride),
-                     r2 = *(const quad *)(at + 2 * x.stride),
-                     r3 = *(const quad *)(at + 3 * x.stride);
-                quad a = __builtin_shufflevector(r0, r1, 0, 4, 1, 5),
-                     b = __builtin_shufflevector(r2, r3, 0, 4, 1, 5),
-                     c = __builtin_shufflevector(r0, r1, 2, 6, 3, 7),
-                     e = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-                float *out = to + d * ld + j + l;
-                *(quad *)out = __builtin_shufflevector(a, b, 0, 1, 4, 5);
-                *(quad *)(out + ld) = __builtin_shufflevector(a, b, 2, 3, 6, 7);
-                *(quad *)(out + 2 * ld) =
-                    __builtin_shufflevector(c, e, 0, 1, 4, 5);
-                *(quad *)(out + 3 * ld) =
-                    __builtin_shufflevector(c, e, 2, 3, 6, 7);
-            }
+            for (size_t l = 0; l < count; l += 4)
+                pack_4x4(to + d * ld + j + l, ld, from + l * x.stride + d,
+                         x.stride);
         for (; d < head_dim; d++)
             for (size_t l = 0; l < count; l++)
                 to[d * ld + j + l] = from[l * x.stride + d];

@@ -10,6 +10,7 @@
  *   act_rows.h     GELU, ReLU, SiLU, SwiGLU
  *   rope_rows.h    rotary positions
  *   loss_rows.h    cross-entropy; the best token and its probability
+ *   pack.h         panels for MatMul's micro-kernels
  *   product.h      products too small to be worth packing
  *   attention.h    one head of attention with any mask
  *   layers_*.c     each includes all of these for its instruction set
@@ -140,7 +141,13 @@ typedef struct layers_kernels {
     void (*argmax)(int32_t *best, float *confidence, const float *logits,
                    size_t rows, size_t vocab);
 
-    /* --- small products and attention --- */
+    /* --- products and attention --- */
+    /* dst[p * width + x] = src[p * ld + x], p < kb, x < width; pack_columns:
+     * src[x * ld + p]. */
+    void (*pack_rows)(float *dst, size_t width, const float *src, size_t ld,
+                      size_t kb);
+    void (*pack_columns)(float *dst, size_t width, const float *src, size_t ld,
+                         size_t kb);
     void (*product)(const layers_product *x);
     void (*dots)(const layers_dots *x);
     /* scratch: layers_attention_floats(). lse (q_len). */

@@ -47,7 +47,9 @@ typedef float loose_vec
 #define ALL_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #endif
 
-INLINE vec v_set1(float x) { return (vec){0} + x; }
+/* x - 0 is x, and the compiler knows; 0 + x is not (for -0 it is +0), and
+ * would be an addition for each number that is copied to all lanes. */
+INLINE vec v_set1(float x) { return x - (vec){0}; }
 
 INLINE vec v_load(const float *p, size_t n) {
     if (n == LANES) return *(const loose_vec *)p;

@@ -1,8 +1,8 @@
 /* The operator table of the CPU: 32-bit floats, vectors, one team of threads. Life and memory; what the operators do is
- * in cpu_elements.c, cpu_rows.c and cpu_products.c, over the kernels of kernels/layers, matmul and fmha.
+ * in cpu_elements.c, cpu_rows.c, cpu_matmul.c and cpu_products.c, over the kernels of kernels/layers, matmul and fmha.
  *
  * One team serves all: two would spin against each other. With one thread there is no team. All scratch memory is one
- * allocation beside the plans of MatMul and FMHA, which bring their own. */
+ * allocation beside the plans of FMHA, which bring their own. */
 #include "nn/cpu.h"
 
 #include <string.h>
@@ -101,6 +101,8 @@ static size_t lay_out(nn_ctx *ctx, const nn_limits *limits, char *base) {
     ctx->norm_parts = carve(base, &used, chunks * 2 * limits->width * sizeof(float));
     ctx->sum_parts = carve(base, &used, CPU_SUM_PARTS * sizeof(double));
     ctx->turns = carve(base, &used, (limits->width / 2 + 1) * sizeof(double));
+    ctx->pack_b = carve(base, &used, (ctx->threads > 1 ? 2 : 1) * ctx->b_floats * sizeof(float));
+    ctx->pack_a = carve(base, &used, (size_t)ctx->threads * ctx->a_floats * sizeof(float));
     ctx->own = carve(base, &used, (size_t)ctx->threads * ctx->own_floats * sizeof(float));
     return used;
 }
@@ -120,6 +122,7 @@ static bool fill(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
     ctx->threads = limits->threads;
     ctx->kernels = layers_isa(dev_cpu_isa());
     if (!ctx->kernels) return spak_fail(err, "nn: this program was built without %s", dev_isa_name(dev_cpu_isa()));
+    if (!cpu_plan_blocks(ctx, limits, err)) return false;
     size_t bytes = lay_out(ctx, limits, NULL);
     ctx->raw = take_aligned(bytes);
     if (!ctx->raw) return spak_fail_oom(err);

@@ -24,7 +24,8 @@ struct nn_ctx {
     int threads;
     dev_pool *pool; /* NULL with one thread */
     const layers_kernels *kernels;
-    matmul_plan *matmul;
+    matmul_config blocks; /* of the products, and the kernels of its tile */
+    const matmul_isa_kernels *micro;
     size_t num_fused; /* plans of plain attention, by shape */
     fmha_plan **fused;
     fmha_shape *fused_shapes;
@@ -35,6 +36,8 @@ struct nn_ctx {
     double *turns;     /* (width / 2): rope's, for the head_dim and base below */
     float *own;        /* (threads, own_floats): each thread's */
     size_t own_floats;
+    float *pack_a, *pack_b; /* (threads, a_floats); (1 or 2, b_floats) */
+    size_t a_floats, b_floats;
     size_t turns_dim;
     float turns_base;
     size_t bytes;
@@ -77,7 +80,11 @@ void cpu_cross_entropy(nn_ctx *ctx, void *losses, void *dlogits, const void *log
                        size_t rows, size_t vocab, float smoothing, float weight);
 void cpu_argmax(nn_ctx *ctx, int32_t *best, void *confidence, const void *logits, size_t rows, size_t vocab);
 
+/* cpu_matmul.c */
+void cpu_matmul(nn_ctx *ctx, const matmul_args *x); /* as matmul_run */
+
 /* cpu_products.c */
+bool cpu_plan_blocks(nn_ctx *ctx, const nn_limits *limits, spak_error *err); /* before memory is laid out */
 bool cpu_open_products(nn_ctx *ctx, const nn_limits *limits, spak_error *err);
 void cpu_close_products(nn_ctx *ctx);
 void cpu_linear(nn_ctx *ctx, void *y, const void *x, const void *w, const void *bias, size_t rows, size_t in,

@@ -17,13 +17,15 @@ static size_t min(size_t a, size_t b) { return a < b ? a : b; }
 /* --- plans --- */
 
 /* The blocks of B need not be longer than the widest product. */
-static bool plan_matmul(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
-    matmul_config config;
-    if (!matmul_config_read(NULL, ctx->threads, &config, err)) return false;
-    size_t widest = max(limits->width, limits->vocab), nr = config.tile->nr;
-    config.nc = min(config.nc, (widest + nr - 1) / nr * nr);
-    if (!matmul_plan_new_on(&config, ctx->pool, ctx->threads, &ctx->matmul, err)) return false;
-    ctx->bytes += matmul_plan_allocated(ctx->matmul);
+bool cpu_plan_blocks(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
+    matmul_config *config = &ctx->blocks;
+    if (!matmul_config_read(NULL, ctx->threads, config, err)) return false;
+    ctx->micro = matmul_isa(config->isa);
+    size_t widest = max(limits->width, limits->vocab), nr = config->tile->nr;
+    config->nc = min(config->nc, (widest + nr - 1) / nr * nr);
+    /* A line more: two threads' blocks do not fall into the same cache sets. */
+    ctx->a_floats = config->mc * config->kc + CPU_LINE;
+    ctx->b_floats = config->nc * config->kc;
     return true;
 }
 
@@ -57,7 +59,6 @@ static bool plan_attention(nn_ctx *ctx, const nn_attention *a, spak_error *err) 
 }
 
 bool cpu_open_products(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
-    if (!plan_matmul(ctx, limits, err)) return false;
     const size_t n = limits->num_attentions;
     ctx->fused = spak_calloc(n + 1, sizeof *ctx->fused);
     ctx->fused_shapes = spak_calloc(n + 1, sizeof *ctx->fused_shapes);
@@ -72,7 +73,6 @@ bool cpu_open_products(nn_ctx *ctx, const nn_limits *limits, spak_error *err) {
 }
 
 void cpu_close_products(nn_ctx *ctx) {
-    matmul_plan_free(ctx->matmul);
     for (size_t i = 0; i < ctx->num_fused; i++) fmha_plan_free(ctx->fused[i]);
     spak_free(ctx->fused);
     spak_free(ctx->fused_shapes);
@@ -108,17 +108,17 @@ void cpu_linear(nn_ctx *ctx, void *y, const void *x, const void *w, const void *
         return;
     }
     if (bias) cpu_share(ctx, rows, 1, rows * out, bias_part, &job);
-    matmul_run(ctx->matmul, &(matmul_args){.m = rows,
-                                           .n = out,
-                                           .k = in,
-                                           .a = x,
-                                           .lda = in,
-                                           .b = w,
-                                           .ldb = in,
-                                           .trans_b = true,
-                                           .c = y,
-                                           .ldc = out,
-                                           .accumulate = bias != NULL});
+    cpu_matmul(ctx, &(matmul_args){.m = rows,
+                                   .n = out,
+                                   .k = in,
+                                   .a = x,
+                                   .lda = in,
+                                   .b = w,
+                                   .ldb = in,
+                                   .trans_b = true,
+                                   .c = y,
+                                   .ldc = out,
+                                   .accumulate = bias != NULL});
 }
 
 /* A thread owns columns of dy. */
@@ -131,28 +131,28 @@ static void dbias_part(nn_ctx *ctx, const void *job, int thread, size_t from, si
 void cpu_linear_backward(nn_ctx *ctx, void *dx, bool add_dx, void *dw, void *dbias, const void *dy, const void *x,
                          const void *w, size_t rows, size_t in, size_t out) {
     if (dx)
-        matmul_run(ctx->matmul, &(matmul_args){.m = rows,
-                                               .n = in,
-                                               .k = out,
-                                               .a = dy,
-                                               .lda = out,
-                                               .b = w,
-                                               .ldb = in,
-                                               .c = dx,
-                                               .ldc = in,
-                                               .accumulate = add_dx});
+        cpu_matmul(ctx, &(matmul_args){.m = rows,
+                                       .n = in,
+                                       .k = out,
+                                       .a = dy,
+                                       .lda = out,
+                                       .b = w,
+                                       .ldb = in,
+                                       .c = dx,
+                                       .ldc = in,
+                                       .accumulate = add_dx});
     if (dw)
-        matmul_run(ctx->matmul, &(matmul_args){.m = out,
-                                               .n = in,
-                                               .k = rows,
-                                               .a = dy,
-                                               .lda = out,
-                                               .trans_a = true,
-                                               .b = x,
-                                               .ldb = in,
-                                               .c = dw,
-                                               .ldc = in,
-                                               .accumulate = true});
+        cpu_matmul(ctx, &(matmul_args){.m = out,
+                                       .n = in,
+                                       .k = rows,
+                                       .a = dy,
+                                       .lda = out,
+                                       .trans_a = true,
+                                       .b = x,
+                                       .ldb = in,
+                                       .c = dw,
+                                       .ldc = in,
+                                       .accumulate = true});
     if (dbias)
         cpu_share(ctx, out, CPU_LINE, rows * out, dbias_part,
                   &(linear_job){.y = dbias, .x = dy, .rows = rows, .out = out});
