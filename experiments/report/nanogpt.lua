@@ -84,6 +84,8 @@ local function report_training(report)
   local q = common.quartiles(record.time_ms)
   put("parameters", record.parameters, "%d")
   put("steps", #losses, "%d")
+  for _, name in ipairs { "layers", "heads", "width" } do put(name, record.training.model[name], "%d") end
+  for _, name in ipairs { "batch", "len" } do put(name, record.training[name], "%d") end
   put("window", WINDOW, "%d")
   put("loss_first", losses[1])
   put("first_loss_least", record.first_loss_bound[1])
