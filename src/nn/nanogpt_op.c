@@ -40,7 +40,7 @@ static bool run_check(const json_t *options, size_t default_cases, bool (*body)(
     }
 INVARIANT(tied, nanogpt_tied, 1)
 INVARIANT(residual, nanogpt_residual, 1)
-INVARIANT(entropy, nanogpt_entropy, 2)
+INVARIANT(entropy, nanogpt_entropy, 4)
 INVARIANT(adam, nanogpt_adam, 6)
 INVARIANT(all_train, nanogpt_all_train, 1)
 INVARIANT(against_oracle, nanogpt_against_oracle, 1)
