@@ -254,8 +254,8 @@ if [ "$goal" = reproduce ]; then
     esac
 fi
 case $goal in
-    reproduce) time='every experiment: about 3 minutes; a second run less than half a minute' ;;
-    test) time='the quick tests: about 2 minutes' ;;
+    reproduce) time='every experiment: about 12 minutes; a second run less than a minute' ;;
+    test) time='the quick tests: about 5 minutes' ;;
     *) time= ;;
 esac
 step 3 "make $*${time:+ ($time)}"
