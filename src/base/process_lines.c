@@ -47,18 +47,27 @@ typedef struct failure {
     bool folder;
 } failure;
 
-/* In the guard. It holds no file open, for that might be a trace's lock. Other signals are none of its business: a
- * program may send them to its whole group. */
-static _Noreturn void guard_group(pid_t parent) {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_BLOCK, &all, NULL);
+/* In the guard, with all signals blocked. It holds no file open, for that might be a trace's lock. */
+static _Noreturn void guard_group(pid_t parent, const sigset_t *all) {
     if (setpgid(0, 0)) _exit(127);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     close_range(0, ~0U, 0);
-    while (getppid() == parent) sigwaitinfo(&all, NULL);
+    while (getppid() == parent) sigwaitinfo(all, NULL);
     kill(0, SIGKILL);
     _exit(127);
+}
+
+/* The guard's number, or -1. Signals are blocked before it begins: a program may send them to its whole group at once,
+ * when the guard has not had a moment on a busy machine yet. */
+static pid_t fork_guard(pid_t parent) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    pid_t guard = fork();
+    if (guard == 0) guard_group(parent, &all);
+    if (guard > 0) setpgid(guard, guard); /* both do it, for either may come first */
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return guard;
 }
 
 /* In the child. Returns only from what went wrong. The signal is for the moment before it has joined the guard. */
@@ -122,8 +131,7 @@ static bool start(reader *r, char *const argv[], failure *why, spak_error *err) 
         env ? !pipe2(out, O_CLOEXEC) && !pipe2(errors, O_CLOEXEC) && !pipe2(report, O_CLOEXEC) : spak_fail_oom(err);
     if (env && !ok) spak_fail_errno(err, "pipe for %s", argv[0]);
     pid_t parent = getpid();
-    if (ok && (r->guard = fork()) == 0) guard_group(parent);
-    if (ok && r->guard > 0) setpgid(r->guard, r->guard); /* both do it, for either may come first */
+    if (ok) r->guard = fork_guard(parent);
     if (ok) r->begun = spak_now_ns();
     if (ok && (r->guard < 0 || (r->pid = fork()) < 0)) ok = spak_fail_errno(err, "cannot start %s", argv[0]);
     if (ok && r->pid == 0) {
