@@ -10,7 +10,11 @@ enum { BAR_WIDTH = 28 };
 static const uint64_t REDRAW_NS = 100000000u, LINE_NS = 5000000000u;
 static bool all_quiet;
 
-void spak_progress_quiet(bool quiet) { all_quiet = quiet; }
+bool spak_progress_quiet(bool quiet) {
+    const bool was = all_quiet;
+    all_quiet = quiet;
+    return was;
+}
 
 static void draw(spak_progress *bar, const char *what, bool last) {
     uint64_t now = spak_now_ns();

@@ -16,6 +16,7 @@ typedef struct spak_progress {
 void spak_progress_begin(spak_progress *bar, const char *label, long total);
 void spak_progress_step(spak_progress *bar, const char *what); /* one step done; what: a few words, or NULL */
 void spak_progress_end(spak_progress *bar);
-void spak_progress_quiet(bool quiet); /* for tests: no output from any bar begun later */
+/* No output from any bar begun later; returns what was set before. */
+bool spak_progress_quiet(bool quiet);
 
 #endif

@@ -86,10 +86,20 @@ bool loop_gate(loop_run *run, spak_error *err);
  * and the binary as they are now. */
 bool loop_ticket_check(const loop_run *run, spak_error *err);
 
-/* One traced trial. kind: "measure" (tuning) or "evaluate" (for a claim); label: what it is part of. An equal earlier
- * record of the trace is returned instead of a new trial. Needs a valid ticket. *record is borrowed. */
-bool loop_trial(loop_run *run, const char *kind, const char *label, const json_t *config, const json_t *problem,
-                const json_t *options, const json_t **record, spak_error *err);
+/* What a trial is: label: what it is part of; options may be NULL. All borrowed. */
+typedef struct loop_asked {
+    const char *label;
+    const json_t *config, *problem, *options;
+} loop_asked;
+
+/* One traced trial. kind: "measure" (tuning) or "evaluate" (for a claim). An equal earlier record of the trace is
+ * returned instead of a new trial. Needs a valid ticket. *record is borrowed. */
+bool loop_trial(loop_run *run, const char *kind, const loop_asked *asked, const json_t **record, spak_error *err);
+
+/* `count` traced trials, one on each core at a time; the problem of each has `threads: 1`. As if one after the other,
+ * but for the time; records (count of them, borrowed, may be NULL) are in the order of asked. */
+bool loop_trials(loop_run *run, const char *kind, const loop_asked *asked, size_t count, const json_t **records,
+                 spak_error *err);
 
 /* Greedy search, one axis at a time, from `start` (NULL: the operator's defaults), at most max_trials measurements.
  * *best (may be NULL) is a new reference to the `converge` record's best configuration. */

@@ -1,4 +1,4 @@
-/* tune: trials, and a search over them.
+/* tune: a search over trials.
  *
  * The search is greedy, one axis at a time: from the best configuration so far try every value of one axis, keep the
  * best, go on with the next axis, until a whole round changes nothing or the budget is spent. Local search beats random
@@ -11,49 +11,6 @@
 #include "base/progress.h"
 #include "dsl/dsl.h"
 #include "loop/loop_internal.h"
-
-static bool run_trial(loop_run *run, const char *kind, const char *label, const json_t *config, const json_t *problem,
-                      const json_t *options, const json_t **record, spak_error *err) {
-    bool allowed = false;
-    json_t *reason = NULL, *result = NULL;
-    if (!loop_allowed(run, config, problem, &allowed, &reason, err)) return false;
-    if (allowed) {
-        if (!run->op->trial(config, problem, options, &result, err)) return false;
-    } else {
-        result = json_pack("{s:s, s:o, s:O}", "status", "refused", "reason", reason, "config", config);
-    }
-    if (!result) return spak_fail_oom(err);
-    bool ok = true;
-    if (json_object_get(result, "correct")) {
-        json_t *correct = json_pack("{s:s, s:O, s:O, s:O, s:O*}", "label", label, "asked", config, "problem", problem,
-                                    "correct", json_object_get(result, "correct"), "error_over_bound",
-                                    json_object_get(result, "error_over_bound"));
-        ok = loop_record(run, "correct", correct, NULL, err);
-    }
-    json_object_set_new(result, "label", json_string(label));
-    json_object_set(result, "asked", (json_t *)config);
-    json_object_set(result, "problem", (json_t *)problem);
-    json_object_set(result, "options", (json_t *)options);
-    if (ok) return loop_record(run, kind, result, record, err);
-    json_decref(result);
-    return false;
-}
-
-bool loop_trial(loop_run *run, const char *kind, const char *label, const json_t *config, const json_t *problem,
-                const json_t *options, const json_t **record, spak_error *err) {
-    json_t *none = json_object();
-    if (!options) options = none;
-    json_t *like =
-        json_pack("{s:s, s:O, s:O, s:O}", "label", label, "asked", config, "problem", problem, "options", options);
-    const json_t *found = like ? loop_find(run, kind, like) : NULL;
-    bool ok = like ? true : spak_fail_oom(err);
-    if (ok && !found)
-        ok = loop_ticket_check(run, err) && run_trial(run, kind, label, config, problem, options, &found, err);
-    if (ok && record) *record = found;
-    json_decref(like);
-    json_decref(none);
-    return ok;
-}
 
 typedef struct search {
     loop_run *run;
@@ -69,7 +26,8 @@ typedef struct search {
 /* Tries config; keeps it when it beats the best so far. */
 static bool try_config(search *s, json_t *config, spak_error *err) {
     const json_t *record = NULL;
-    if (!loop_trial(s->run, "measure", s->label, config, s->problem, s->options, &record, err)) return false;
+    loop_asked asked = {s->label, config, s->problem, s->options};
+    if (!loop_trial(s->run, "measure", &asked, &record, err)) return false;
     const char *status = spak_json_str(record, "status", "");
     if (!strcmp(status, "refused")) {
         s->refused++;
@@ -143,7 +101,7 @@ bool loop_tune(loop_run *run, const char *label, const json_t *start, const json
         return false;
     }
     spak_progress_begin(&s.bar, "tune", max_trials);
-    bool ok = loop_trial(run, "measure", label, first, problem, options, &record, err);
+    bool ok = loop_trial(run, "measure", &(loop_asked){label, first, problem, options}, &record, err);
     s.trials = 1;
     if (ok && loop_merit(record) <= 0)
         ok = spak_fail(err, "tune %s: the starting configuration is %s (%s); give another start", label,

@@ -8,16 +8,18 @@
  *   run:best(label)                         the best configuration that a search with this label ended at, or nil
  *   run:problem(name) run:options()         the system's problem; the profile's options, and its budget of trials
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
- *   run:mutate()                            the gate on each of the operator's planted faults
- *   run:study(name, options)                one of the operator's studies -> its record
- *   run:engine{label=, script=, problem=, ...}   times a model in Lua (api_engine.c) -> its record
- *   run:program{label=, command=, ...}           a peer that is a program (api_program.c) -> its record
- *   run:crystallise(file)                   writes OUT/NAME/file
+ *   run:evaluate_all{{label=, config=, problem=, options=}, ...}
+ *                                           the same for many at once, one on each core (problem.threads = 1) ->
+ * records run:mutate()                            the gate on each of the operator's planted faults run:study(name,
+ * options)                one of the operator's studies -> its record run:engine{label=, script=, problem=, ...} times
+ * a model in Lua (api_engine.c) -> its record run:program{label=, command=, ...}           a peer that is a program
+ * (api_program.c) -> its record run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
 #include <lauxlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/str.h"
 #include "device/trial.h"
 #include "lua/api.h"
@@ -169,9 +171,44 @@ static int run_evaluate(lua_State *L) {
     spak_error err = {0};
     const json_t *record = NULL;
     json_t *none = c.config ? NULL : json_object();
-    bool ok = loop_trial(run, "evaluate", c.label, c.config ? c.config : none, c.problem, c.options, &record, &err);
+    loop_asked asked = {c.label, c.config ? c.config : none, c.problem, c.options};
+    bool ok = loop_trial(run, "evaluate", &asked, &record, &err);
     json_decref(none);
     push_or_raise(L, ok, record, c.all, &err);
+    return 1;
+}
+
+static bool evaluate_list(loop_run *run, const json_t *list, json_t *records, spak_error *err) {
+    const size_t count = json_array_size(list);
+    loop_asked *asked = spak_calloc(count + 1, sizeof *asked);
+    const json_t **found = spak_calloc(count + 1, sizeof *found);
+    json_t *none = json_object();
+    bool ok = (asked && found && none && records) || spak_fail_oom(err);
+    for (size_t i = 0; ok && i < count; i++) {
+        const json_t *one = json_array_get(list, i), *config = json_object_get(one, "config");
+        ok = dev_members_check("run", "evaluate_all", one, evaluate_members,
+                               sizeof evaluate_members / sizeof *evaluate_members, err);
+        asked[i] = (loop_asked){spak_json_str(one, "label", NULL), config ? config : none,
+                                json_object_get(one, "problem"), json_object_get(one, "options")};
+    }
+    ok = ok && loop_trials(run, "evaluate", asked, count, found, err);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = json_array_append(records, (json_t *)found[i]) == 0 || spak_fail_oom(err);
+    json_decref(none);
+    spak_free(found);
+    spak_free(asked);
+    return ok;
+}
+
+static int run_evaluate_all(lua_State *L) {
+    loop_run *run = self(L);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    json_t *list = lua_json_argument(L, 2), *records = json_array();
+    spak_error err = {0};
+    bool ok = (!json_object_size(list) || spak_fail(&err, "evaluate_all: expected a list of trials")) &&
+              evaluate_list(run, list, records, &err);
+    json_decref(list);
+    push_or_raise(L, ok, records, records, &err);
     return 1;
 }
 
@@ -233,6 +270,7 @@ static const luaL_Reg methods[] = {{"plan", run_plan},
                                    {"problem", run_problem},
                                    {"options", run_options},
                                    {"evaluate", run_evaluate},
+                                   {"evaluate_all", run_evaluate_all},
                                    {"mutate", run_mutate},
                                    {"study", run_study},
                                    {"engine", run_engine},

@@ -45,7 +45,8 @@ static void test_failed_trial(void) {
     const json_t *record = NULL;
     open_gated(&t, toy_system_text);
     json_t *config = json_pack("{s:i, s:s, s:i}", "size", 1, "shape", "odd", "flag", 0), *problem = json_object();
-    ok(loop_trial(&t.run, "measure", "x", config, problem, NULL, &record, &err), "a wrong result is a result");
+    ok(loop_trial(&t.run, "measure", &(loop_asked){"x", config, problem, NULL}, &record, &err),
+       "a wrong result is a result");
     is_str(spak_json_str(record, "status", ""), "failed", "... with status failed");
     ok(!spak_json_bool(json_array_get(t.run.records, json_array_size(t.run.records) - 2), "correct", true),
        "... and its correctness record says so");
@@ -185,9 +186,11 @@ static void test_type_as_axis(void) {
     const json_t *record = NULL;
     json_t *problem = json_object(), *half = json_pack("{s:s}", "dtype", "f16"), *none = json_object();
     open_gated(&t, system);
-    ok(loop_trial(&t.run, "measure", "x", half, problem, NULL, &record, &err), "a trial in another type");
+    ok(loop_trial(&t.run, "measure", &(loop_asked){"x", half, problem, NULL}, &record, &err),
+       "a trial in another type");
     is_str(spak_json_str(record, "status", ""), "refused", "a rule sees the configuration's type");
-    ok(loop_trial(&t.run, "measure", "x", none, problem, NULL, &record, &err), "one in the operator's type");
+    ok(loop_trial(&t.run, "measure", &(loop_asked){"x", none, problem, NULL}, &record, &err),
+       "one in the operator's type");
     is_str(spak_json_str(record, "status", ""), "ok", "which the rule sees otherwise");
     json_decref(problem), json_decref(half), json_decref(none);
     toy_close(&t);
