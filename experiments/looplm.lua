@@ -3,6 +3,7 @@
 -- from how many seeds stands in the system's engineering_loop.
 local blocks = require "lib.blocks"
 local dsl = require "lib.dsl"
+local models = require "lib.models"
 
 local function merged(...)
   local all = {}
@@ -19,11 +20,12 @@ local function range(first, last)
   return list
 end
 
--- One training run: a label, axes, how it trains, and what is asked of it.
-local function train(run, label, axes, training, seed, asked)
-  local problem = merged(training, asked or {}, { seed = seed })
+-- One training run to be done: a label, axes, how it trains, and what is asked of it. On one thread: two runs at once keep
+-- two cores busier than two threads that wait for each other at every small operator.
+local function train(e, label, axes, training, seed, asked)
+  local problem = merged(training, asked or {}, { seed = seed, threads = 1 })
   axes = merged({ variant = label }, axes) -- a variant is a name for the report and for predictions, and trains nothing
-  return run:evaluate { label = label, config = axes, problem = problem }
+  e.trials[#e.trials + 1] = { label = label, config = axes, problem = problem }
 end
 
 -- What every experiment below reads: blocks of the engineering_loop, and the profile's plan.
@@ -32,13 +34,13 @@ local function open(run)
   local function fields(kind, name) return blocks.fields(dsl.block(loop, kind, name)) end
   return {
     run = run, loop = loop, fields = fields, plan = fields("plan", run.profile), small = fields("axes", "small"),
-    training = fields("training", "small"), arms = blocks.all(loop, "arm"),
+    training = fields("training", "small"), arms = blocks.all(loop, "arm"), trials = {},
   }
 end
 
 -- L1 to L5 and L8: the source's models on the same problems, from several seeds. The looped one is also asked after other
 -- numbers of loops than it was trained with, and decoded a token at a time, with halting and without.
-local function models(e)
+local function source_models(e)
   for _, arm in ipairs(e.arms) do
     local axes = merged(e.small, blocks.fields(arm))
     for seed = 1, e.plan.seeds do
@@ -53,7 +55,7 @@ local function models(e)
           merged(decoded, { threshold = 0, thinking_threshold = 0.999 }),
         }
       end
-      train(e.run, "models", axes, e.training, seed, asked)
+      train(e, "models", axes, e.training, seed, asked)
     end
   end
 end
@@ -63,7 +65,7 @@ local function bridge(e)
   for _, name in ipairs { "gpt", "loop" } do
     local axes = merged(e.small, e.fields("arm", name), { protocol = "published" })
     for seed = 1, e.plan.bridge_seeds do
-      train(e.run, "bridge", axes, merged(e.training, e.fields("training", "bridge")), seed,
+      train(e, "bridge", axes, merged(e.training, e.fields("training", "bridge")), seed,
         { evaluate = { { digits = range(1, e.plan.most_tested), problems = e.plan.problems, marks = true } } })
     end
   end
@@ -74,10 +76,10 @@ local function ablations(e)
   local exam = { evaluate = { { digits = range(1, e.plan.most_tested), problems = e.plan.problems, marks = true } } }
   for seed = 1, e.plan.seeds do
     for _, change in ipairs { { inject = true }, { positions = "none" }, { positions = "none", inject = true } } do
-      train(e.run, "injection", merged(e.small, change), e.training, seed, exam)
+      train(e, "injection", merged(e.small, change), e.training, seed, exam)
     end
     for _, name in ipairs { "high", "phased" } do
-      train(e.run, "decay", e.small, merged(e.training, e.fields("decay", name)), seed, exam)
+      train(e, "decay", e.small, merged(e.training, e.fields("decay", name)), seed, exam)
     end
   end
 end
@@ -88,18 +90,18 @@ local function faults(e)
   local right = { digits = digits, problems = e.plan.problems }
   local gpt = merged(e.small, e.fields("arm", "gpt"))
   gpt.variant = "format"
-  train(e.run, "format", gpt, e.training, 1, { evaluate = { merged(right, { reversed = false }) } })
-  train(e.run, "format", gpt, e.training, 1,
+  train(e, "format", gpt, e.training, 1, { evaluate = { merged(right, { reversed = false }) } })
+  train(e, "format", gpt, e.training, 1,
     { evaluate = { right, merged(right, { reversed = false, on_purpose = true }) } })
 
   local unmasked = merged(e.fields("axes", "twelve"), e.fields("axes", "unmasked"))
   local training = merged(e.fields("training", "twelve"), e.fields("training", "unmasked"))
   for _, masked in ipairs { false, true } do
-    train(e.run, "unmasked", merged(unmasked, { mask_operands = masked }), training, 1)
+    train(e, "unmasked", merged(unmasked, { mask_operands = masked }), training, 1)
   end
 
   for _, arm in ipairs(e.arms) do
-    train(e.run, "by_heart", merged(e.small, blocks.fields(arm)), merged(e.training, e.fields("training", "by_heart")), 1)
+    train(e, "by_heart", merged(e.small, blocks.fields(arm)), merged(e.training, e.fields("training", "by_heart")), 1)
   end
 end
 
@@ -111,7 +113,7 @@ local function twelve(e)
       { digits = digits, problems = e.plan.problems }, { digits = e.plan.chains, set = "full_chains", problems = e.plan.problems },
     } }
   end
-  for seed = 1, e.plan.twelve_seeds do train(e.run, "twelve", axes, training, seed, exam(e.plan.lengths)) end
+  for seed = 1, e.plan.twelve_seeds do train(e, "twelve", axes, training, seed, exam(e.plan.lengths)) end
   for _, without in ipairs(blocks.all(e.loop, "without")) do
     for seed = 1, e.plan.without_seeds do
       local changes = merged(blocks.fields(without))
@@ -120,7 +122,7 @@ local function twelve(e)
       local digits = changes.slots and { 4, 5, 6, 12 } or e.plan.short_lengths
       local asked = exam(digits)
       if changes.slots then asked.evaluate[2].digits = { 12 } end
-      train(e.run, "without", merged(axes, changes), merged(training, { steps = steps }), seed, asked)
+      train(e, "without", merged(axes, changes), merged(training, { steps = steps }), seed, asked)
     end
   end
 end
@@ -137,7 +139,7 @@ local function one_pass(e)
       local function exam(set)
         return { digits = e.plan.one_pass_digits, set = set, problems = e.plan.one_pass_problems, loops = loops }
       end
-      train(e.run, "one_pass", merged(axes, arm), merged(training, drawn), seed,
+      train(e, "one_pass", merged(axes, arm), merged(training, drawn), seed,
         { evaluate = { exam "chains", exam "random", exam "full_chains" } })
     end
   end
@@ -151,7 +153,7 @@ local function paper_scale(e)
       local steps = axes.steps
       axes.steps = nil
       for seed = 1, e.plan.paper_seeds do
-        train(e.run, "paper_scale", axes, merged(e.fields("training", "paper"), { steps = steps }), seed,
+        train(e, "paper_scale", axes, merged(e.fields("training", "paper"), { steps = steps }), seed,
           { evaluate = { { digits = range(1, 16), problems = 2000, marks = true, loops = axes.loops == 12 and { 12, 24 } or nil } } })
       end
     end
@@ -172,7 +174,7 @@ return {
   name = "looplm",
   system = "dsl/looplm_system_v3.dsl",
   seed = 1,
-  inputs = { "experiments/lib/blocks.lua", "experiments/lib/dsl.lua" },
+  inputs = models.with { "src/loop/trials.c" },
   report = "experiments/report/looplm.lua",
   experiment = function(run)
     local e = open(run)
@@ -186,11 +188,12 @@ return {
     count(e)
     faults(e)
     twelve(e)
-    models(e)
+    source_models(e)
     ablations(e)
     bridge(e)
     one_pass(e)
     paper_scale(e)
+    run:evaluate_all(e.trials)
     run:settle()
     run:crystallise("looplm_system_v4.dsl")
   end,

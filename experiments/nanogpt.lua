@@ -2,24 +2,7 @@
 -- and weights that are carried over.
 local blocks = require "lib.blocks"
 local dsl = require "lib.dsl"
-
--- Besides the system and src/nn: what its operators are made of, and who measures. tests/house/inputs.t compares the
--- list of kernels with what the compiler read.
-local INPUTS = {
-  "experiments/lib/blocks.lua", "experiments/lib/dsl.lua", "experiments/peers/gpt_torch.py", "src/base/rng.c",
-  "src/data/data.c", "src/device/stats.c", "src/device/threads.c", "src/lua/api_program.c", "kernels/fmha/backward.c",
-  "kernels/fmha/config.c", "kernels/fmha/fmha.h", "kernels/fmha/fused.c", "kernels/fmha/micro.h",
-  "kernels/fmha/micro_avx2.c", "kernels/fmha/micro_avx512.c", "kernels/fmha/micro_panels.h",
-  "kernels/fmha/micro_portable.c", "kernels/fmha/plan.c", "kernels/fmha/plan.h", "kernels/fmha/unfused.c",
-  "kernels/layers/act_rows.h", "kernels/layers/all.h", "kernels/layers/attention.h", "kernels/layers/elements.h",
-  "kernels/layers/layers.c", "kernels/layers/layers.h", "kernels/layers/layers_avx2.c",
-  "kernels/layers/layers_avx512.c", "kernels/layers/layers_portable.c", "kernels/layers/loss_rows.h",
-  "kernels/layers/norm_rows.h", "kernels/layers/pack.h", "kernels/layers/philox.h", "kernels/layers/product.h",
-  "kernels/layers/rope_rows.h", "kernels/layers/vec.h", "kernels/layers/vmath.h", "kernels/matmul/config.c",
-  "kernels/matmul/goto.c", "kernels/matmul/ladder.c", "kernels/matmul/matmul.h", "kernels/matmul/micro_avx2.c",
-  "kernels/matmul/micro_avx512.c", "kernels/matmul/micro_pack.h", "kernels/matmul/micro_portable.c",
-  "kernels/matmul/micro_rows.h", "kernels/matmul/micro_tile.h",
-}
+local models = require "lib.models"
 
 local function cpu_problem(run, more)
   local problem = run:problem("cpu_configuration")
@@ -103,7 +86,7 @@ return {
   system = "dsl/nanogpt_system_v1.dsl",
   seed = 1,
   data = { "tinyshakespeare" },
-  inputs = INPUTS,
+  inputs = models.with { "experiments/peers/gpt_torch.py", "src/lua/api_program.c" },
   report = "experiments/report/nanogpt.lua",
   experiment = function(run)
     local loop = dsl.block(run.system, "engineering_loop")

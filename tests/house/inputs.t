@@ -40,8 +40,11 @@ for folder in kernels/*/; do
 done
 
 needed src/nn >"$scratch/needed"
-listed experiments/nanogpt.lua >"$scratch/listed"
-is "$(diff "$scratch/needed" "$scratch/listed")" '' 'experiments/nanogpt.lua lists the kernels that the models are built from'
+listed experiments/lib/models.lua >"$scratch/listed"
+is "$(diff "$scratch/needed" "$scratch/listed")" '' 'experiments/lib/models.lua lists the kernels that the models are built from'
+for recipe in $(grep -l '^ *system = "dsl/\(nanogpt\|looplm\)_' experiments/*.lua); do
+    is "$(grep -c 'inputs = models\.with {' "$recipe")" 1 "$recipe takes that list"
+done
 
 # Each kind of slip is seen: a header left out, a file that is only linked left out, and one too many.
 needed kernels/fmha >"$scratch/needed"
