@@ -3,7 +3,8 @@
  *   looplm.c        the trial
  *   looplm_gate.c   the invariants: what is asserted before any training
  *   looplm_study.c  what is derived without training: the entropy of the data, parameters counted
- *   looplm_op.c     the operator's table */
+ *   looplm_op.c     the operator's table
+ *   gate.c          what its invariants share with nanoGPT's */
 #ifndef SPAK_NN_LOOPLM_H
 #define SPAK_NN_LOOPLM_H
 
