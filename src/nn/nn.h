@@ -173,11 +173,11 @@ const nn_param *nn_model_params(const nn_model *model, size_t *count, size_t *nu
 void nn_model_init(nn_model *model, uint64_t seed);
 
 typedef enum nn_array { NN_VALUES, NN_GRADIENTS, NN_MEAN, NN_SQUARE } nn_array; /* the last two are AdamW's */
-/* Numbers at..at + n of the arena, to and from doubles or floats of the host. All but the values: of a training model.
+/* Numbers at..at + n of the arena, to and from doubles, or from floats, of the host. All but the values: of a training
+ * model.
  */
 void nn_model_get(const nn_model *model, nn_array which, size_t at, size_t n, double *to);
 void nn_model_put(nn_model *model, nn_array which, size_t at, size_t n, const double *from);
-void nn_model_get_f32(const nn_model *model, nn_array which, size_t at, size_t n, float *to);
 void nn_model_put_f32(nn_model *model, nn_array which, size_t at, size_t n, const float *from);
 
 /* --- forward and backward --- */
