@@ -13,7 +13,7 @@ NN_INVARIANT(looplm_op, sees, looplm_sees, 1)
 NN_INVARIANT(looplm_op, cache, looplm_cache, 1)
 NN_INVARIANT(looplm_op, halting, looplm_halting, 1)
 
-const dev_invariant looplm_invariants[LOOPLM_NUM_INVARIANTS] = {
+static const dev_invariant invariants[] = {
     {"masks_on_the_answer",
      "read back from their text, batches of every layout hold right sums, with targets on the whole answer and on "
      "nothing "
@@ -74,8 +74,8 @@ const dev_fault looplm_faults[NN_NUM_FAULTS - 1] = {
 const dev_op looplm_op = {
     .name = "looplm",
     .manifest = "src/nn/looplm.dsl",
-    .invariants = looplm_invariants,
-    .num_invariants = LOOPLM_NUM_INVARIANTS,
+    .invariants = invariants,
+    .num_invariants = sizeof invariants / sizeof *invariants,
     .faults = looplm_faults,
     .num_faults = NN_NUM_FAULTS - 1,
     .studies = looplm_studies,
