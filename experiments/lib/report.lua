@@ -94,6 +94,13 @@ function M.mean(list, from, to)
   return total / (to - from + 1)
 end
 
+-- The size of a data set as the value `key`; there only when the run read the set itself: a claim about it needs this.
+function M.data_bytes(report, name, key)
+  local data = report.data[name]
+  if not data or data.origin == "builtin" then return end
+  report:value(key, data.bytes, { refs = { report:ref(report.records[1]) }, format = "%d" })
+end
+
 -- What a column of names and one of numbers are called in a figure's data.
 function M.columns(text, ...)
   local columns = { { name = text, type = "text" } }

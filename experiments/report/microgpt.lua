@@ -396,15 +396,8 @@ local function tabulate_coverage(report)
   }
 end
 
--- There only when the run read the data set itself: a claim about it needs this value.
-local function report_data(report)
-  local data, first = report.data.names, report.records[1]
-  if not data or data.origin == "builtin" then return end
-  report:value("names_txt_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
-end
-
 return function(report)
-  report_data(report)
+  common.data_bytes(report, "names", "names_txt_bytes")
   common.gate(report)
   common.mutations(report)
   common.knowledge(report)

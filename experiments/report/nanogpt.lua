@@ -22,13 +22,6 @@ local function column(header, format)
   return { header = header, align = format and "right" or "left", format = format }
 end
 
--- There only when the run read the data set itself: a claim about it needs this value.
-local function report_data(report)
-  local data, first = report.data.tinyshakespeare, report.records[1]
-  if not data or data.origin == "builtin" then return end
-  report:value("tinyshakespeare_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
-end
-
 -- --- training ---
 
 local function draw_loss(report, record)
@@ -336,7 +329,7 @@ local function report_large(report)
 end
 
 return function(report)
-  report_data(report)
+  common.data_bytes(report, "tinyshakespeare", "tinyshakespeare_bytes")
   common.gate(report)
   common.mutations(report)
   common.knowledge(report)
