@@ -62,13 +62,43 @@ function M.spread(report, key, s, refs, format)
   report:value(key .. "_q3", s.q3, { refs = refs, format = format })
 end
 
--- The last record of a study, or nil.
-function M.study(report, name)
-  local found
+-- The trials with a label that ran to their end; where (or nil): what else must hold of a record.
+function M.trials(report, label, where)
+  local list = {}
   for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == name then found = record end
+    if record.kind == "evaluate" and record.label == label and record.status == "ok"
+      and (not where or where(record)) then
+      list[#list + 1] = record
+    end
   end
-  return found
+  return list
+end
+
+-- The records of a study in their order.
+function M.studies(report, name)
+  local list = {}
+  for _, record in ipairs(report.records) do
+    if record.label == "study" and record.study == name then list[#list + 1] = record end
+  end
+  return list
+end
+
+-- The last of them, or nil.
+function M.last(list) return list[#list] end
+function M.study(report, name) return M.last(M.studies(report, name)) end
+
+-- The mean of list[from .. to].
+function M.mean(list, from, to)
+  local total = 0
+  for i = from, to do total = total + list[i] end
+  return total / (to - from + 1)
+end
+
+-- The size of a data set as the value `key`; there only when the run read the set itself: a claim about it needs this.
+function M.data_bytes(report, name, key)
+  local data = report.data[name]
+  if not data or data.origin == "builtin" then return end
+  report:value(key, data.bytes, { refs = { report:ref(report.records[1]) }, format = "%d" })
 end
 
 -- What a column of names and one of numbers are called in a figure's data.

@@ -40,13 +40,6 @@ local function read_engines(report)
   return engines
 end
 
--- The mean over the documents from .. to.
-local function mean(list, from, to)
-  local total = 0
-  for i = from, to do total = total + list[i] end
-  return total / (to - from + 1)
-end
-
 local function slice(list, from, to) return table.move(list, from, to, 1, {}) end
 
 local function deviation(losses, reference, i) return math.abs(losses[i] - reference[i]) / math.abs(reference[i]) end
@@ -96,7 +89,7 @@ local function draw_loss(report, engines)
     shortest = math.min(shortest, #e.losses)
     if e.key == "f64" then raw = at end
     for i, loss in ipairs(e.losses) do
-      rows[#rows + 1] = { e.key, i, loss, mean(e.losses, math.max(1, i - WINDOW + 1), i) }
+      rows[#rows + 1] = { e.key, i, loss, common.mean(e.losses, math.max(1, i - WINDOW + 1), i) }
     end
   end
   report:figure {
@@ -255,13 +248,13 @@ local function report_losses(report, engines)
   put("window", WINDOW, "%d")
   put("loss_first", losses[1])
   put("loss_last", losses[#losses])
-  put("mean_first", mean(losses, 1, WINDOW))
-  put("mean_last", mean(losses, #losses - WINDOW + 1, #losses))
+  put("mean_first", common.mean(losses, 1, WINDOW))
+  put("mean_last", common.mean(losses, #losses - WINDOW + 1, #losses))
   local from, to = AROUND - EITHER_SIDE, AROUND + EITHER_SIDE
   if to > #losses then return end
   local near = slice(losses, from, to)
   put("loss_300", losses[AROUND])
-  put("mean_300", mean(losses, from, to))
+  put("mean_300", common.mean(losses, from, to))
   put("low_300", stats.quantile(near, 0.1))
   put("high_300", stats.quantile(near, 0.9))
   put("documents_300", #near, "%d")
@@ -403,15 +396,8 @@ local function tabulate_coverage(report)
   }
 end
 
--- There only when the run read the data set itself: a claim about it needs this value.
-local function report_data(report)
-  local data, first = report.data.names, report.records[1]
-  if not data or data.origin == "builtin" then return end
-  report:value("names_txt_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
-end
-
 return function(report)
-  report_data(report)
+  common.data_bytes(report, "names", "names_txt_bytes")
   common.gate(report)
   common.mutations(report)
   common.knowledge(report)

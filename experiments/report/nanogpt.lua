@@ -9,34 +9,7 @@ local README_STEPS <const> = 2000 -- nanoGPT's README
 local SHOWN <const> = 56 -- characters of a text
 local GIB <const> = 2 ^ 30
 
-local function records_with(report, label)
-  local list = {}
-  for _, record in ipairs(report.records) do
-    if record.kind == "evaluate" and record.label == label and record.status == "ok" then list[#list + 1] = record end
-  end
-  return list
-end
-
-local function last_with(report, label)
-  local list = records_with(report, label)
-  return list[#list]
-end
-
--- The records of a study in their order.
-local function studies(report, name)
-  local list = {}
-  for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == name then list[#list + 1] = record end
-  end
-  return list
-end
-
--- The mean of list[from .. to].
-local function mean(list, from, to)
-  local total = 0
-  for i = from, to do total = total + list[i] end
-  return total / (to - from + 1)
-end
+local function last_with(report, label) return common.last(common.trials(report, label)) end
 
 local function measured(report, what)
   local words = ("profile %s, %s"):format(report.profile, what)
@@ -49,19 +22,12 @@ local function column(header, format)
   return { header = header, align = format and "right" or "left", format = format }
 end
 
--- There only when the run read the data set itself: a claim about it needs this value.
-local function report_data(report)
-  local data, first = report.data.tinyshakespeare, report.records[1]
-  if not data or data.origin == "builtin" then return end
-  report:value("tinyshakespeare_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
-end
-
 -- --- training ---
 
 local function draw_loss(report, record)
   local rows, losses = {}, record.losses
   for i, loss in ipairs(losses) do rows[#rows + 1] = { "batch", i, loss } end
-  for i = WINDOW, #losses do rows[#rows + 1] = { "mean", i - WINDOW // 2, mean(losses, i - WINDOW + 1, i) } end
+  for i = WINDOW, #losses do rows[#rows + 1] = { "mean", i - WINDOW // 2, common.mean(losses, i - WINDOW + 1, i) } end
   for _, at in ipairs(record.validations) do rows[#rows + 1] = { "validation", at.step, at.loss } end
   report:figure {
     name = "nanogpt_loss", columns = common.columns("series", "step", "loss"), rows = rows, series = "series",
@@ -90,15 +56,15 @@ local function report_training(report)
   put("loss_first", losses[1])
   put("first_loss_least", record.first_loss_bound[1])
   put("first_loss_most", record.first_loss_bound[2])
-  put("loss_last", mean(losses, math.max(1, #losses - WINDOW + 1), #losses))
+  put("loss_last", common.mean(losses, math.max(1, #losses - WINDOW + 1), #losses))
   put("gradient_error_over_bound", record.gradient_error_over_bound, "%.2g")
   put("ms_training_step", q.median, "%.1f", "ms")
   put("gflops", record.gflops, "%.1f")
-  if #losses >= PUBLISHED_STEPS then put("loss_500", mean(losses, PUBLISHED_STEPS - WINDOW + 1, PUBLISHED_STEPS)) end
+  if #losses >= PUBLISHED_STEPS then put("loss_500", common.mean(losses, PUBLISHED_STEPS - WINDOW + 1, PUBLISHED_STEPS)) end
   local rows, best = {}, math.huge
   for _, at in ipairs(record.validations) do
     best = math.min(best, at.loss)
-    local near = at.step == 0 and losses[1] or mean(losses, math.max(1, at.step - WINDOW + 1), at.step)
+    local near = at.step == 0 and losses[1] or common.mean(losses, math.max(1, at.step - WINDOW + 1), at.step)
     rows[#rows + 1] = { { value = at.step, ref = ref }, { value = near, ref = ref }, { value = at.loss, ref = ref } }
     if at.step == PUBLISHED_STEPS then put("validation_500", at.loss) end
     if at.step == README_STEPS then put("validation_2000", at.loss) end
@@ -117,7 +83,7 @@ end
 -- Both precisions from the same weights on the same batches.
 local function report_fidelity(report)
   local of = {}
-  for _, record in ipairs(records_with(report, "fidelity")) do of[record.config.variant] = record end
+  for _, record in ipairs(common.trials(report, "fidelity")) do of[record.config.variant] = record end
   if not (of.cpu and of.oracle) then return end
   local refs, most = { report:ref(of.cpu), report:ref(of.oracle) }, 0
   for i, loss in ipairs(of.cpu.losses) do
@@ -214,7 +180,7 @@ local function draw_depth(report, list)
 end
 
 local function report_depth(report)
-  local list = studies(report, "parity_over_depth")
+  local list = common.studies(report, "parity_over_depth")
   if #list == 0 then return end
   local rows, refs, most, relative, bound = {}, {}, 0, 0, 0
   for at, record in ipairs(list) do
@@ -363,7 +329,7 @@ local function report_large(report)
 end
 
 return function(report)
-  report_data(report)
+  common.data_bytes(report, "tinyshakespeare", "tinyshakespeare_bytes")
   common.gate(report)
   common.mutations(report)
   common.knowledge(report)

@@ -6,56 +6,26 @@
 
 #include "base/alloc.h"
 #include "nn/addition.h"
+#include "nn/members.h"
 
 /* --- reading a task --- */
 
-typedef struct member {
-    const char *name;
-    enum { SIZE, SHARE, FLAG } type;
-    size_t at;
-    double least, most;
-} member;
+static const char *const LAYOUTS[] = {"single", "packed", "blanks", "one_pass", NULL};
 
 #define AT(field) offsetof(nn_addition, field)
-static const member members[] = {
-    {"most_digits", SIZE, AT(most_digits), 1, NN_ADD_MOST_DIGITS},
-    {"bridge_share", SHARE, AT(bridge_share), 0, 1},
-    {"chain_share", SHARE, AT(chain_share), 0, 1},
-    {"packed_len", SIZE, AT(packed_len), 8, 1 << 16},
-    {"slots", SIZE, AT(slots), 2, NN_ADD_MOST_DIGITS},
-    {"most_offset", SIZE, AT(most_offset), 0, 1 << 15},
-    {"reversed", FLAG, AT(reversed), 0, 0},
-    {"mask_operands", FLAG, AT(mask_operands), 0, 0},
+static const nn_member members[] = {
+    {"layout", NN_WORD, AT(layout), 0, 0, LAYOUTS},
+    {"most_digits", NN_SIZE, AT(most_digits), 1, NN_ADD_MOST_DIGITS, NULL},
+    {"bridge_share", NN_DOUBLE, AT(bridge_share), 0, 1, NULL},
+    {"chain_share", NN_DOUBLE, AT(chain_share), 0, 1, NULL},
+    {"packed_len", NN_SIZE, AT(packed_len), 8, 1 << 16, NULL},
+    {"slots", NN_SIZE, AT(slots), 2, NN_ADD_MOST_DIGITS, NULL},
+    {"most_offset", NN_SIZE, AT(most_offset), 0, 1 << 15, NULL},
+    {"reversed", NN_FLAG, AT(reversed), 0, 0, NULL},
+    {"mask_operands", NN_FLAG, AT(mask_operands), 0, 0, NULL},
 };
-
-static bool read_member(const member *m, const json_t *value, void *to, spak_error *err) {
-    char *place = (char *)to + m->at;
-    if (m->type == FLAG) {
-        if (!json_is_boolean(value)) return spak_fail(err, "task.%s: expected true or false", m->name);
-        *(bool *)place = json_is_true(value);
-        return true;
-    }
-    const double x = json_is_number(value) ? json_number_value(value) : NAN;
-    if (!(x >= m->least && x <= m->most) || (m->type == SIZE && x != floor(x)))
-        return spak_fail(err, "task.%s: expected a %s from %g to %g", m->name,
-                         m->type == SIZE ? "whole number" : "number", m->least, m->most);
-    if (m->type == SIZE)
-        *(size_t *)place = (size_t)x;
-    else
-        *(double *)place = x;
-    return true;
-}
-
-static const char *const LAYOUTS[] = {"single", "packed", "blanks", "one_pass"};
-
-static bool read_layout(const char *text, nn_add_layout *layout, spak_error *err) {
-    for (int i = 0; i < 4; i++)
-        if (text && strcmp(text, LAYOUTS[i]) == 0) {
-            *layout = (nn_add_layout)i;
-            return true;
-        }
-    return spak_fail(err, "task.layout: expected \"single\", \"packed\", \"blanks\" or \"one_pass\"");
-}
+enum { MEMBERS = sizeof members / sizeof *members };
+_Static_assert(sizeof(nn_add_layout) == sizeof(int), "enums are read as int");
 
 static bool read_protocol(const char *text, nn_addition *task, spak_error *err) {
     const bool published = text && strcmp(text, "published") == 0;
@@ -67,10 +37,9 @@ static bool read_protocol(const char *text, nn_addition *task, spak_error *err) 
 
 static bool read_one(const char *key, const json_t *value, nn_addition *task, spak_error *err) {
     if (strcmp(key, "kind") == 0) return true; /* which task it is; the caller has looked at it */
-    if (strcmp(key, "layout") == 0) return read_layout(json_string_value(value), &task->layout, err);
     if (strcmp(key, "protocol") == 0) return read_protocol(json_string_value(value), task, err);
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        if (strcmp(key, members[i].name) == 0) return read_member(&members[i], value, task, err);
+    const nn_member *m = nn_member_find(members, MEMBERS, key);
+    if (m) return nn_member_read(m, value, task, err) || spak_fail_context(err, "task.%s", key);
     return spak_fail(err,
                      "task.%s is no member of an addition task: it has layout, protocol, most_digits, bridge_share, "
                      "chain_share, packed_len, slots, most_offset, reversed and mask_operands",
@@ -95,19 +64,7 @@ bool nn_addition_read(const json_t *json, nn_addition *task, spak_error *err) {
     return true;
 }
 
-json_t *nn_addition_json(const nn_addition *task) {
-    json_t *json = json_pack("{s:s}", "layout", LAYOUTS[task->layout]);
-    for (size_t i = 0; json && i < sizeof members / sizeof *members; i++) {
-        const char *place = (const char *)task + members[i].at;
-        json_t *value = members[i].type == FLAG   ? json_boolean(*(const bool *)place)
-                        : members[i].type == SIZE ? json_integer((json_int_t) * (const size_t *)place)
-                                                  : json_real(*(const double *)place);
-        if (json_object_set_new(json, members[i].name, value) == 0) continue;
-        json_decref(json);
-        json = NULL;
-    }
-    return json;
-}
+json_t *nn_addition_json(const nn_addition *task) { return nn_members_json(members, MEMBERS, task); }
 
 /* --- a row as text --- */
 

@@ -324,14 +324,6 @@ bool nn_checkpoint_newest(const char *folder, char **path, spak_error *damaged, 
     return ok;
 }
 
-bool nn_checkpoint_config(const char *path, nn_config *config, spak_error *err) {
-    reader r;
-    if (!reader_open(path, &r, err)) return false;
-    *config = r.config;
-    reader_close(&r);
-    return true;
-}
-
 /* --- loading --- */
 
 static bool same_config(const reader *r, const nn_config *model, spak_error *err) {

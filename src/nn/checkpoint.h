@@ -29,9 +29,6 @@ bool nn_checkpoint_save(const char *folder, const nn_model *model, const nn_chec
  * `damaged` (may be NULL) says why a newer one was passed over, and is empty when none was. */
 bool nn_checkpoint_newest(const char *folder, char **path, spak_error *damaged, spak_error *err);
 
-/* The configuration in a checkpoint's header: to make a model for it. */
-bool nn_checkpoint_config(const char *path, nn_config *config, spak_error *err);
-
 /* Fills the model (one that does not train: its values only) and *checkpoint. Refused: another configuration, naming
  * the first member that differs; another data set than data_sha256 (NULL: any); a damaged file. After an error about
  * the data's hash the model's numbers are undefined. */

@@ -1,22 +1,10 @@
-/* The shape of a model, as a table of its members.
- *
- * One row a member: its name in JSON, its type, where it lies in nn_config, and for an enum the words for its values.
- * Reading, writing and the messages all go over that table, so that a member cannot be read and not written. What the
- * types do not say (heads divide the width, and so on) is in nn_config_check, one line a condition. */
+/* The shape of a model, as a table of its members. What that does not say (heads divide the width, and so on) is in
+ * nn_config_check, one line a condition. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "nn/members.h"
 #include "nn/model.h"
-
-typedef enum member_type { SIZE, INT, BOOL, FLOAT, WORD } member_type;
-
-typedef struct member {
-    const char *name;
-    member_type type;
-    size_t at;
-    const char *const *words; /* of an enum, in the order of its values, NULL at the end */
-} member;
 
 static const char *const NORMS[] = {"layernorm", "rmsnorm", NULL};
 static const char *const ACTS[] = {"gelu_erf", "gelu_tanh", "relu", "silu", "swiglu", NULL};
@@ -24,39 +12,43 @@ static const char *const POSITIONS[] = {"none", "learned", "learned_index", "rop
 static const char *const PAIRINGS[] = {"halves", "neighbours", NULL};
 static const char *const SUPERVISIONS[] = {"last", "second_half", NULL};
 
-#define MEMBER(name, type, words) \
-    { #name, type, offsetof(nn_config, name), words }
-static const member MEMBERS[] = {
-    MEMBER(vocab, SIZE, NULL),
-    MEMBER(context, SIZE, NULL),
-    MEMBER(layers, SIZE, NULL),
-    MEMBER(loops, SIZE, NULL),
-    MEMBER(heads, SIZE, NULL),
-    MEMBER(kv_heads, SIZE, NULL),
-    MEMBER(width, SIZE, NULL),
-    MEMBER(hidden, SIZE, NULL),
-    MEMBER(norm, WORD, NORMS),
-    MEMBER(norm_gain, BOOL, NULL),
-    MEMBER(bias, BOOL, NULL),
-    MEMBER(act, WORD, ACTS),
-    MEMBER(positions, WORD, POSITIONS),
-    MEMBER(rope_pairing, WORD, PAIRINGS),
-    MEMBER(rope_base, FLOAT, NULL),
-    MEMBER(kinds, SIZE, NULL),
-    MEMBER(tied, BOOL, NULL),
-    MEMBER(final_norm, BOOL, NULL),
-    MEMBER(inject, BOOL, NULL),
-    MEMBER(normalise_state, BOOL, NULL),
-    MEMBER(causal, BOOL, NULL),
-    MEMBER(window, INT, NULL),
-    MEMBER(slope, FLOAT, NULL),
-    MEMBER(segments, BOOL, NULL),
-    MEMBER(dropout, FLOAT, NULL),
-    MEMBER(norm_eps, FLOAT, NULL),
-    MEMBER(init_sigma, FLOAT, NULL),
-    MEMBER(init_residual_scaled, BOOL, NULL),
-    MEMBER(label_smoothing, FLOAT, NULL),
-    MEMBER(supervision, WORD, SUPERVISIONS),
+#define MEMBER(name, type, least, most, words) \
+    { #name, NN_##type, offsetof(nn_config, name), least, most, words }
+#define SIZE(name)        MEMBER(name, SIZE, 0, INT32_MAX, NULL)
+#define FLAG(name)        MEMBER(name, FLAG, 0, 0, NULL)
+#define FLOAT(name)       MEMBER(name, FLOAT, -INFINITY, INFINITY, NULL)
+#define WORD(name, words) MEMBER(name, WORD, 0, 0, words)
+static const nn_member MEMBERS[] = {
+    SIZE(vocab),
+    SIZE(context),
+    SIZE(layers),
+    SIZE(loops),
+    SIZE(heads),
+    SIZE(kv_heads),
+    SIZE(width),
+    SIZE(hidden),
+    WORD(norm, NORMS),
+    FLAG(norm_gain),
+    FLAG(bias),
+    WORD(act, ACTS),
+    WORD(positions, POSITIONS),
+    WORD(rope_pairing, PAIRINGS),
+    FLOAT(rope_base),
+    SIZE(kinds),
+    FLAG(tied),
+    FLAG(final_norm),
+    FLAG(inject),
+    FLAG(normalise_state),
+    FLAG(causal),
+    MEMBER(window, INT, INT32_MIN, INT32_MAX, NULL),
+    FLOAT(slope),
+    FLAG(segments),
+    FLOAT(dropout),
+    FLOAT(norm_eps),
+    FLOAT(init_sigma),
+    FLAG(init_residual_scaled),
+    FLOAT(label_smoothing),
+    WORD(supervision, SUPERVISIONS),
 };
 enum { NUM_MEMBERS = sizeof MEMBERS / sizeof *MEMBERS };
 
@@ -120,67 +112,7 @@ bool nn_config_preset(const char *name, nn_config *config, spak_error *err) {
 
 /* --- reading --- */
 
-static bool wrong_type(const member *m, const json_t *value, const char *wanted, spak_error *err) {
-    spak_str found = {0};
-    if (spak_json_canonical(value, &found, err) && spak_str_ok(&found, err))
-        spak_fail(err, "member \"%s\": %s expected, found %.80s", m->name, wanted, found.data);
-    spak_str_free(&found);
-    return false;
-}
-
-/* A whole number, also one that is written as 12.0: Lua's division gives such. */
-static bool whole(const json_t *value, double least, double most, double *number) {
-    if (!json_is_number(value)) return false;
-    *number = json_number_value(value);
-    return *number == floor(*number) && *number >= least && *number <= most;
-}
-
-static bool read_word(const member *m, const json_t *value, void *at, spak_error *err) {
-    const char *word = json_string_value(value);
-    for (int i = 0; word && m->words[i]; i++) {
-        if (strcmp(word, m->words[i]) != 0) continue;
-        memcpy(at, &i, sizeof i); /* an enum without negative values lies in memory as an int does */
-        return true;
-    }
-    spak_str wanted = {0};
-    for (int i = 0; m->words[i]; i++) spak_str_printf(&wanted, "%s\"%s\"", i ? ", " : "one of ", m->words[i]);
-    if (spak_str_ok(&wanted, err)) wrong_type(m, value, wanted.data, err);
-    spak_str_free(&wanted);
-    return false;
-}
 _Static_assert(sizeof(nn_norm_kind) == sizeof(int) && sizeof(nn_positions) == sizeof(int), "enums are read as int");
-
-static bool read_member(const member *m, const json_t *value, nn_config *config, spak_error *err) {
-    void *at = (char *)config + m->at;
-    double number;
-    switch (m->type) {
-        case SIZE:
-            if (!whole(value, 0, INT32_MAX, &number))
-                return wrong_type(m, value, "a whole number, not negative, below 2^31", err);
-            *(size_t *)at = (size_t)number;
-            return true;
-        case INT:
-            if (!whole(value, INT32_MIN, INT32_MAX, &number)) return wrong_type(m, value, "a whole number", err);
-            *(int *)at = (int)number;
-            return true;
-        case BOOL:
-            if (!json_is_boolean(value)) return wrong_type(m, value, "true or false", err);
-            *(bool *)at = json_is_true(value);
-            return true;
-        case FLOAT:
-            if (!json_is_number(value)) return wrong_type(m, value, "a number", err);
-            *(float *)at = (float)json_number_value(value);
-            return true;
-        case WORD: return read_word(m, value, at, err);
-    }
-    return false;
-}
-
-static const member *find_member(const char *name) {
-    for (size_t i = 0; i < NUM_MEMBERS; i++)
-        if (strcmp(MEMBERS[i].name, name) == 0) return &MEMBERS[i];
-    return NULL;
-}
 
 bool nn_config_read(const json_t *json, nn_config *config, spak_error *err) {
     if (!json_is_object(json)) return spak_fail(err, "the configuration of a model is not an object");
@@ -188,9 +120,9 @@ bool nn_config_read(const json_t *json, nn_config *config, spak_error *err) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)json, key, value) {
-        const member *m = find_member(key);
+        const nn_member *m = nn_member_find(MEMBERS, NUM_MEMBERS, key);
         if (!m) return spak_fail(err, "member \"%s\": a model has none of that name", key);
-        if (!read_member(m, value, &read, err)) return false;
+        if (!nn_member_read(m, value, &read, err)) return spak_fail_context(err, "member \"%s\"", key);
     }
     if (json_object_get(json, "width") && !json_object_get(json, "hidden")) read.hidden = 4 * read.width;
     if (json_object_get(json, "heads") && !json_object_get(json, "kv_heads")) read.kv_heads = read.heads;
@@ -199,51 +131,19 @@ bool nn_config_read(const json_t *json, nn_config *config, spak_error *err) {
     return true;
 }
 
-/* --- writing --- */
-
-/* The double whose text is the shortest that reads back as this float: 0.1f is written as 0.1. */
-static double short_double(float x) {
-    char text[32];
-    for (int digits = 1; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x) break;
-    }
-    return strtod(text, NULL);
-}
-
-static json_t *member_json(const member *m, const nn_config *config) {
-    const void *at = (const char *)config + m->at;
-    switch (m->type) {
-        case SIZE: return json_integer((json_int_t) * (const size_t *)at);
-        case INT: return json_integer(*(const int *)at);
-        case BOOL: return json_boolean(*(const bool *)at);
-        case FLOAT: return json_real(short_double(*(const float *)at));
-        case WORD: return json_string(m->words[*(const int *)at]);
-    }
-    return NULL;
-}
-
-json_t *nn_config_json(const nn_config *config) {
-    json_t *json = json_object();
-    for (size_t i = 0; json && i < NUM_MEMBERS; i++) {
-        if (spak_json_set(json, MEMBERS[i].name, member_json(&MEMBERS[i], config), NULL)) continue;
-        json_decref(json);
-        json = NULL;
-    }
-    return json;
-}
+json_t *nn_config_json(const nn_config *config) { return nn_members_json(MEMBERS, NUM_MEMBERS, config); }
 
 /* --- what cannot be --- */
 
 static bool check_types(const nn_config *c, spak_error *err) {
     for (size_t i = 0; i < NUM_MEMBERS; i++) {
-        const member *m = &MEMBERS[i];
+        const nn_member *m = &MEMBERS[i];
         const void *at = (const char *)c + m->at;
-        if (m->type == SIZE && *(const size_t *)at > INT32_MAX)
+        if (m->type == NN_SIZE && *(const size_t *)at > INT32_MAX)
             return spak_fail(err, "member \"%s\": %zu is 2^31 or more", m->name, *(const size_t *)at);
-        if (m->type == FLOAT && !isfinite(*(const float *)at))
+        if (m->type == NN_FLOAT && !isfinite(*(const float *)at))
             return spak_fail(err, "member \"%s\": %g is no finite number", m->name, (double)*(const float *)at);
-        if (m->type != WORD) continue;
+        if (m->type != NN_WORD) continue;
         int value = *(const int *)at, count = 0;
         while (m->words[count]) count++;
         if (value < 0 || value >= count)
@@ -269,7 +169,7 @@ bool nn_config_check(const nn_config *c, spak_error *err) {
                                                "heads", "kv_heads", "width",  "hidden"};
     if (!check_types(c, err) || !check_ranges(c, err)) return false;
     for (size_t i = 0; i < sizeof at_least_one / sizeof *at_least_one; i++)
-        if (*(const size_t *)((const char *)c + find_member(at_least_one[i])->at) == 0)
+        if (*(const size_t *)((const char *)c + nn_member_find(MEMBERS, NUM_MEMBERS, at_least_one[i])->at) == 0)
             return spak_fail(err, "member \"%s\": must be 1 or more", at_least_one[i]);
     if (c->width % c->heads)
         return spak_fail(err, "member \"heads\": %zu do not divide the width %zu", c->heads, c->width);

@@ -61,17 +61,6 @@ static void put(small_float f, unsigned char *bytes, size_t i, double x) {
     memcpy(bytes + 2 * i, &bits, 2);
 }
 
-void nn_dtype_to_f32(nn_dtype dtype, const unsigned char *bytes, size_t n, float *to) {
-    if (dtype == NN_F32) memcpy(to, bytes, n * sizeof *to);
-    for (size_t i = 0; dtype == NN_F64 && i < n; i++) {
-        double x;
-        memcpy(&x, bytes + 8 * i, 8);
-        to[i] = (float)x;
-    }
-    if (dtype == NN_F16 || dtype == NN_BF16)
-        for (size_t i = 0; i < n; i++) to[i] = (float)wide(dtype == NN_F16 ? F16 : BF16, bytes, i);
-}
-
 void nn_dtype_to_f64(nn_dtype dtype, const unsigned char *bytes, size_t n, double *to) {
     if (dtype == NN_F64) memcpy(to, bytes, n * sizeof *to);
     for (size_t i = 0; dtype == NN_F32 && i < n; i++) {
@@ -81,16 +70,6 @@ void nn_dtype_to_f64(nn_dtype dtype, const unsigned char *bytes, size_t n, doubl
     }
     if (dtype == NN_F16 || dtype == NN_BF16)
         for (size_t i = 0; i < n; i++) to[i] = wide(dtype == NN_F16 ? F16 : BF16, bytes, i);
-}
-
-void nn_dtype_from_f32(nn_dtype dtype, const float *from, size_t n, unsigned char *bytes) {
-    if (dtype == NN_F32) memcpy(bytes, from, n * sizeof *from);
-    for (size_t i = 0; dtype == NN_F64 && i < n; i++) {
-        double x = (double)from[i];
-        memcpy(bytes + 8 * i, &x, 8);
-    }
-    if (dtype == NN_F16 || dtype == NN_BF16)
-        for (size_t i = 0; i < n; i++) put(dtype == NN_F16 ? F16 : BF16, bytes, i, (double)from[i]);
 }
 
 void nn_dtype_from_f64(nn_dtype dtype, const double *from, size_t n, unsigned char *bytes) {

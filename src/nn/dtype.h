@@ -6,9 +6,7 @@
 
 /* n elements of F64, F32, F16 or BF16; `bytes` need no alignment. Narrowing rounds to nearest even, overflows to
  * infinity and keeps a NaN one. */
-void nn_dtype_to_f32(nn_dtype dtype, const unsigned char *bytes, size_t n, float *to);
 void nn_dtype_to_f64(nn_dtype dtype, const unsigned char *bytes, size_t n, double *to);
-void nn_dtype_from_f32(nn_dtype dtype, const float *from, size_t n, unsigned char *bytes);
 void nn_dtype_from_f64(nn_dtype dtype, const double *from, size_t n, unsigned char *bytes);
 
 #endif

@@ -3,7 +3,8 @@
  *   looplm.c        the trial
  *   looplm_gate.c   the invariants: what is asserted before any training
  *   looplm_study.c  what is derived without training: the entropy of the data, parameters counted
- *   looplm_op.c     the operator's table */
+ *   looplm_op.c     the operator's table
+ *   gate.c          what its invariants share with nanoGPT's */
 #ifndef SPAK_NN_LOOPLM_H
 #define SPAK_NN_LOOPLM_H
 
@@ -27,8 +28,7 @@ bool looplm_config_read(const json_t *axes, const json_t *problem, nn_train_conf
  * and number of digits], "decoded": [nn_addition_decode's], "correct": the gates held} */
 bool looplm_trial(const json_t *config, const json_t *problem, const json_t *options, json_t **result, spak_error *err);
 
-enum { LOOPLM_NUM_INVARIANTS = 11, LOOPLM_NUM_STUDIES = 2 };
-extern const dev_invariant looplm_invariants[LOOPLM_NUM_INVARIANTS];
+enum { LOOPLM_NUM_STUDIES = 2 };
 extern const dev_fault looplm_faults[NN_NUM_FAULTS - 1]; /* fault f is number f - 1 */
 extern const dev_study looplm_studies[LOOPLM_NUM_STUDIES];
 extern const dev_op looplm_op;

@@ -7,8 +7,6 @@
 #include "nn/looplm_gate.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -32,20 +30,7 @@ const looplm_subject looplm_subjects[LOOPLM_NUM_SUBJECTS] = {
                       "\"loops\": 2, \"layout\": \"blanks\", \"slots\": 6}"},
 };
 
-bool looplm_refute(looplm_check *check, const char *subject, const char *fmt, ...) {
-    char what[512];
-    if (check->counterexample) return false;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    check->counterexample = json_pack("{s:s,s:s}", "subject", subject, "what", what);
-    if (!check->counterexample) spak_fail_oom(check->err);
-    return false;
-}
-
-bool looplm_subject_read(looplm_check *check, const looplm_subject *subject, const char *more,
-                         nn_train_config *config) {
+bool looplm_subject_read(nn_check *check, const looplm_subject *subject, const char *more, nn_train_config *config) {
     json_t *axes = json_loads(subject->axes, 0, NULL), *over = json_loads(more ? more : "{}", 0, NULL);
     json_t *problem = json_pack("{s:i,s:I,s:i,s:i}", "batch", 4, "seed", (json_int_t)(check->seed & 0xFFFF), "threads",
                                 1, "steps", 1);
@@ -68,14 +53,14 @@ static void make_wild(nn_model *model, uint64_t seed) {
         }
 }
 
-bool looplm_subject_new(looplm_check *check, const nn_train_config *config, bool wild, nn_trainer **trainer) {
+bool looplm_subject_new(nn_check *check, const nn_train_config *config, bool wild, nn_trainer **trainer) {
     if (!nn_trainer_new(config, trainer, check->err)) return false;
     nn_model_plant(nn_trainer_model(*trainer), check->fault);
     if (wild) make_wild(nn_trainer_model(*trainer), check->seed);
     return true;
 }
 
-bool looplm_rows_new(looplm_check *check, const nn_train_config *config, uint64_t step, nn_add_rows **rows) {
+bool looplm_rows_new(nn_check *check, const nn_train_config *config, uint64_t step, nn_add_rows **rows) {
     if (!nn_add_rows_new(config->batch, config->len, rows, check->err)) return false;
     nn_addition_train_rows(&config->addition, config->seed, step, *rows);
     return true;
@@ -88,7 +73,7 @@ static const char *const tasks[] = {"{}", "{\"protocol\": \"published\"}",
                                     "{\"layout\": \"one_pass\", \"chain_share\": 0.3}"};
 enum { TASKS = sizeof tasks / sizeof *tasks, TASK_ROWS = 32 };
 
-static bool read_task(looplm_check *check, size_t k, nn_addition *task) {
+static bool read_task(nn_check *check, size_t k, nn_addition *task) {
     json_t *json = json_loads(tasks[k], 0, NULL);
     const bool good = json ? nn_addition_read(json, task, check->err) : spak_fail_oom(check->err);
     task->fault = check->fault;
@@ -97,7 +82,7 @@ static bool read_task(looplm_check *check, size_t k, nn_addition *task) {
 }
 
 /* Batches as training draws them, and problems as evaluation writes them, read back from their text. */
-static bool masks_of(looplm_check *check, const nn_addition *task, const char *name) {
+static bool masks_of(nn_check *check, const nn_addition *task, const char *name) {
     nn_addition sound = *task;
     nn_add_rows *rows = NULL;
     spak_error why = {""};
@@ -106,13 +91,13 @@ static bool masks_of(looplm_check *check, const nn_addition *task, const char *n
     bool good = true;
     for (size_t step = 0; step < check->cases && good; step++, check->tried++) {
         nn_addition_train_rows(task, check->seed, step, rows);
-        good = nn_add_rows_check(&sound, rows, &why) || looplm_refute(check, name, "%s", why.message);
+        good = nn_add_rows_check(&sound, rows, &why) || nn_refute(check, name, "%s", why.message);
     }
     nn_add_rows_free(rows);
     return good;
 }
 
-bool looplm_masks(looplm_check *check) {
+bool looplm_masks(nn_check *check) {
     for (size_t k = 0; k < TASKS; k++) {
         nn_addition task;
         if (!read_task(check, k, &task) || !masks_of(check, &task, tasks[k])) return false;
@@ -122,7 +107,7 @@ bool looplm_masks(looplm_check *check) {
 
 /* Of all problems with operands below 100 those that training drew, and those that tests ask: told apart by their
  * digits, not by the hash that is to keep them apart. */
-bool looplm_disjoint(looplm_check *check) {
+bool looplm_disjoint(nn_check *check) {
     enum { SMALLEST = 100 };
     bool *trained = spak_calloc(SMALLEST * SMALLEST, sizeof *trained);
     nn_problem *p = spak_malloc(2000 * sizeof *p);
@@ -146,8 +131,7 @@ bool looplm_disjoint(looplm_check *check) {
             const int a = p[i].a[0] + (digits > 1 ? 10 * p[i].a[1] : 0);
             const int b = p[i].b[0] + (digits > 1 ? 10 * p[i].b[1] : 0);
             if (trained[a * SMALLEST + b])
-                good =
-                    looplm_refute(check, "test problems", "%d + %d is a test problem and was drawn in training", a, b);
+                good = nn_refute(check, "test problems", "%d + %d is a test problem and was drawn in training", a, b);
         }
     }
     spak_free(trained);
@@ -156,7 +140,7 @@ bool looplm_disjoint(looplm_check *check) {
 }
 
 /* Row 0 of training's batch and of a test of the same problem: the same tokens, targets, indices and kinds. */
-static bool row_as_tested(looplm_check *check, const nn_addition *task, const char *name, uint64_t step) {
+static bool row_as_tested(nn_check *check, const nn_addition *task, const char *name, uint64_t step) {
     const size_t len = nn_addition_train_len(task);
     nn_add_rows *trained = NULL, *tested = NULL;
     nn_problem p;
@@ -170,7 +154,7 @@ static bool row_as_tested(looplm_check *check, const nn_addition *task, const ch
             nn_add_rows_show(trained, 0, &text);
             spak_str_puts(&text, " in training, ");
             nn_add_rows_show(tested, 0, &text);
-            good = looplm_refute(check, name, "%s in a test", spak_str_text(&text));
+            good = nn_refute(check, name, "%s in a test", spak_str_text(&text));
             spak_str_free(&text);
         }
     }
@@ -179,12 +163,12 @@ static bool row_as_tested(looplm_check *check, const nn_addition *task, const ch
     return good;
 }
 
-bool looplm_one_format(looplm_check *check) {
+bool looplm_one_format(nn_check *check) {
     for (size_t k = 0; k < TASKS; k++) {
         nn_addition task;
         spak_error why = {""};
         if (!read_task(check, k, &task)) return false;
-        if (!nn_addition_same_format(&task, &task, &why)) return looplm_refute(check, tasks[k], "%s", why.message);
+        if (!nn_addition_same_format(&task, &task, &why)) return nn_refute(check, tasks[k], "%s", why.message);
         if (task.layout == NN_ADD_PACKED || task.layout == NN_ADD_BLANKS) continue; /* several a row; random slots */
         for (uint64_t step = 0; step < check->cases; step++, check->tried++)
             if (!row_as_tested(check, &task, tasks[k], step)) return false;
@@ -195,7 +179,7 @@ bool looplm_one_format(looplm_check *check) {
 /* --- training --- */
 
 /* The published smoke test: one batch, learned by heart within 200 steps to a loss below 0.1. */
-bool looplm_by_heart(looplm_check *check) {
+bool looplm_by_heart(nn_check *check) {
     enum { STEPS = 200 };
     static const char *const more[] = {"{\"width\": 32, \"loops\": 3, \"init_sigma\": 0.02}",
                                        "{\"width\": 32, \"layers\": 3, \"loops\": 1, \"init_sigma\": 0.02}"};
@@ -214,8 +198,8 @@ bool looplm_by_heart(looplm_check *check) {
         while (nn_trainer_next(trainer) < STEPS && nn_trainer_step(trainer, &step, &why)) continue;
         nn_trainer_free(trainer);
         if (!(step.loss < 0.1))
-            return looplm_refute(check, more[k], "after %d steps on one batch the loss is %g %s", STEPS, step.loss,
-                                 why.message);
+            return nn_refute(check, more[k], "after %d steps on one batch the loss is %g %s", STEPS, step.loss,
+                             why.message);
     }
     return true;
 }
@@ -225,7 +209,7 @@ static bool may_be_idle(const nn_config *c, const nn_param *p) {
     return (p->rows == c->context && c->context > 1) || (!c->tied && p->rows == c->vocab);
 }
 
-static bool subject_trains(looplm_check *check, const looplm_subject *subject) {
+static bool subject_trains(nn_check *check, const looplm_subject *subject) {
     enum { STEPS = 6 };
     nn_train_config config;
     nn_trainer *trainer;
@@ -254,8 +238,8 @@ static bool subject_trains(looplm_check *check, const looplm_subject *subject) {
         for (size_t j = 0; j < size; j++) idle += !(sum[p[i].at + j] > 0);
         check->tried += size;
         if (idle == size || (idle && !may_be_idle(&config.model, &p[i])))
-            good = looplm_refute(check, subject->name, "%zu of the %zu parameters of %s have no gradient", idle, size,
-                                 p[i].name);
+            good = nn_refute(check, subject->name, "%zu of the %zu parameters of %s have no gradient", idle, size,
+                             p[i].name);
     }
     spak_free(sum);
     spak_free(one);
@@ -263,7 +247,7 @@ static bool subject_trains(looplm_check *check, const looplm_subject *subject) {
     return good;
 }
 
-bool looplm_all_train(looplm_check *check) {
+bool looplm_all_train(nn_check *check) {
     for (size_t i = 0; i < LOOPLM_NUM_SUBJECTS; i++)
         if (!subject_trains(check, &looplm_subjects[i])) return false;
     return true;

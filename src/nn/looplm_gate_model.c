@@ -16,7 +16,7 @@
 
 /* A trainer of a subject and one batch. */
 typedef struct specimen {
-    looplm_check *check;
+    nn_check *check;
     const char *name;
     nn_train_config config;
     nn_trainer *trainer;
@@ -30,7 +30,7 @@ static void close_subject(specimen *s) {
     nn_add_rows_free(s->rows);
 }
 
-static bool open_subject(looplm_check *check, size_t which, const char *more, uint64_t step, const char *device,
+static bool open_subject(nn_check *check, size_t which, const char *more, uint64_t step, const char *device,
                          size_t threads, specimen *s) {
     *s = (specimen){.check = check, .name = looplm_subjects[which].name};
     if (!looplm_subject_read(check, &looplm_subjects[which], more, &s->config)) return false;
@@ -70,8 +70,8 @@ static bool tensor_matches(specimen *s, const nn_param *p, size_t number, const 
     const double found = (loss[0] - loss[1]) / (2 * h);
     /* Rounding leaves about 1e-16 / h of a loss near 3, curvature h^2, and a ReLU's kink a share of h. */
     if (fabs(found - said) <= 1e-8 + 1e-5 * scale) return true;
-    return looplm_refute(s->check, s->name, "along a direction in %s the gradient says %.9g, the loss %.9g", p->name,
-                         said, found);
+    return nn_refute(s->check, s->name, "along a direction in %s the gradient says %.9g, the loss %.9g", p->name, said,
+                     found);
 }
 
 static bool subject_matches(specimen *s) {
@@ -88,7 +88,7 @@ static bool subject_matches(specimen *s) {
     return good;
 }
 
-bool looplm_differences(looplm_check *check) {
+bool looplm_differences(nn_check *check) {
     for (size_t i = 0; i < LOOPLM_NUM_SUBJECTS; i++)
         for (uint64_t step = 0; step < check->cases; step++) {
             specimen s;
@@ -130,7 +130,7 @@ static bool precise(specimen *single, specimen *twice) {
     const double bound = roundings(&single->config) * 0x1p-24;
     bool good = g[0] && g[1];
     if (good && !(fabs(loss[0] - loss[1]) <= bound * loss[1]))
-        good = looplm_refute(single->check, single->name, "the loss is %.9g, the oracle's %.9g", loss[0], loss[1]);
+        good = nn_refute(single->check, single->name, "the loss is %.9g, the oracle's %.9g", loss[0], loss[1]);
     for (size_t i = 0; i < count && good; i++, single->check->tried++) {
         double most = 0, apart = 0;
         for (size_t j = p[i].at; j < p[i].at + p[i].rows * p[i].cols; j++) {
@@ -138,16 +138,16 @@ static bool precise(specimen *single, specimen *twice) {
             apart = fmax(apart, fabs(g[0][j] - g[1][j]));
         }
         if (!(apart <= bound * most))
-            good = looplm_refute(single->check, single->name,
-                                 "gradients of %s differ by %.3g of their largest, more than %.3g", p[i].name,
-                                 apart / most, bound);
+            good = nn_refute(single->check, single->name,
+                             "gradients of %s differ by %.3g of their largest, more than %.3g", p[i].name, apart / most,
+                             bound);
     }
     spak_free(g[0]);
     spak_free(g[1]);
     return good;
 }
 
-bool looplm_against_oracle(looplm_check *check) {
+bool looplm_against_oracle(nn_check *check) {
     for (size_t i = 0; i < LOOPLM_NUM_SUBJECTS; i++)
         for (uint64_t step = 0; step < check->cases; step++) {
             specimen single, twice;
@@ -175,7 +175,7 @@ bool looplm_against_oracle(looplm_check *check) {
 }
 
 /* Three steps on so many threads; the parameters afterwards. */
-static double *trained_on(looplm_check *check, size_t which, size_t threads, size_t *numbers) {
+static double *trained_on(nn_check *check, size_t which, size_t threads, size_t *numbers) {
     specimen s;
     size_t count;
     if (!open_subject(check, which, NULL, 0, "cpu", threads, &s)) return NULL;
@@ -189,7 +189,7 @@ static double *trained_on(looplm_check *check, size_t which, size_t threads, siz
     return values;
 }
 
-bool looplm_threads(looplm_check *check) {
+bool looplm_threads(nn_check *check) {
     for (size_t i = 0; i < LOOPLM_NUM_SUBJECTS; i++) {
         size_t numbers;
         double *alone = trained_on(check, i, 1, &numbers);
@@ -197,8 +197,8 @@ bool looplm_threads(looplm_check *check) {
         for (size_t threads = 2; threads < 5 && good; threads++, check->tried++) {
             double *shared = trained_on(check, i, threads, &numbers);
             good = shared && (memcmp(alone, shared, numbers * sizeof *alone) == 0 ||
-                              looplm_refute(check, looplm_subjects[i].name,
-                                            "after three steps on %zu threads the parameters are others", threads));
+                              nn_refute(check, looplm_subjects[i].name,
+                                        "after three steps on %zu threads the parameters are others", threads));
             spak_free(shared);
         }
         spak_free(alone);
@@ -236,13 +236,13 @@ static bool place_is_seen(specimen *s, size_t row, size_t from, const double *be
         const bool moved = memcmp(before + t * vocab, after + t * vocab, vocab * sizeof *before) != 0;
         const bool blank = s->config.model.segments && s->rows->segments[row * len + t] < 0;
         if (moved != may_see(s, row, t, from) && !(blank && t == from))
-            good = looplm_refute(s->check, s->name, "the token at %zu %s that at %zu", t,
-                                 moved ? "sees" : "does not see", from);
+            good = nn_refute(s->check, s->name, "the token at %zu %s that at %zu", t, moved ? "sees" : "does not see",
+                             from);
     }
     return good;
 }
 
-bool looplm_sees(looplm_check *check) {
+bool looplm_sees(nn_check *check) {
     static const size_t which[] = {LOOPLM_PUBLISHED, LOOPLM_INDEXED, LOOPLM_ONE_PASS};
     for (size_t i = 0; i < 3; i++) {
         specimen s;
@@ -301,7 +301,7 @@ static void close_decoded(decoded *d) {
     spak_free(d->tokens);
 }
 
-static bool open_decoded(looplm_check *check, const nn_train_config *config, nn_trainer *trainer, size_t most_loops,
+static bool open_decoded(nn_check *check, const nn_train_config *config, nn_trainer *trainer, size_t most_loops,
                          decoded *d) {
     static nn_problem p[DECODED];
     size_t found;
@@ -339,7 +339,7 @@ static bool feed(decoded *d, nn_decoder *decoder, size_t at, size_t n, float *lo
 
 static int32_t best_of(const float *logits) { return nn_sample(logits, VOCAB, 0, 0, 0); }
 
-static bool cache_agrees(looplm_check *check, const char *name, decoded *d) {
+static bool cache_agrees(nn_check *check, const char *name, decoded *d) {
     nn_decoder *decoder = NULL;
     bool good = nn_decoder_new(d->model, DECODED, NULL, &decoder, check->err);
     for (size_t t = d->prompt; t <= d->len && good; t++) {
@@ -363,13 +363,13 @@ static bool cache_agrees(looplm_check *check, const char *name, decoded *d) {
             for (size_t v = 0; v < VOCAB; v++)
                 most = fmax(most, fabs(all[v])), apart = fmax(apart, fabs(all[v] - one[v]));
             if (!(apart <= 1e-4 * most))
-                good = looplm_refute(check, name, "at place %zu the cache gives a logit that is %.3g off, of %.3g", t,
-                                     apart, most);
+                good = nn_refute(check, name, "at place %zu the cache gives a logit that is %.3g off, of %.3g", t,
+                                 apart, most);
         }
     return good;
 }
 
-static bool counts_agree(looplm_check *check, const char *name, const nn_train_config *config, nn_trainer *trainer) {
+static bool counts_agree(nn_check *check, const char *name, const nn_train_config *config, nn_trainer *trainer) {
     nn_model *model = NULL;
     json_t *given = NULL, *decoded_all = NULL;
     nn_addition task = config->addition;
@@ -381,8 +381,8 @@ static bool counts_agree(looplm_check *check, const char *name, const nn_train_c
                 nn_addition_evaluate(&task, model, 16, &exam, &given, check->err) &&
                 nn_addition_decode(&task, model, 16, &exam, &off, &decoded_all, check->err);
     if (good && strcmp(spak_json_str(given, "marks", "?"), spak_json_str(decoded_all, "marks", "-")) != 0)
-        good = looplm_refute(check, name, "given the right tokens it solves %s, by itself %s",
-                             spak_json_str(given, "marks", ""), spak_json_str(decoded_all, "marks", ""));
+        good = nn_refute(check, name, "given the right tokens it solves %s, by itself %s",
+                         spak_json_str(given, "marks", ""), spak_json_str(decoded_all, "marks", ""));
     json_decref(given);
     json_decref(decoded_all);
     nn_model_free(model);
@@ -390,7 +390,7 @@ static bool counts_agree(looplm_check *check, const char *name, const nn_train_c
 }
 
 /* Trained a little on one digit, so that some answers are right and others wrong. */
-static bool cache_of(looplm_check *check, const looplm_subject *subject, size_t steps) {
+static bool cache_of(nn_check *check, const looplm_subject *subject, size_t steps) {
     nn_train_config config;
     nn_trainer *trainer;
     decoded d = {0};
@@ -412,7 +412,7 @@ static bool cache_of(looplm_check *check, const looplm_subject *subject, size_t 
     return good;
 }
 
-bool looplm_cache(looplm_check *check) {
+bool looplm_cache(nn_check *check) {
     static const size_t which[] = {LOOPLM_PUBLISHED, LOOPLM_INDEXED, LOOPLM_STATIC};
     for (size_t i = 0; i < 3; i++)
         if (!cache_of(check, &looplm_subjects[which[i]], 0)) return false;
@@ -422,7 +422,7 @@ bool looplm_cache(looplm_check *check) {
 /* --- halting --- */
 
 /* All rows at once, then logits at every place by feeding one at a time. */
-static bool decode_with(looplm_check *check, decoded *d, const nn_halting *halting, float *logits) {
+static bool decode_with(nn_check *check, decoded *d, const nn_halting *halting, float *logits) {
     nn_decoder *decoder = NULL;
     bool good = nn_decoder_new(d->model, DECODED, halting, &decoder, check->err);
     for (size_t t = 0; t < d->len && good; t++) good = feed(d, decoder, t, 1, logits + t * DECODED * VOCAB, check->err);
@@ -433,38 +433,37 @@ static bool decode_with(looplm_check *check, decoded *d, const nn_halting *halti
 static bool same_bits(const float *a, const float *b) { return memcmp(a, b, VOCAB * sizeof *a) == 0; }
 
 /* A threshold above one: nothing halts, nothing changes. */
-static bool never_halts(looplm_check *check, decoded *d, size_t loops, float *plain, float *halted) {
+static bool never_halts(nn_check *check, decoded *d, size_t loops, float *plain, float *halted) {
     const nn_halting off = {.most_loops = loops, .thinking_from = -1};
     const nn_halting never = {true, 2, 2, NN_ADD_EQUALS, loops};
     if (!decode_with(check, d, &off, plain) || !decode_with(check, d, &never, halted)) return false;
     for (size_t i = 0; i < d->len * DECODED; i++, check->tried++) {
         if (!same_bits(plain + i * VOCAB, halted + i * VOCAB))
-            return looplm_refute(check, "never", "with a threshold of 2 the logits are others");
+            return nn_refute(check, "never", "with a threshold of 2 the logits are others");
         if (d->spent[i] != (int32_t)loops)
-            return looplm_refute(check, "never", "%d loops spent of %zu", d->spent[i], loops);
+            return nn_refute(check, "never", "%d loops spent of %zu", d->spent[i], loops);
     }
     return true;
 }
 
 /* Two loops: what stands before '=' halts after the first, the answer thinks on and is what it was. */
-static bool hands_on_its_keys(looplm_check *check, decoded *d, float *plain, float *halted) {
+static bool hands_on_its_keys(nn_check *check, decoded *d, float *plain, float *halted) {
     const nn_halting off = {.most_loops = 2, .thinking_from = -1}, on = {true, 0, 2, NN_ADD_EQUALS, 2};
     if (!decode_with(check, d, &off, plain) || !decode_with(check, d, &on, halted)) return false;
     for (size_t t = 0; t < d->len; t++)
         for (size_t row = 0; row < DECODED; row++, check->tried++) {
             const bool thinks = t + 1 >= d->prompt;
             const int32_t spent = d->spent[row * d->len + t];
-            if (spent != (thinks ? 2 : 1))
-                return looplm_refute(check, "two loops", "place %zu spent %d loops", t, spent);
+            if (spent != (thinks ? 2 : 1)) return nn_refute(check, "two loops", "place %zu spent %d loops", t, spent);
             if (thinks && !same_bits(plain + (t * DECODED + row) * VOCAB, halted + (t * DECODED + row) * VOCAB))
-                return looplm_refute(check, "two loops",
-                                     "place %zu, which never halted, sees other keys of those that did", t);
+                return nn_refute(check, "two loops", "place %zu, which never halted, sees other keys of those that did",
+                                 t);
         }
     return true;
 }
 
 /* At a threshold that some tokens come to: each ends as if there were only the loops that it spent. */
-static bool stops_where_it_halts(looplm_check *check, decoded *d, size_t loops, float threshold, float *plain,
+static bool stops_where_it_halts(nn_check *check, decoded *d, size_t loops, float threshold, float *plain,
                                  float *halted) {
     const nn_halting on = {true, threshold, threshold, -1, loops};
     if (!decode_with(check, d, &on, halted)) return false;
@@ -479,14 +478,14 @@ static bool stops_where_it_halts(looplm_check *check, decoded *d, size_t loops, 
                 if (spent[row * d->len + t] != (int32_t)most) continue;
                 check->tried++;
                 if (!same_bits(plain + (t * DECODED + row) * VOCAB, halted + (t * DECODED + row) * VOCAB))
-                    good = looplm_refute(check, "stops", "place %zu halted after %zu loops, and went on", t, most);
+                    good = nn_refute(check, "stops", "place %zu halted after %zu loops, and went on", t, most);
             }
     }
     spak_free(spent);
     return good;
 }
 
-static bool halting_of(looplm_check *check, const looplm_subject *subject) {
+static bool halting_of(nn_check *check, const looplm_subject *subject) {
     enum { LOOPS = 5 };
     nn_train_config config;
     nn_trainer *trainer;
@@ -505,6 +504,6 @@ static bool halting_of(looplm_check *check, const looplm_subject *subject) {
     return good;
 }
 
-bool looplm_halting(looplm_check *check) {
+bool looplm_halting(nn_check *check) {
     return halting_of(check, &looplm_subjects[LOOPLM_PUBLISHED]) && halting_of(check, &looplm_subjects[LOOPLM_INDEXED]);
 }

@@ -1,54 +1,19 @@
 /* LoopLM as an operator: its invariants, its faults, its studies and its trial, for the loop to drive. */
-#include <string.h>
-
-#include "device/trial.h"
 #include "nn/looplm_gate.h"
 
-static bool read_options(const json_t *options, size_t default_cases, looplm_check *check, spak_error *err) {
-    static const dev_member members[] = {
-        {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
-        {"cases", JSON_INTEGER, 1, 100000, false},
-        {"fault", JSON_STRING, 0, 0, false},
-    };
-    if (!dev_members_check("looplm", "options", options, members, 3, err)) return false;
-    check->seed = (uint64_t)spak_json_int(options, "seed", 1);
-    check->cases = (size_t)spak_json_int(options, "cases", (long long)default_cases);
-    const char *name = spak_json_str(options, "fault", NULL);
-    for (int i = 0; name && i < NN_NUM_FAULTS - 1; i++)
-        if (!strcmp(name, looplm_faults[i].name)) check->fault = (nn_fault)(i + 1);
-    return !name || check->fault != NN_SOUND || spak_fail(err, "looplm: options.fault: unknown fault '%s'", name);
-}
+NN_INVARIANT(looplm_op, masks, looplm_masks, 20)
+NN_INVARIANT(looplm_op, disjoint, looplm_disjoint, 100)
+NN_INVARIANT(looplm_op, one_format, looplm_one_format, 50)
+NN_INVARIANT(looplm_op, by_heart, looplm_by_heart, 2)
+NN_INVARIANT(looplm_op, all_train, looplm_all_train, 1)
+NN_INVARIANT(looplm_op, differences, looplm_differences, 1)
+NN_INVARIANT(looplm_op, against_oracle, looplm_against_oracle, 2)
+NN_INVARIANT(looplm_op, threads, looplm_threads, 1)
+NN_INVARIANT(looplm_op, sees, looplm_sees, 1)
+NN_INVARIANT(looplm_op, cache, looplm_cache, 1)
+NN_INVARIANT(looplm_op, halting, looplm_halting, 1)
 
-static bool run_check(const json_t *options, size_t default_cases, bool (*body)(looplm_check *check), json_t **evidence,
-                      spak_error *err) {
-    spak_error inner = {""};
-    looplm_check check = {.err = &inner};
-    *evidence = NULL;
-    if (!read_options(options, default_cases, &check, err)) return false;
-    const bool holds = body(&check);
-    if (!holds && !check.counterexample) return spak_fail(err, "%s", inner.message);
-    *evidence = json_pack("{s:b,s:I,s:I,s:o*}", "holds", holds, "cases", (json_int_t)check.tried, "seed",
-                          (json_int_t)check.seed, "counterexample", check.counterexample);
-    return *evidence || spak_fail_oom(err);
-}
-
-#define INVARIANT(name, body, cases)                                              \
-    static bool name(const json_t *options, json_t **evidence, spak_error *err) { \
-        return run_check(options, cases, body, evidence, err);                    \
-    }
-INVARIANT(masks, looplm_masks, 20)
-INVARIANT(disjoint, looplm_disjoint, 100)
-INVARIANT(one_format, looplm_one_format, 50)
-INVARIANT(by_heart, looplm_by_heart, 2)
-INVARIANT(all_train, looplm_all_train, 1)
-INVARIANT(differences, looplm_differences, 1)
-INVARIANT(against_oracle, looplm_against_oracle, 2)
-INVARIANT(threads, looplm_threads, 1)
-INVARIANT(sees, looplm_sees, 1)
-INVARIANT(cache, looplm_cache, 1)
-INVARIANT(halting, looplm_halting, 1)
-
-const dev_invariant looplm_invariants[LOOPLM_NUM_INVARIANTS] = {
+static const dev_invariant invariants[] = {
     {"masks_on_the_answer",
      "read back from their text, batches of every layout hold right sums, with targets on the whole answer and on "
      "nothing "
@@ -109,8 +74,8 @@ const dev_fault looplm_faults[NN_NUM_FAULTS - 1] = {
 const dev_op looplm_op = {
     .name = "looplm",
     .manifest = "src/nn/looplm.dsl",
-    .invariants = looplm_invariants,
-    .num_invariants = LOOPLM_NUM_INVARIANTS,
+    .invariants = invariants,
+    .num_invariants = sizeof invariants / sizeof *invariants,
     .faults = looplm_faults,
     .num_faults = NN_NUM_FAULTS - 1,
     .studies = looplm_studies,

@@ -7,7 +7,8 @@
  *   nanogpt_gate.c     the invariants of training: what it begins with, its steps, going on after a stop
  *   nanogpt_study.c    what is shown and decides nothing: depth, odd widths, time by operator
  *   nanogpt_large.c    the same of whole models: weights carried over, GPT-2 124M
- *   nanogpt_op.c       the operator's table for the loop */
+ *   nanogpt_op.c       the operator's table for the loop
+ *   gate.c             what its invariants share with LoopLM's */
 #ifndef SPAK_NN_NANOGPT_H
 #define SPAK_NN_NANOGPT_H
 

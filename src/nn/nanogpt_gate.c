@@ -1,7 +1,6 @@
 /* The invariants of training: what a model begins with, what a step does to it, and going on after a stop. */
 #include <float.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +20,6 @@ const nanogpt_subject nanogpt_subjects[NANOGPT_NUM_SUBJECTS] = {
     {"2 heads of 13, biases", "gpt2",
      "{\"vocab\": 31, \"context\": 16, \"layers\": 2, \"heads\": 2, \"width\": 26, \"dropout\": 0.125}", 2, 16, true},
 };
-
-bool nanogpt_refute(nanogpt_check *check, const char *subject, const char *fmt, ...) {
-    char what[320];
-    if (check->counterexample) return false;
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof what, fmt, ap);
-    va_end(ap);
-    check->counterexample = json_pack("{s:s,s:s}", "subject", subject, "what", what);
-    if (!check->counterexample) spak_fail_oom(check->err);
-    return false;
-}
 
 bool nanogpt_shape(const char *preset, const char *more, nanogpt_fault fault, nn_config *config, spak_error *err) {
     json_t *members = NULL;
@@ -78,7 +65,7 @@ static bool draw_batch(nanogpt_specimen *s, size_t batch, size_t len, size_t voc
     return true;
 }
 
-bool nanogpt_specimen_new(nanogpt_check *check, const nanogpt_subject *subject, const nn_ops *base, int threads,
+bool nanogpt_specimen_new(nn_check *check, const nanogpt_subject *subject, const nn_ops *base, int threads,
                           nanogpt_specimen *s) {
     nn_config config;
     *s = (nanogpt_specimen){.name = subject->name};
@@ -100,7 +87,7 @@ void nanogpt_specimen_free(nanogpt_specimen *s) {
 }
 
 /* Steps from..to - 1 of a run whose batches are the specimen's tokens, a place further each step. */
-static bool make_steps(nanogpt_check *check, nanogpt_specimen *s, uint64_t from, uint64_t to) {
+static bool make_steps(nn_check *check, nanogpt_specimen *s, uint64_t from, uint64_t to) {
     static const nn_optimiser adamw = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1, .clip = 1};
     const nn_schedule schedule = {.rate = 1e-2, .min_rate = 1e-3, .warmup_steps = 2, .decay_steps = 8};
     const size_t rows = s->batch.batch * s->batch.len;
@@ -129,7 +116,7 @@ static double *values_of(const nanogpt_specimen *s, spak_error *err) {
 
 /* --- threads --- */
 
-static double *trained_on(nanogpt_check *check, const nanogpt_subject *subject, int threads, size_t *numbers) {
+static double *trained_on(nn_check *check, const nanogpt_subject *subject, int threads, size_t *numbers) {
     nanogpt_specimen s;
     if (!nanogpt_specimen_new(check, subject, &nn_cpu, threads, &s)) return NULL;
     double *values = make_steps(check, &s, 0, 3) ? values_of(&s, check->err) : NULL;
@@ -139,7 +126,7 @@ static double *trained_on(nanogpt_check *check, const nanogpt_subject *subject, 
 }
 
 /* Large enough that operators are shared among threads; dropout is on. */
-bool nanogpt_threads(nanogpt_check *check) {
+bool nanogpt_threads(nn_check *check) {
     static const nanogpt_subject wide = {
         "4 heads of 25, 8 times 48 tokens",
         "nanogpt-cpu",
@@ -155,8 +142,8 @@ bool nanogpt_threads(nanogpt_check *check) {
         for (int threads = 2; good && threads <= 4; threads++, check->tried++) {
             double *shared = trained_on(check, subjects[i], threads, &numbers);
             good = shared && (memcmp(alone, shared, numbers * sizeof *alone) == 0 ||
-                              nanogpt_refute(check, subjects[i]->name,
-                                             "after three steps on %d threads the parameters are others", threads));
+                              nn_refute(check, subjects[i]->name,
+                                        "after three steps on %d threads the parameters are others", threads));
             spak_free(shared);
         }
         spak_free(alone);
@@ -179,10 +166,10 @@ void nanogpt_first_loss(const nn_config *c, size_t rows, double *from, double *t
     *to = log(vocab) + s * s * width / 2 + noise + log1p((exp(known * width) - 1) / vocab);
 }
 
-bool nanogpt_entropy(nanogpt_check *check) {
+bool nanogpt_entropy(nn_check *check) {
     static const nanogpt_subject fresh = {"as it begins", "nanogpt-cpu", NULL, 12, 64, false};
     for (size_t i = 0; i < check->cases; i++, check->tried++) {
-        nanogpt_check one = *check;
+        nn_check one = *check;
         nanogpt_specimen s;
         nn_config sound;
         double loss, from, to;
@@ -195,7 +182,7 @@ bool nanogpt_entropy(nanogpt_check *check) {
         if (!ran) return false;
         nanogpt_first_loss(&sound, 512, &from, &to);
         if (!(loss >= from && loss <= to))
-            return nanogpt_refute(check, fresh.name, "the loss is %.4g, not from %.4g to %.4g", loss, from, to);
+            return nn_refute(check, fresh.name, "the loss is %.4g, not from %.4g to %.4g", loss, from, to);
     }
     return true;
 }
@@ -212,7 +199,7 @@ static double adamw_by_definition(double value, double *m, double *v, double gra
 }
 
 typedef struct adam_case {
-    nanogpt_check *check;
+    nn_check *check;
     nanogpt_specimen *s;
     double *was, *now, *gradient, *m, *v; /* (numbers) */
 } adam_case;
@@ -240,15 +227,15 @@ static bool adam_step(adam_case *a, int step) {
             /* Floats: the value is rounded once, the stride a dozen times; early terms of m may cancel. */
             const double bound = FLT_EPSILON * fabs(want) + 64 * FLT_EPSILON * rate;
             if (!(fabs(a->now[i] - want) <= bound))
-                return nanogpt_refute(a->check, a->s->name, "step %d moves %s by %.7g, the definition by %.7g", step,
-                                      p->name, a->now[i] - a->was[i], want - a->was[i]);
+                return nn_refute(a->check, a->s->name, "step %d moves %s by %.7g, the definition by %.7g", step,
+                                 p->name, a->now[i] - a->was[i], want - a->was[i]);
         }
     }
     a->check->tried++;
     return true;
 }
 
-bool nanogpt_adam(nanogpt_check *check) {
+bool nanogpt_adam(nn_check *check) {
     nanogpt_specimen s;
     if (!nanogpt_specimen_new(check, &nanogpt_subjects[NANOGPT_BIASED], &nn_cpu, 2, &s)) return false;
     const size_t n = s.numbers;
@@ -264,7 +251,7 @@ bool nanogpt_adam(nanogpt_check *check) {
 /* --- going on --- */
 
 /* Into a new model, with what a fault forgets; *step is where the run goes on. */
-static bool go_on(nanogpt_check *check, const char *path, nanogpt_specimen *s, uint64_t *step) {
+static bool go_on(nn_check *check, const char *path, nanogpt_specimen *s, uint64_t *step) {
     nn_checkpoint kept = {0};
     bool good = nn_checkpoint_load(path, s->model, NULL, &kept, check->err);
     *step = check->fault == NANOGPT_FAULT_resume_begins_anew ? 0 : kept.step;
@@ -279,8 +266,7 @@ static bool go_on(nanogpt_check *check, const char *path, nanogpt_specimen *s, u
     return good;
 }
 
-static bool goes_on(nanogpt_check *check, const nanogpt_subject *subject, const char *folder, uint64_t stop,
-                    uint64_t last) {
+static bool goes_on(nn_check *check, const nanogpt_subject *subject, const char *folder, uint64_t stop, uint64_t last) {
     nanogpt_specimen whole = {0}, part = {0};
     char trainer[] = "{}", *path = NULL;
     nn_checkpoint now = {.step = stop, .trainer = trainer};
@@ -294,8 +280,8 @@ static bool goes_on(nanogpt_check *check, const nanogpt_subject *subject, const 
     double *a = good ? values_of(&whole, check->err) : NULL, *b = good ? values_of(&part, check->err) : NULL;
     good = a && b;
     if (good && memcmp(a, b, whole.numbers * sizeof *a) != 0)
-        good = nanogpt_refute(check, subject->name, "stopped after step %d of %d, the parameters at the end are others",
-                              (int)stop, (int)last);
+        good = nn_refute(check, subject->name, "stopped after step %d of %d, the parameters at the end are others",
+                         (int)stop, (int)last);
     spak_free(a);
     spak_free(b);
     spak_free(path);
@@ -305,7 +291,7 @@ static bool goes_on(nanogpt_check *check, const nanogpt_subject *subject, const 
     return good;
 }
 
-bool nanogpt_resume(nanogpt_check *check) {
+bool nanogpt_resume(nn_check *check) {
     const char *folder = getenv("TMPDIR");
     spak_str path = {0};
     spak_str_printf(&path, "%s/spak-nanogpt-XXXXXX", folder && *folder ? folder : "/tmp");
@@ -328,7 +314,7 @@ static const nn_param *find(const nn_param *params, size_t count, const char *na
 
 /* GPT-2 124M has nanoGPT's number of parameters, and one matrix for the embedding and the head: what is added to a
  * row of it moves that token's logits. */
-bool nanogpt_tied(nanogpt_check *check) {
+bool nanogpt_tied(nn_check *check) {
     nn_config large;
     nn_param *list = NULL;
     size_t count, numbers;
@@ -338,7 +324,7 @@ bool nanogpt_tied(nanogpt_check *check) {
     spak_free(list);
     check->tried = 2;
     if (numbers != 124439808)
-        return nanogpt_refute(check, "GPT-2 124M", "it has %zu parameters, nanoGPT's 124439808", numbers);
+        return nn_refute(check, "GPT-2 124M", "it has %zu parameters, nanoGPT's 124439808", numbers);
     nanogpt_specimen s;
     if (!nanogpt_specimen_new(check, &nanogpt_subjects[NANOGPT_SMALL], &nn_cpu, 1, &s)) return false;
     const nn_param *token = find(s.params, s.count, "transformer.wte.weight");
@@ -356,14 +342,14 @@ bool nanogpt_tied(nanogpt_check *check) {
         nn_model_put(s.model, NN_VALUES, at, c->width, row);
     }
     if (good && logits[0][other] == logits[1][other])
-        good = nanogpt_refute(check, s.name, "the head does not see what was added to the embedding");
+        good = nn_refute(check, s.name, "the head does not see what was added to the embedding");
     nanogpt_specimen_free(&s);
     return good;
 }
 
 /* Each matrix has the deviation that it should begin with, within what its number of elements allows: the deviation of
  * n normal numbers wanders by 1 / sqrt(2 n), relatively. */
-bool nanogpt_residual(nanogpt_check *check) {
+bool nanogpt_residual(nn_check *check) {
     static const nanogpt_subject fresh = {"as it begins", "nanogpt-cpu", NULL, 1, 1, false};
     nanogpt_specimen s;
     if (!nanogpt_specimen_new(check, &fresh, &nn_cpu, 1, &s)) return false;
@@ -379,7 +365,7 @@ bool nanogpt_residual(nanogpt_check *check) {
         const double found = sqrt(squares / (double)n);
         check->tried++;
         if (!(fabs(found / want - 1) <= 5 / sqrt(2 * (double)n)))
-            good = nanogpt_refute(check, s.name, "%s begins with deviation %.4g, not %.4g", p->name, found, want);
+            good = nn_refute(check, s.name, "%s begins with deviation %.4g, not %.4g", p->name, found, want);
     }
     spak_free(values);
     nanogpt_specimen_free(&s);

@@ -2,6 +2,7 @@
 #ifndef SPAK_NN_NANOGPT_GATE_H
 #define SPAK_NN_NANOGPT_GATE_H
 
+#include "nn/gate.h"
 #include "nn/nanogpt.h"
 #include "nn/train.h"
 
@@ -58,19 +59,6 @@ bool nanogpt_trial_with(nanogpt_fault fault, const json_t *config, const json_t 
 
 /* --- invariants --- */
 
-/* One check: what it was asked for, and what it found. */
-typedef struct nanogpt_check {
-    uint64_t seed;
-    size_t cases; /* as asked for, or the check's own default */
-    nanogpt_fault fault;
-    size_t tried;
-    json_t *counterexample; /* {"subject", "what"}; NULL as long as it holds */
-    spak_error *err;        /* filled when the check could not run */
-} nanogpt_check;
-
-/* Sets the counterexample, unless there is one; returns false. */
-bool nanogpt_refute(nanogpt_check *check, const char *subject, const char *fmt, ...) SPAK_PRINTF(3, 4);
-
 /* A preset, with JSON members over it (NULL: none), and the faults that lie in the shape of a model. */
 bool nanogpt_shape(const char *preset, const char *more, nanogpt_fault fault, nn_config *config, spak_error *err);
 
@@ -89,7 +77,7 @@ typedef struct nanogpt_subject {
     size_t batch, len;
     bool wild;
 } nanogpt_subject;
-bool nanogpt_specimen_new(nanogpt_check *check, const nanogpt_subject *subject, const nn_ops *base, int threads,
+bool nanogpt_specimen_new(nn_check *check, const nanogpt_subject *subject, const nn_ops *base, int threads,
                           nanogpt_specimen *specimen);
 void nanogpt_specimen_free(nanogpt_specimen *specimen);
 
@@ -112,22 +100,24 @@ bool nanogpt_norm_error(nanogpt_fault fault, size_t width, size_t rows, uint64_t
                         double *largest, spak_error *err);
 
 /* The checks: a body returns false when it found something or could not run. */
-bool nanogpt_operators(nanogpt_check *check); /* nanogpt_parity.c */
-bool nanogpt_differences(nanogpt_check *check);
-bool nanogpt_all_train(nanogpt_check *check);
-bool nanogpt_against_oracle(nanogpt_check *check);
-bool nanogpt_cache(nanogpt_check *check);
-bool nanogpt_threads(nanogpt_check *check); /* nanogpt_gate.c */
-bool nanogpt_entropy(nanogpt_check *check);
-bool nanogpt_adam(nanogpt_check *check);
-bool nanogpt_resume(nanogpt_check *check);
-bool nanogpt_tied(nanogpt_check *check);
-bool nanogpt_residual(nanogpt_check *check);
+bool nanogpt_operators(nn_check *check); /* nanogpt_parity.c */
+bool nanogpt_differences(nn_check *check);
+bool nanogpt_all_train(nn_check *check);
+bool nanogpt_against_oracle(nn_check *check);
+bool nanogpt_cache(nn_check *check);
+bool nanogpt_threads(nn_check *check); /* nanogpt_gate.c */
+bool nanogpt_entropy(nn_check *check);
+bool nanogpt_adam(nn_check *check);
+bool nanogpt_resume(nn_check *check);
+bool nanogpt_tied(nn_check *check);
+bool nanogpt_residual(nn_check *check);
 
 /* --- studies --- */
 
 enum { NANOGPT_NUM_STUDIES = 5 };
 extern const dev_study nanogpt_studies[NANOGPT_NUM_STUDIES];
+/* How the small model is trained on characters, on all cores. */
+bool nanogpt_small_run(size_t steps, size_t batch, nn_train_config *config, spak_error *err);
 bool nanogpt_transplant(const json_t *options, json_t **result, spak_error *err); /* nanogpt_large.c */
 bool nanogpt_memory_and_time(const json_t *options, json_t **result, spak_error *err);
 

@@ -32,7 +32,6 @@ typedef struct carried {
     nn_trainer *trainer;
     nn_config config;
     size_t len; /* tokens of a text, its prompt included */
-    int threads;
     int32_t prompts[PROMPTS][PROMPT];
     float *logits; /* (vocab) */
     double *whole; /* (vocab) */
@@ -104,12 +103,12 @@ static const char *const speaker_names[SPEAKERS] = {"as trained, cache", "import
 
 static bool open_speaker(carried *c, int which, speaker *s, spak_error *err) {
     if (which == TRAINED)
-        return nn_model_for_inference(nn_trainer_model(c->trainer), 1, c->config.context, 0, c->threads, &s->model,
+        return nn_model_for_inference(nn_trainer_model(c->trainer), 1, c->config.context, 0, dev_cpu_count(), &s->model,
                                       err);
     const nn_ops *ops = which >= ORACLE ? &nn_oracle : &nn_cpu;
     nn_config found;
     return nn_hf_config(c->folder, 0, &found, err) &&
-           nn_model_new(&found, ops, c->threads, 1, found.context, 0, false, &s->model, err) &&
+           nn_model_new(&found, ops, dev_cpu_count(), 1, found.context, 0, false, &s->model, err) &&
            nn_hf_import(c->folder, s->model, err);
 }
 
@@ -149,15 +148,9 @@ static bool compare(carried *c, json_t *list, json_t *samples, spak_error *err) 
 
 static bool train_briefly(carried *c, const json_t *options, double *loss, spak_error *err) {
     const long long steps = spak_json_int(options, "steps", 300);
-    json_t *run = json_pack("{s:{s:s,s:f},s:{s:s,s:s},s:I,s:I,s:i}", "model", "preset",
-                            spak_json_str(options, "preset", "nanogpt-cpu"), "dropout", 0.0, "task", "kind", "text",
-                            "dataset", spak_json_str(options, "dataset", "tinyshakespeare"), "steps", (json_int_t)steps,
-                            "seed", (json_int_t)spak_json_int(options, "seed", 1337), "threads", c->threads);
     nn_train_config config;
     nn_step step = {0};
-    bool good = run ? nn_train_config_read(run, &config, err) : spak_fail_oom(err);
-    json_decref(run);
-    good = good && nn_trainer_new(&config, &c->trainer, err);
+    bool good = nanogpt_small_run((size_t)steps, 12, &config, err) && nn_trainer_new(&config, &c->trainer, err);
     for (long long i = 0; good && i < steps; i++) good = nn_trainer_step(c->trainer, &step, err);
     *loss = step.loss;
     if (good) c->config = *nn_model_config(nn_trainer_model(c->trainer));
@@ -197,13 +190,10 @@ static bool carry(carried *c, const json_t *options, json_t **result, spak_error
 }
 
 bool nanogpt_transplant(const json_t *options, json_t **result, spak_error *err) {
-    static const dev_member members[] = {
-        {"preset", JSON_STRING, 0, 0, false},      {"dataset", JSON_STRING, 0, 0, false},
-        {"steps", JSON_INTEGER, 1, 100000, false}, {"tokens", JSON_INTEGER, 1, 100000, false},
-        {"threads", JSON_INTEGER, 1, 256, false},  {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
-    };
+    static const dev_member members[] = {{"steps", JSON_INTEGER, 1, 100000, false},
+                                         {"tokens", JSON_INTEGER, 1, 100000, false}};
     const char *temporary = getenv("TMPDIR");
-    carried c = {.threads = (int)spak_json_int(options, "threads", dev_cpu_count())};
+    carried c = {0};
     spak_str path = {0};
     *result = NULL;
     if (!dev_members_check("nanogpt", "options", options, members, MEMBERS(members), err)) return false;
@@ -258,28 +248,24 @@ static bool time_both(nn_model *model, const nn_batch *batch, long long passes, 
 
 typedef struct large {
     nn_config config;
-    size_t batch, len;
-    int threads;
+    size_t len;
     long long passes;
     nn_model *model;
     int32_t *tokens;
 } large;
 
 static bool open_large(const json_t *options, large *l, spak_error *err) {
-    *l = (large){.batch = (size_t)spak_json_int(options, "batch", 1),
-                 .threads = (int)spak_json_int(options, "threads", dev_cpu_count()),
-                 .passes = spak_json_int(options, "passes", 2)};
+    *l = (large){.passes = spak_json_int(options, "passes", 2)};
     const json_t *more = json_object_get(options, "model");
     if (!nn_config_preset(spak_json_str(options, "preset", "gpt2"), &l->config, err) ||
         (more && !nn_config_read(more, &l->config, err)))
         return false;
     l->len = (size_t)spak_json_int(options, "len", (long long)l->config.context);
-    const size_t rows = l->batch * l->len;
-    l->tokens = spak_malloc(2 * rows * sizeof *l->tokens);
+    l->tokens = spak_malloc(2 * l->len * sizeof *l->tokens);
     if (!l->tokens) return spak_fail_oom(err);
-    for (size_t i = 0; i < 2 * rows; i++)
+    for (size_t i = 0; i < 2 * l->len; i++)
         l->tokens[i] = (int32_t)(spak_philox_uniform(1, 5000, i) * (float)l->config.vocab);
-    if (!nn_model_new(&l->config, &nn_cpu, l->threads, l->batch, l->len, 0, true, &l->model, err)) return false;
+    if (!nn_model_new(&l->config, &nn_cpu, dev_cpu_count(), 1, l->len, 0, true, &l->model, err)) return false;
     nn_model_init(l->model, 1);
     return true;
 }
@@ -288,21 +274,18 @@ static bool measure_large(large *l, json_t **result, spak_error *err) {
     size_t count, numbers;
     double losses[2];
     const nn_memory memory = nn_model_memory(l->model);
-    const nn_batch batch = {.batch = l->batch,
-                            .len = l->len,
-                            .tokens = l->tokens,
-                            .targets = l->tokens + l->batch * l->len,
-                            .training = true};
+    const nn_batch batch = {
+        .batch = 1, .len = l->len, .tokens = l->tokens, .targets = l->tokens + l->len, .training = true};
     json_t *forward = json_array(), *step = json_array();
     nn_model_params(l->model, &count, &numbers);
     bool good = (forward && step) || spak_fail_oom(err);
     good = good && time_both(l->model, &batch, l->passes, forward, step, losses, err);
     if (good)
-        *result = json_pack("{s:I,s:o,s:O,s:O,s:f,s:f,s:f,s:f,s:I,s:i}", "parameters", (json_int_t)numbers, "plan",
-                            plan_json(&memory), "forward_ms", forward, "step_ms", step, "forward_flop",
-                            (double)l->batch * nn_forward_flops(&l->config, l->len, l->len, 0), "first_loss", losses[0],
-                            "last_loss", losses[1], "peak_bytes", peak_bytes(), "tokens",
-                            (json_int_t)(l->batch * l->len), "threads", l->threads);
+        *result =
+            json_pack("{s:I,s:o,s:O,s:O,s:f,s:f,s:f,s:f,s:I,s:i}", "parameters", (json_int_t)numbers, "plan",
+                      plan_json(&memory), "forward_ms", forward, "step_ms", step, "forward_flop",
+                      nn_forward_flops(&l->config, l->len, l->len, 0), "first_loss", losses[0], "last_loss", losses[1],
+                      "peak_bytes", peak_bytes(), "tokens", (json_int_t)l->len, "threads", dev_cpu_count());
     json_decref(forward);
     json_decref(step);
     return good && (*result || spak_fail_oom(err));
@@ -310,9 +293,10 @@ static bool measure_large(large *l, json_t **result, spak_error *err) {
 
 bool nanogpt_memory_and_time(const json_t *options, json_t **result, spak_error *err) {
     static const dev_member members[] = {
-        {"preset", JSON_STRING, 0, 0, false},     {"model", JSON_OBJECT, 0, 0, false},
-        {"batch", JSON_INTEGER, 1, 4096, false},  {"len", JSON_INTEGER, 1, 65536, false},
-        {"passes", JSON_INTEGER, 1, 1000, false}, {"threads", JSON_INTEGER, 1, 256, false},
+        {"preset", JSON_STRING, 0, 0, false},
+        {"model", JSON_OBJECT, 0, 0, false},
+        {"len", JSON_INTEGER, 1, 65536, false},
+        {"passes", JSON_INTEGER, 1, 1000, false},
     };
     large l;
     *result = NULL;

@@ -1,54 +1,17 @@
 /* nanoGPT as an operator: its invariants, its faults, its studies and its trial, for the loop to drive. */
-#include <stdio.h>
-#include <string.h>
-
-#include "device/device.h"
-#include "device/trial.h"
 #include "nn/nanogpt_gate.h"
 
-static bool read_options(const json_t *options, size_t default_cases, nanogpt_check *check, spak_error *err) {
-    static const dev_member members[] = {
-        {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
-        {"cases", JSON_INTEGER, 1, 100000, false},
-        {"fault", JSON_STRING, 0, 0, false},
-    };
-    if (!dev_members_check("nanogpt", "options", options, members, 3, err)) return false;
-    check->seed = (uint64_t)spak_json_int(options, "seed", 1);
-    check->cases = (size_t)spak_json_int(options, "cases", (long long)default_cases);
-    const char *name = spak_json_str(options, "fault", NULL);
-    for (int i = 0; name && i < NANOGPT_NUM_FAULTS - 1; i++)
-        if (!strcmp(name, nanogpt_faults[i].name)) check->fault = (nanogpt_fault)(i + 1);
-    return !name || check->fault != NANOGPT_SOUND || spak_fail(err, "nanogpt: options.fault: unknown fault '%s'", name);
-}
-
-static bool run_check(const json_t *options, size_t default_cases, bool (*body)(nanogpt_check *check),
-                      json_t **evidence, spak_error *err) {
-    spak_error inner = {""};
-    nanogpt_check check = {.err = &inner};
-    *evidence = NULL;
-    if (!read_options(options, default_cases, &check, err)) return false;
-    const bool holds = body(&check);
-    if (!holds && !check.counterexample) return spak_fail(err, "%s", inner.message);
-    *evidence = json_pack("{s:b,s:I,s:I,s:o*}", "holds", holds, "cases", (json_int_t)check.tried, "seed",
-                          (json_int_t)check.seed, "counterexample", check.counterexample);
-    return *evidence || spak_fail_oom(err);
-}
-
-#define INVARIANT(name, body, cases)                                              \
-    static bool name(const json_t *options, json_t **evidence, spak_error *err) { \
-        return run_check(options, cases, body, evidence, err);                    \
-    }
-INVARIANT(tied, nanogpt_tied, 1)
-INVARIANT(residual, nanogpt_residual, 1)
-INVARIANT(entropy, nanogpt_entropy, 4)
-INVARIANT(adam, nanogpt_adam, 6)
-INVARIANT(all_train, nanogpt_all_train, 1)
-INVARIANT(against_oracle, nanogpt_against_oracle, 1)
-INVARIANT(differences, nanogpt_differences, 1)
-INVARIANT(cache, nanogpt_cache, 1)
-INVARIANT(resume, nanogpt_resume, 1)
-INVARIANT(threads, nanogpt_threads, 1)
-INVARIANT(operators, nanogpt_operators, 1)
+NN_INVARIANT(nanogpt_op, tied, nanogpt_tied, 1)
+NN_INVARIANT(nanogpt_op, residual, nanogpt_residual, 1)
+NN_INVARIANT(nanogpt_op, entropy, nanogpt_entropy, 4)
+NN_INVARIANT(nanogpt_op, adam, nanogpt_adam, 6)
+NN_INVARIANT(nanogpt_op, all_train, nanogpt_all_train, 1)
+NN_INVARIANT(nanogpt_op, against_oracle, nanogpt_against_oracle, 1)
+NN_INVARIANT(nanogpt_op, differences, nanogpt_differences, 1)
+NN_INVARIANT(nanogpt_op, cache, nanogpt_cache, 1)
+NN_INVARIANT(nanogpt_op, resume, nanogpt_resume, 1)
+NN_INVARIANT(nanogpt_op, threads, nanogpt_threads, 1)
+NN_INVARIANT(nanogpt_op, operators, nanogpt_operators, 1)
 
 static const dev_invariant invariants[] = {
     {"tied_head", "embedding and head are one matrix, and GPT-2 has nanoGPT's 124,439,808 parameters", tied},

@@ -180,18 +180,18 @@ bool nanogpt_norm_error(nanogpt_fault fault, size_t width, size_t rows, uint64_t
     return good;
 }
 
-static bool norms(nanogpt_check *check) {
+static bool norms(nn_check *check) {
     static const size_t widths[] = {1, 13, 384, 768, 1000, 1600};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++, check->tried++) {
         double over, most;
         if (!nanogpt_norm_error(check->fault, widths[i], 12, check->seed, &over, &most, check->err)) return false;
         if (!(over <= 1))
-            return nanogpt_refute(check, "LayerNorm", "%zu wide it is %.3g bounds from the oracle", widths[i], over);
+            return nn_refute(check, "LayerNorm", "%zu wide it is %.3g bounds from the oracle", widths[i], over);
     }
     return true;
 }
 
-static bool gelu(nanogpt_check *check) {
+static bool gelu(nn_check *check) {
     enum { N = 4096 };
     const nn_limits limits = {.threads = 2, .rows = N, .width = 16};
     pair p;
@@ -211,11 +211,11 @@ static bool gelu(nanogpt_check *check) {
     }
     pair_close(&p);
     check->tried++;
-    return good && (over <= 1 || nanogpt_refute(check, "GELU", "it is %.3g bounds from the oracle", over));
+    return good && (over <= 1 || nn_refute(check, "GELU", "it is %.3g bounds from the oracle", over));
 }
 
 /* q is scaled so that scores reach `sharp`: what a trained model has, and far beyond. */
-static bool attention(nanogpt_check *check, size_t len, double sharp) {
+static bool attention(nn_check *check, size_t len, double sharp) {
     enum { HEADS = 2, DIM = 24, WIDTH = HEADS * DIM, BATCH = 2 };
     const nn_attention a = {.batch = BATCH,
                             .q_len = len,
@@ -247,13 +247,13 @@ static bool attention(nanogpt_check *check, size_t len, double sharp) {
     }
     pair_close(&p);
     check->tried++;
-    return good && (over <= 1 || nanogpt_refute(check, "attention",
-                                                "over %zu tokens, scores up to %.0f, it is %.3g bounds from the oracle",
-                                                len, sharp * sqrt(DIM), over));
+    return good && (over <= 1 || nn_refute(check, "attention",
+                                           "over %zu tokens, scores up to %.0f, it is %.3g bounds from the oracle", len,
+                                           sharp * sqrt(DIM), over));
 }
 
 /* Logits as large as `size`, one of them far above the rest in some rows. */
-static bool entropy(nanogpt_check *check, size_t vocab, double size) {
+static bool entropy(nn_check *check, size_t vocab, double size) {
     enum { ROWS = 8 };
     const nn_limits limits = {.threads = 2, .rows = ROWS, .width = 16, .vocab = vocab};
     int32_t targets[ROWS];
@@ -275,12 +275,12 @@ static bool entropy(nanogpt_check *check, size_t vocab, double size) {
     }
     pair_close(&p);
     check->tried++;
-    return good && (over <= 1 || nanogpt_refute(check, "cross-entropy",
-                                                "%zu tokens, logits up to %g: it is %.3g bounds from the oracle", vocab,
-                                                size, over));
+    return good && (over <= 1 ||
+                    nn_refute(check, "cross-entropy", "%zu tokens, logits up to %g: it is %.3g bounds from the oracle",
+                              vocab, size, over));
 }
 
-bool nanogpt_operators(nanogpt_check *check) {
+bool nanogpt_operators(nn_check *check) {
     static const size_t lens[] = {1, 13, 64, 127, 257};
     if (!norms(check) || !gelu(check)) return false;
     for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)
@@ -290,7 +290,7 @@ bool nanogpt_operators(nanogpt_check *check) {
 
 /* --- gradients --- */
 
-static bool gradients_of(nanogpt_check *check, nanogpt_specimen *s, double *loss, double *gradients) {
+static bool gradients_of(nn_check *check, nanogpt_specimen *s, double *loss, double *gradients) {
     nn_zero_gradients(s->model);
     if (!nn_forward_backward(s->model, &s->batch, 1, loss, check->err)) return false;
     nn_model_get(s->model, NN_GRADIENTS, 0, s->numbers, gradients);
@@ -299,7 +299,7 @@ static bool gradients_of(nanogpt_check *check, nanogpt_specimen *s, double *loss
 
 /* The slope of the loss along the unit vector u of one parameter, from values moved by h and by 2 h: the two slopes
  * differ by what curvature leaves open. */
-static bool slope(nanogpt_check *check, nanogpt_specimen *s, const nn_param *p, const double *values, const double *u,
+static bool slope(nn_check *check, nanogpt_specimen *s, const nn_param *p, const double *values, const double *u,
                   double *moved, double *found, double *open) {
     const double h = 1e-4;
     const size_t n = p->rows * p->cols;
@@ -318,7 +318,7 @@ static bool slope(nanogpt_check *check, nanogpt_specimen *s, const nn_param *p, 
     return true;
 }
 
-static bool tensor_matches(nanogpt_check *check, nanogpt_specimen *s, size_t number, const double *gradient,
+static bool tensor_matches(nn_check *check, nanogpt_specimen *s, size_t number, const double *gradient,
                            double *scratch) {
     const nn_param *p = &s->params[number];
     const size_t n = p->rows * p->cols;
@@ -335,11 +335,11 @@ static bool tensor_matches(nanogpt_check *check, nanogpt_specimen *s, size_t num
     if (!slope(check, s, p, values, u, moved, &found, &open)) return false;
     check->tried++;
     return fabs(found - said) <= open + 1e-9 * sqrt(squares) ||
-           nanogpt_refute(check, s->name, "along a direction in %s the gradient says %.9g, the loss %.9g", p->name,
-                          said, found);
+           nn_refute(check, s->name, "along a direction in %s the gradient says %.9g, the loss %.9g", p->name, said,
+                     found);
 }
 
-bool nanogpt_differences(nanogpt_check *check) {
+bool nanogpt_differences(nn_check *check) {
     for (int i = 0; i < NANOGPT_NUM_SUBJECTS; i++) {
         nanogpt_specimen s;
         if (!nanogpt_specimen_new(check, &nanogpt_subjects[i], &nn_oracle, 1, &s)) return false;
@@ -360,7 +360,7 @@ static bool never_trains(const nn_param *p, size_t j) {
     return qkv_bias && j >= p->cols / 3 && j < 2 * p->cols / 3;
 }
 
-bool nanogpt_all_train(nanogpt_check *check) {
+bool nanogpt_all_train(nn_check *check) {
     for (int i = 0; i < NANOGPT_NUM_SUBJECTS; i++) {
         nanogpt_specimen s;
         if (!nanogpt_specimen_new(check, &nanogpt_subjects[i], &nn_cpu, 1, &s)) return false;
@@ -371,8 +371,7 @@ bool nanogpt_all_train(nanogpt_check *check) {
             size_t none = 0, n = s.params[k].rows * s.params[k].cols;
             for (size_t j = 0; j < n; j++) none += gradient[s.params[k].at + j] == 0 && !never_trains(&s.params[k], j);
             check->tried += n;
-            if (none)
-                good = nanogpt_refute(check, s.name, "%zu of %zu of %s have no gradient", none, n, s.params[k].name);
+            if (none) good = nn_refute(check, s.name, "%zu of %zu of %s have no gradient", none, n, s.params[k].name);
         }
         spak_free(gradient);
         nanogpt_specimen_free(&s);
@@ -402,7 +401,7 @@ double nanogpt_farthest(const nn_param *params, size_t count, const double *a, c
     return worst;
 }
 
-static bool same_numbers(nanogpt_check *check, nanogpt_specimen *single, nanogpt_specimen *twice) {
+static bool same_numbers(nn_check *check, nanogpt_specimen *single, nanogpt_specimen *twice) {
     const nn_config *c = nn_model_config(twice->model);
     const size_t rows = twice->batch.batch * twice->batch.len, logits = rows * c->vocab;
     const size_t n = twice->numbers > logits ? twice->numbers : logits;
@@ -412,19 +411,18 @@ static bool same_numbers(nanogpt_check *check, nanogpt_specimen *single, nanogpt
     bool good = a && b ? gradients_of(check, single, &loss[0], a) && gradients_of(check, twice, &loss[1], b)
                        : spak_fail_oom(check->err);
     if (good && !(fabs(loss[0] - loss[1]) <= bound * loss[1]))
-        good = nanogpt_refute(check, twice->name, "the loss is %.9g, the oracle's %.9g", loss[0], loss[1]);
+        good = nn_refute(check, twice->name, "the loss is %.9g, the oracle's %.9g", loss[0], loss[1]);
     const double off = good ? nanogpt_farthest(twice->params, twice->count, a, b, &where) : 0;
     if (good && !(off <= bound))
-        good = nanogpt_refute(check, twice->name, "gradients of %s are %.3g of their largest apart, more than %.3g",
-                              where, off, bound);
+        good = nn_refute(check, twice->name, "gradients of %s are %.3g of their largest apart, more than %.3g", where,
+                         off, bound);
     if (good) {
         const nn_param all = {.name = "the logits", .rows = rows, .cols = c->vocab};
         nn_logits(single->model, 0, rows, a);
         nn_logits(twice->model, 0, rows, b);
         const double far = nanogpt_farthest(&all, 1, a, b, &where);
         if (!(far <= bound))
-            good =
-                nanogpt_refute(check, twice->name, "logits are %.3g of the largest apart, more than %.3g", far, bound);
+            good = nn_refute(check, twice->name, "logits are %.3g of the largest apart, more than %.3g", far, bound);
     }
     check->tried += twice->count + 2;
     spak_free(a);
@@ -432,8 +430,8 @@ static bool same_numbers(nanogpt_check *check, nanogpt_specimen *single, nanogpt
     return good;
 }
 
-bool nanogpt_against_oracle(nanogpt_check *check) {
-    nanogpt_check sound = *check;
+bool nanogpt_against_oracle(nn_check *check) {
+    nn_check sound = *check;
     sound.fault = NANOGPT_SOUND;
     for (int i = 0; i < NANOGPT_NUM_SUBJECTS; i++) {
         nanogpt_specimen single = {0}, twice = {0};
@@ -450,8 +448,7 @@ bool nanogpt_against_oracle(nanogpt_check *check) {
 /* --- the cache --- */
 
 /* Continues the prompts greedily to the end of the context, one token at a time and each time from the beginning. */
-static bool continues_alike(nanogpt_check *check, nanogpt_specimen *s, nn_decoder *decoder, float *cached,
-                            double *whole) {
+static bool continues_alike(nn_check *check, nanogpt_specimen *s, nn_decoder *decoder, float *cached, double *whole) {
     enum { PROMPT = 4 };
     const nn_config *c = nn_model_config(s->model);
     const size_t batch = s->batch.batch, context = c->context;
@@ -474,17 +471,17 @@ static bool continues_alike(nanogpt_check *check, nanogpt_specimen *s, nn_decode
                 if (cached[b * c->vocab + v] > cached[b * c->vocab + best_cached]) best_cached = v;
             }
             if (best != best_cached || !(off <= bound * most))
-                return nanogpt_refute(check, s->name,
-                                      "after %zu tokens the cache gives token %zu, the whole pass %zu; logits are %.3g "
-                                      "of the largest apart",
-                                      len, best_cached, best, off / most);
+                return nn_refute(check, s->name,
+                                 "after %zu tokens the cache gives token %zu, the whole pass %zu; logits are %.3g "
+                                 "of the largest apart",
+                                 len, best_cached, best, off / most);
             feed[b] = text[b * context + len] = (int32_t)best;
         }
     }
     return true;
 }
 
-bool nanogpt_cache(nanogpt_check *check) {
+bool nanogpt_cache(nn_check *check) {
     for (int i = 0; i < NANOGPT_NUM_SUBJECTS; i++) {
         nanogpt_specimen s;
         if (!nanogpt_specimen_new(check, &nanogpt_subjects[i], &nn_cpu, 2, &s)) return false;

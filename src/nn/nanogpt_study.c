@@ -13,8 +13,6 @@
 
 #define MEMBERS(list) (sizeof(list) / sizeof *(list))
 
-static int best_threads(const json_t *options) { return (int)spak_json_int(options, "threads", dev_cpu_count()); }
-
 /* --- parity_over_depth --- */
 
 /* Both precisions of one GPT-2 with random gains and biases; scores of attention `sharpness` times as large. */
@@ -55,7 +53,7 @@ static bool draw_parameter(twins *t, const nn_param *p, uint64_t stream, double 
 
 static bool open_twins(const json_t *options, twins *t, spak_error *err) {
     nn_config c;
-    const uint64_t seed = (uint64_t)spak_json_int(options, "seed", 1);
+    const uint64_t seed = 1;
     const size_t len = (size_t)spak_json_int(options, "len", 64);
     *t = (twins){.rows = len};
     if (!nn_config_preset("gpt2", &c, err)) return false;
@@ -67,7 +65,7 @@ static bool open_twins(const json_t *options, twins *t, spak_error *err) {
     c.context = len;
     const nn_ops *tables[] = {&nn_cpu, &nn_oracle};
     for (int i = 0; i < 2; i++) {
-        if (!nn_model_new(&c, tables[i], best_threads(options), 1, len, 0, false, &t->model[i], err)) return false;
+        if (!nn_model_new(&c, tables[i], dev_cpu_count(), 1, len, 0, false, &t->model[i], err)) return false;
         t->state[i] = spak_malloc(len * (c.width > c.vocab ? c.width : c.vocab) * sizeof(double));
         if (!t->state[i]) return spak_fail_oom(err);
     }
@@ -123,7 +121,6 @@ static bool parity_over_depth(const json_t *options, json_t **result, spak_error
         {"layers", JSON_INTEGER, 1, 96, false},    {"width", JSON_INTEGER, 1, 4096, false},
         {"heads", JSON_INTEGER, 1, 64, false},     {"len", JSON_INTEGER, 1, 4096, false},
         {"vocab", JSON_INTEGER, 1, 100000, false}, {"sharpness", JSON_REAL, 0.01, 1e4, false},
-        {"threads", JSON_INTEGER, 1, 256, false},  {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
     };
     twins t;
     *result = NULL;
@@ -182,27 +179,27 @@ static bool put_clocks(const nn_model *model, size_t steps, double step_ms, json
     return *result || spak_fail_oom(err);
 }
 
+bool nanogpt_small_run(size_t steps, size_t batch, nn_train_config *config, spak_error *err) {
+    json_t *run =
+        json_pack("{s:{s:s,s:f},s:{s:s,s:s},s:I,s:I}", "model", "preset", "nanogpt-cpu", "dropout", 0.0, "task", "kind",
+                  "text", "dataset", "tinyshakespeare", "steps", (json_int_t)steps, "batch", (json_int_t)batch);
+    const bool good = run ? nn_train_config_read(run, config, err) : spak_fail_oom(err);
+    json_decref(run);
+    return good;
+}
+
 static bool time_by_operator(const json_t *options, json_t **result, spak_error *err) {
-    static const dev_member members[] = {
-        {"preset", JSON_STRING, 0, 0, false},      {"dataset", JSON_STRING, 0, 0, false},
-        {"steps", JSON_INTEGER, 1, 100000, false}, {"batch", JSON_INTEGER, 1, 4096, false},
-        {"threads", JSON_INTEGER, 1, 256, false},
-    };
+    static const dev_member members[] = {{"steps", JSON_INTEGER, 1, 100000, false},
+                                         {"batch", JSON_INTEGER, 1, 4096, false}};
     enum { WARM_UP = 5 };
     *result = NULL;
     if (!dev_members_check("nanogpt", "options", options, members, MEMBERS(members), err)) return false;
     const size_t steps = (size_t)spak_json_int(options, "steps", 50);
-    json_t *run =
-        json_pack("{s:{s:s,s:f},s:{s:s,s:s},s:I,s:I,s:i}", "model", "preset",
-                  spak_json_str(options, "preset", "nanogpt-cpu"), "dropout", 0.0, "task", "kind", "text", "dataset",
-                  spak_json_str(options, "dataset", "tinyshakespeare"), "steps", (json_int_t)(steps + WARM_UP), "batch",
-                  (json_int_t)spak_json_int(options, "batch", 12), "threads", best_threads(options));
     nn_train_config config;
     nn_trainer *trainer = NULL;
     nn_step step;
-    bool good = run ? nn_train_config_read(run, &config, err) : spak_fail_oom(err);
-    json_decref(run);
-    good = good && nn_trainer_new_on(&config, nanogpt_table(&nn_cpu, NANOGPT_SOUND), &trainer, err);
+    bool good = nanogpt_small_run(steps + WARM_UP, (size_t)spak_json_int(options, "batch", 12), &config, err) &&
+                nn_trainer_new_on(&config, nanogpt_table(&nn_cpu, NANOGPT_SOUND), &trainer, err);
     for (size_t i = 0; good && i < WARM_UP; i++) good = nn_trainer_step(trainer, &step, err);
     if (good) nanogpt_clocks_reset(nn_trainer_model(trainer));
     double ms = 0;

@@ -1,7 +1,7 @@
 /* Models: one transformer in all the forms that the artifact needs, from GPT-2 to LoopLM, over the operator table.
  *
  *   ops.h           the operator table; cpu.c and oracle.c fill it in
- *   config.c        the shape of a model: reading, defaults, what is refused; counting parameters and memory
+ *   config.c        the shape of a model: reading, defaults, what is refused; members.c reads and writes any structure
  *   params.c        the parameters: names, shapes, where they lie, how they begin
  *   plan.c          memory: planned first, taken once
  *   forward.c       embedding, blocks over layers and loops, head; backward.c mirrors it
@@ -173,11 +173,11 @@ const nn_param *nn_model_params(const nn_model *model, size_t *count, size_t *nu
 void nn_model_init(nn_model *model, uint64_t seed);
 
 typedef enum nn_array { NN_VALUES, NN_GRADIENTS, NN_MEAN, NN_SQUARE } nn_array; /* the last two are AdamW's */
-/* Numbers at..at + n of the arena, to and from doubles or floats of the host. All but the values: of a training model.
+/* Numbers at..at + n of the arena, to and from doubles, or from floats, of the host. All but the values: of a training
+ * model.
  */
 void nn_model_get(const nn_model *model, nn_array which, size_t at, size_t n, double *to);
 void nn_model_put(nn_model *model, nn_array which, size_t at, size_t n, const double *from);
-void nn_model_get_f32(const nn_model *model, nn_array which, size_t at, size_t n, float *to);
 void nn_model_put_f32(nn_model *model, nn_array which, size_t at, size_t n, const float *from);
 
 /* --- forward and backward --- */
@@ -204,7 +204,7 @@ void nn_hidden(const nn_model *model, size_t block, double *hidden);
 
 typedef struct nn_schedule {
     double rate, min_rate;
-    uint64_t warmup_steps, decay_steps; /* linear to rate, cosine to min_rate at decay_steps, min_rate afterwards */
+    size_t warmup_steps, decay_steps; /* linear to rate, cosine to min_rate at decay_steps, min_rate afterwards */
 } nn_schedule;
 double nn_schedule_rate(const nn_schedule *schedule, uint64_t step); /* step from 0 */
 

@@ -242,9 +242,6 @@ void nn_model_get(const nn_model *m, nn_array which, size_t at, size_t n, double
 void nn_model_put(nn_model *m, nn_array which, size_t at, size_t n, const double *from) {
     m->ops->put(m->ctx, array_at(m, which, at), from, n);
 }
-void nn_model_get_f32(const nn_model *m, nn_array which, size_t at, size_t n, float *to) {
-    m->ops->get_f32(m->ctx, to, array_at(m, which, at), n);
-}
 void nn_model_put_f32(nn_model *m, nn_array which, size_t at, size_t n, const float *from) {
     m->ops->put_f32(m->ctx, array_at(m, which, at), from, n);
 }

@@ -290,9 +290,7 @@ bool nn_tensor_raw(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n
     return read_at(file, t->offset + (uint64_t)at * bytes, to, n * bytes, err);
 }
 
-/* In pieces: either of f32 and f64 is NULL. */
-static bool read_numbers(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, float *f32, double *f64,
-                         spak_error *err) {
+bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, double *to, spak_error *err) {
     unsigned char piece[PIECE];
     if (t->dtype > NN_BF16)
         return fail_tensor(file, t->name, err, "numbers of F64, F32, F16 or BF16", nn_dtype_name(t->dtype));
@@ -300,18 +298,9 @@ static bool read_numbers(nn_safetensors *file, const nn_tensor *t, size_t at, si
     for (size_t done = 0, now; done < n; done += now) {
         now = n - done < most ? n - done : most;
         if (!nn_tensor_raw(file, t, at + done, now, piece, err)) return false;
-        if (f32) nn_dtype_to_f32(t->dtype, piece, now, f32 + done);
-        if (f64) nn_dtype_to_f64(t->dtype, piece, now, f64 + done);
+        nn_dtype_to_f64(t->dtype, piece, now, to + done);
     }
     return true;
-}
-
-bool nn_tensor_f32(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, float *to, spak_error *err) {
-    return read_numbers(file, t, at, n, to, NULL, err);
-}
-
-bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, double *to, spak_error *err) {
-    return read_numbers(file, t, at, n, NULL, to, err);
 }
 
 /* --- writing --- */
@@ -408,7 +397,7 @@ static void next_part(nn_safetensors_writer *writer) {
     }
 }
 
-static bool put_numbers(nn_safetensors_writer *writer, const float *f32, const double *f64, size_t n, spak_error *err) {
+bool nn_safetensors_put_f64(nn_safetensors_writer *writer, const double *x, size_t n, spak_error *err) {
     unsigned char piece[PIECE];
     next_part(writer);
     struct part *part = writer->part < writer->num_parts ? &writer->parts[writer->part] : NULL;
@@ -418,20 +407,11 @@ static bool put_numbers(nn_safetensors_writer *writer, const float *f32, const d
     size_t most = part ? PIECE / nn_dtype_bytes(part->dtype) : 0;
     for (size_t done = 0, now; done < n; done += now) {
         now = n - done < most ? n - done : most;
-        if (f32) nn_dtype_from_f32(part->dtype, f32 + done, now, piece);
-        if (f64) nn_dtype_from_f64(part->dtype, f64 + done, now, piece);
+        nn_dtype_from_f64(part->dtype, x + done, now, piece);
         if (!spak_writer_put(writer->out, piece, now * nn_dtype_bytes(part->dtype), err)) return false;
     }
     writer->done += n;
     return true;
-}
-
-bool nn_safetensors_put_f32(nn_safetensors_writer *writer, const float *x, size_t n, spak_error *err) {
-    return put_numbers(writer, x, NULL, n, err);
-}
-
-bool nn_safetensors_put_f64(nn_safetensors_writer *writer, const double *x, size_t n, spak_error *err) {
-    return put_numbers(writer, NULL, x, n, err);
 }
 
 bool nn_safetensors_finish(nn_safetensors_writer *writer, spak_error *err) {

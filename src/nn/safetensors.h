@@ -62,8 +62,7 @@ const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key)
 
 const json_t *nn_safetensors_all_metadata(const nn_safetensors *file); /* an object of strings, or NULL */
 
-/* Elements at..at + n, as floats, doubles (rounded to nearest even where they do not fit), or as they stand. */
-bool nn_tensor_f32(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, float *to, spak_error *err);
+/* Elements at..at + n, as doubles, or as they stand. */
 bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, double *to, spak_error *err);
 bool nn_tensor_raw(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, void *to, spak_error *err);
 
@@ -80,7 +79,6 @@ typedef struct nn_safetensors_writer nn_safetensors_writer;
 bool nn_safetensors_create(const char *path, const nn_tensor *tensors, size_t count, const json_t *metadata,
                            nn_safetensors_writer **writer, spak_error *err);
 /* The next n elements, rounded to nearest even into the type of their tensor, which may not end among them. */
-bool nn_safetensors_put_f32(nn_safetensors_writer *writer, const float *x, size_t n, spak_error *err);
 bool nn_safetensors_put_f64(nn_safetensors_writer *writer, const double *x, size_t n, spak_error *err);
 /* Frees the writer; fails when elements are missing. abandon(NULL) is fine. */
 bool nn_safetensors_finish(nn_safetensors_writer *writer, spak_error *err);

@@ -1,61 +1,34 @@
-/* The configuration of a training run, as a table of its members (like config.c's of a model). */
+/* The configuration of a training run, as a table of its members. */
 #include <math.h>
 #include <string.h>
 
+#include "nn/members.h"
 #include "nn/train.h"
 
-typedef struct member {
-    const char *name;
-    enum { SIZE, STEPS, NUMBER, FLAG } type;
-    size_t at;
-    double least, most;
-} member;
-
 #define AT(field) offsetof(nn_train_config, field)
-static const member members[] = {
-    {"threads", SIZE, AT(threads), 0, 256},
-    {"steps", SIZE, AT(steps), 0, 1e9},
-    {"batch", SIZE, AT(batch), 1, 1 << 20},
-    {"len", SIZE, AT(len), 1, 1 << 20},
-    {"micro_batches", SIZE, AT(micro_batches), 1, 1 << 16},
-    {"seed", SIZE, AT(seed), 0, 9e15},
-    {"least_loops", SIZE, AT(least_loops), 0, 1 << 16},
-    {"most_loops", SIZE, AT(most_loops), 0, 1 << 16},
-    {"one_batch", FLAG, AT(one_batch), 0, 0},
-    {"rate", NUMBER, AT(schedule.rate), 0, 1e3},
-    {"min_rate", NUMBER, AT(schedule.min_rate), 0, 1e3},
-    {"warmup_steps", STEPS, AT(schedule.warmup_steps), 0, 1e9},
-    {"decay_steps", STEPS, AT(schedule.decay_steps), 0, 1e9},
-    {"beta1", NUMBER, AT(optimiser.beta1), 0, 1},
-    {"beta2", NUMBER, AT(optimiser.beta2), 0, 1},
-    {"eps", NUMBER, AT(optimiser.eps), 0, 1},
-    {"weight_decay", NUMBER, AT(optimiser.weight_decay), 0, 1e3},
-    {"clip", NUMBER, AT(optimiser.clip), 0, 1e9},
-    {"late_weight_decay", NUMBER, AT(late_weight_decay), -1, 1e3},
-    {"late_decay_from", SIZE, AT(late_decay_from), 0, 1e9},
+static const nn_member members[] = {
+    {"threads", NN_SIZE, AT(threads), 0, 256, NULL},
+    {"steps", NN_SIZE, AT(steps), 0, 1e9, NULL},
+    {"batch", NN_SIZE, AT(batch), 1, 1 << 20, NULL},
+    {"len", NN_SIZE, AT(len), 1, 1 << 20, NULL},
+    {"micro_batches", NN_SIZE, AT(micro_batches), 1, 1 << 16, NULL},
+    {"seed", NN_SIZE, AT(seed), 0, 9e15, NULL},
+    {"least_loops", NN_SIZE, AT(least_loops), 0, 1 << 16, NULL},
+    {"most_loops", NN_SIZE, AT(most_loops), 0, 1 << 16, NULL},
+    {"one_batch", NN_FLAG, AT(one_batch), 0, 0, NULL},
+    {"rate", NN_DOUBLE, AT(schedule.rate), 0, 1e3, NULL},
+    {"min_rate", NN_DOUBLE, AT(schedule.min_rate), 0, 1e3, NULL},
+    {"warmup_steps", NN_SIZE, AT(schedule.warmup_steps), 0, 1e9, NULL},
+    {"decay_steps", NN_SIZE, AT(schedule.decay_steps), 0, 1e9, NULL},
+    {"beta1", NN_DOUBLE, AT(optimiser.beta1), 0, 1, NULL},
+    {"beta2", NN_DOUBLE, AT(optimiser.beta2), 0, 1, NULL},
+    {"eps", NN_DOUBLE, AT(optimiser.eps), 0, 1, NULL},
+    {"weight_decay", NN_DOUBLE, AT(optimiser.weight_decay), 0, 1e3, NULL},
+    {"clip", NN_DOUBLE, AT(optimiser.clip), 0, 1e9, NULL},
+    {"late_weight_decay", NN_DOUBLE, AT(late_weight_decay), -1, 1e3, NULL},
+    {"late_decay_from", NN_SIZE, AT(late_decay_from), 0, 1e9, NULL},
 };
 enum { MEMBERS = sizeof members / sizeof *members };
-
-static bool read_member(const member *m, const json_t *value, nn_train_config *config, spak_error *err) {
-    char *place = (char *)config + m->at;
-    if (m->type == FLAG) {
-        if (!json_is_boolean(value)) return spak_fail(err, "%s: expected true or false", m->name);
-        *(bool *)place = json_is_true(value);
-        return true;
-    }
-    const double x = json_is_number(value) ? json_number_value(value) : NAN;
-    const bool whole = m->type != NUMBER;
-    if (!(x >= m->least && x <= m->most) || (whole && x != floor(x)))
-        return spak_fail(err, "%s: expected a %s from %g to %g", m->name, whole ? "whole number" : "number", m->least,
-                         m->most);
-    if (m->type == SIZE)
-        *(size_t *)place = (size_t)x;
-    else if (m->type == STEPS)
-        *(uint64_t *)place = (uint64_t)x;
-    else
-        *(double *)place = x;
-    return true;
-}
 
 static bool read_text_task(const json_t *json, nn_text_task *task, spak_error *err) {
     const char *key;
@@ -155,10 +128,9 @@ bool nn_train_config_read(const json_t *json, nn_train_config *c, spak_error *er
             strcpy(c->device, name);
             continue;
         }
-        size_t i = 0;
-        while (i < MEMBERS && strcmp(key, members[i].name) != 0) i++;
-        if (i == MEMBERS) return spak_fail(err, "%s is no member of a training configuration", key);
-        if (!read_member(&members[i], value, c, err)) return false;
+        const nn_member *m = nn_member_find(members, MEMBERS, key);
+        if (!m) return spak_fail(err, "%s is no member of a training configuration", key);
+        if (!nn_member_read(m, value, c, err)) return spak_fail_context(err, "%s", key);
     }
     return settle(c, err);
 }
@@ -176,19 +148,11 @@ static json_t *task_json(const nn_train_config *c) {
 }
 
 json_t *nn_train_config_json(const nn_train_config *c) {
-    json_t *json = json_object();
-    bool good = json && json_object_set_new(json, "model", nn_config_json(&c->model)) == 0 &&
-                json_object_set_new(json, "task", task_json(c)) == 0 &&
-                json_object_set_new(json, "device", json_string(c->device)) == 0;
-    for (size_t i = 0; good && i < MEMBERS; i++) {
-        const char *place = (const char *)c + members[i].at;
-        json_t *value = members[i].type == FLAG    ? json_boolean(*(const bool *)place)
-                        : members[i].type == SIZE  ? json_integer((json_int_t) * (const size_t *)place)
-                        : members[i].type == STEPS ? json_integer((json_int_t) * (const uint64_t *)place)
-                                                   : json_real(*(const double *)place);
-        good = json_object_set_new(json, members[i].name, value) == 0;
-    }
-    if (good) return json;
+    json_t *json = nn_members_json(members, MEMBERS, c);
+    if (json && json_object_set_new(json, "model", nn_config_json(&c->model)) == 0 &&
+        json_object_set_new(json, "task", task_json(c)) == 0 &&
+        json_object_set_new(json, "device", json_string(c->device)) == 0)
+        return json;
     json_decref(json);
     return NULL;
 }

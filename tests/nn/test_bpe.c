@@ -120,8 +120,7 @@ static void test_special(const nn_bpe *bpe) {
     ok(nn_bpe_encode(bpe, text, strlen(text), false, &ids, &count, &err) && count > 5, "or text like any other");
     spak_free(ids);
     spak_str back = {0};
-    ok(!nn_bpe_decode(bpe, (int32_t[]){1, (int32_t)nn_bpe_vocab(bpe)}, 2, &back, &err) &&
-           strstr(err.message, "number 1"),
+    ok(!nn_bpe_decode(bpe, (int32_t[]){1, INT32_MAX}, 2, &back, &err) && strstr(err.message, "number 1"),
        "an id outside: %s", err.message);
     ok(!nn_bpe_decode(bpe, (int32_t[]){-1}, 1, &back, &err), "a negative one: %s", err.message);
     spak_str_free(&back);

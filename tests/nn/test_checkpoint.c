@@ -77,7 +77,7 @@ static void is_newest(const char *folder, const char *want, const char *why, con
 
 static void test_goes_on(void) {
     spak_error err = {0};
-    nn_config c = small(), found;
+    nn_config c = small();
     c.dropout = 0.1f;
     nn_model *model = make(&c, true), *resumed = make(&c, true), *asleep = make(&c, false);
     train(model, 0, 3);
@@ -98,8 +98,6 @@ static void test_goes_on(void) {
     nn_checkpoint_load(path, resumed, NULL, &at, &err);
     is_int(different(asleep, resumed, 1), 0, "has the values");
     ok(!save("run", asleep, 4, 2, &err) && strstr(err.message, "no optimiser state"), "and cannot be saved: %s",
-       err.message);
-    ok(nn_checkpoint_config(path, &found, &err) && found.width == 8 && found.dropout == 0.1f, "the configuration: %s",
        err.message);
     nn_model_free(asleep);
     c.hidden = 24;
@@ -194,7 +192,7 @@ static void test_refused(void) {
     nn_safetensors_writer *out;
     nn_tensor t = {.name = "x", .dtype = NN_F32, .rank = 1, .shape = {1}};
     nn_safetensors_create("plain.safetensors", &t, 1, NULL, &out, &err);
-    nn_safetensors_put_f32(out, (float[]){1}, 1, &err);
+    nn_safetensors_put_f64(out, (double[]){1}, 1, &err);
     nn_safetensors_finish(out, &err);
     ok(!nn_checkpoint_load("plain.safetensors", model, NULL, &none, &err) && strstr(err.message, "`format`"),
        "no checkpoint: %s", err.message);

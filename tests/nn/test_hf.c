@@ -35,9 +35,9 @@ static size_t wrong_values(const nn_model *model) {
     size_t count, numbers, wrong = 0;
     nn_model_params(model, &count, &numbers);
     for (size_t i = 0; i < numbers; i++) {
-        float x;
-        nn_model_get_f32(model, NN_VALUES, i, 1, &x);
-        wrong += x != value(i);
+        double x;
+        nn_model_get(model, NN_VALUES, i, 1, &x);
+        wrong += x != (double)value(i);
     }
     return wrong + (numbers == 0);
 }
@@ -101,7 +101,7 @@ static void put_tensor(nn_safetensors_writer *out, const nn_tensor *t, const nn_
     size_t count = t->rank == 2 ? t->shape[0] * t->shape[1] : t->shape[0];
     for (size_t j = 0; j < count; j++) {
         size_t from = p && turned ? j % p->rows * p->cols + j / p->rows : j;
-        nn_safetensors_put_f32(out, (float[]){p ? value(p->at + from) : 0}, 1, NULL);
+        nn_safetensors_put_f64(out, (double[]){p ? (double)value(p->at + from) : 0}, 1, NULL);
     }
 }
 

@@ -4,46 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../tap.h"
+#include "../gate.h"
 #include "base/alloc.h"
 #include "nn/looplm.h"
-
-static bool holds(const dev_invariant *invariant, const char *fault, json_t **evidence) {
-    spak_error err = {""};
-    json_t *options = json_pack("{s:i,s:s*}", "seed", 7, "fault", fault);
-    const bool ran = invariant->check(options, evidence, &err);
-    json_decref(options);
-    if (!ran) printf("# %s could not run: %s\n", invariant->name, err.message);
-    return ran && spak_json_bool(*evidence, "holds", false);
-}
-
-static void test_gate(void) {
-    for (size_t i = 0; i < LOOPLM_NUM_INVARIANTS; i++) {
-        json_t *evidence = NULL;
-        ok(holds(&looplm_invariants[i], NULL, &evidence), "%s", looplm_invariants[i].name);
-        ok(spak_json_int(evidence, "cases", 0) > 0, "%lld cases", spak_json_int(evidence, "cases", 0));
-        json_decref(evidence);
-    }
-}
-
-static void test_faults(void) {
-    for (size_t f = 0; f < NN_NUM_FAULTS - 1; f++) {
-        const char *by = NULL;
-        for (size_t i = 0; i < LOOPLM_NUM_INVARIANTS && !by; i++) {
-            json_t *evidence = NULL;
-            if (!holds(&looplm_invariants[i], looplm_faults[f].name, &evidence) && evidence &&
-                json_object_get(evidence, "counterexample"))
-                by = looplm_invariants[i].name;
-            json_decref(evidence);
-        }
-        ok(by != NULL, "%s is caught by %s", looplm_faults[f].name, by ? by : "nothing");
-    }
-    json_t *evidence = NULL, *options = json_pack("{s:s}", "fault", "no_such_fault");
-    spak_error err = {""};
-    ok(!looplm_invariants[0].check(options, &evidence, &err) && strstr(err.message, "no_such_fault"), "%s",
-       err.message);
-    json_decref(options);
-}
 
 static json_t *trial(const char *config, const char *problem) {
     spak_error err = {""};
@@ -126,8 +89,8 @@ static void test_studies(void) {
 
 int main(void) {
     spak_json_init();
-    test_gate();
-    test_faults();
+    gate_is_sound(&looplm_op, 7);
+    gate_is_tight(&looplm_op, NULL);
     test_trial();
     test_studies();
     return done_testing();

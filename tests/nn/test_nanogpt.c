@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../tap.h"
+#include "../gate.h"
 #include "base/alloc.h"
 #include "nn/nanogpt_gate.h"
 
@@ -40,47 +40,6 @@ static json_t *parsed(const char *text) {
     spak_error err;
     if (!spak_json_parse("test", text, strlen(text), &json, &err)) ok(false, "%s: %s", text, err.message);
     return json;
-}
-
-static bool holds(const dev_invariant *invariant, const char *fault, int seed, const char **what) {
-    static char kept[512];
-    spak_error err = {""};
-    json_t *evidence = NULL, *options = json_pack("{s:i}", "seed", seed);
-    if (fault) json_object_set_new(options, "fault", json_string(fault));
-    bool ran = invariant->check(options, &evidence, &err);
-    json_decref(options);
-    if (!ran) {
-        ok(false, "%s could not run: %s", invariant->name, err.message);
-        return false;
-    }
-    bool good = spak_json_bool(evidence, "holds", false);
-    const json_t *example = json_object_get(evidence, "counterexample");
-    if (spak_json_int(evidence, "cases", 0) < 1 && good) ok(false, "%s tried nothing", invariant->name);
-    if (good == (example != NULL)) ok(false, "%s: evidence contradicts itself", invariant->name);
-    snprintf(kept, sizeof kept, "%s: %s", spak_json_str(example, "subject", ""), spak_json_str(example, "what", ""));
-    *what = kept;
-    json_decref(evidence);
-    return good;
-}
-
-static void test_gate(void) {
-    const char *what;
-    for (size_t i = 0; i < nanogpt_op.num_invariants; i++) {
-        bool good = holds(&nanogpt_op.invariants[i], NULL, 2, &what);
-        if (!ok(good, "%s holds", nanogpt_op.invariants[i].name)) printf("# %s\n", what);
-    }
-    for (size_t f = 0; f < nanogpt_op.num_faults; f++) {
-        const dev_fault *fault = &nanogpt_op.faults[f];
-        const dev_invariant *invariant = dev_op_invariant(&nanogpt_op, caught_by[f]);
-        if (!ok(invariant != NULL, "there is an invariant %s", caught_by[f])) continue;
-        ok(!holds(invariant, fault->name, 1, &what), "%s is caught by %s", fault->name, caught_by[f]);
-        printf("# %s\n", what);
-    }
-    spak_error err = {""};
-    json_t *evidence = NULL, *options = json_pack("{s:s}", "fault", "no_such_fault");
-    ok(!nanogpt_op.invariants[0].check(options, &evidence, &err) && strstr(err.message, "no_such_fault"),
-       "an unknown fault is an error: %s", err.message);
-    json_decref(options);
 }
 
 /* --- trials --- */
@@ -227,7 +186,8 @@ static void test_studies(void) {
 
 int main(void) {
     spak_json_init();
-    test_gate();
+    gate_is_sound(&nanogpt_op, 2);
+    gate_is_tight(&nanogpt_op, caught_by);
     test_trial();
     test_refused();
     test_forward();

@@ -21,14 +21,13 @@ static const nn_tensor TENSORS[] = {
 static bool write_sample(const char *path, spak_error *err) {
     nn_safetensors_writer *writer;
     json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", "text", "line\nnext");
-    float x[15];
-    double pi = 3.141592653589793;
-    for (int i = 0; i < 15; i++) x[i] = (float)i / 7;
+    double x[15], pi = 3.141592653589793;
+    for (int i = 0; i < 15; i++) x[i] = (double)((float)i / 7);
     bool ok = nn_safetensors_create(path, TENSORS, 5, metadata, &writer, err);
     json_decref(metadata);
     if (!ok) return false;
-    ok = nn_safetensors_put_f32(writer, x, 4, err) && nn_safetensors_put_f32(writer, x + 4, 11, err) &&
-         nn_safetensors_put_f64(writer, &pi, 1, err) && nn_safetensors_put_f32(writer, x, 4, err) &&
+    ok = nn_safetensors_put_f64(writer, x, 4, err) && nn_safetensors_put_f64(writer, x + 4, 11, err) &&
+         nn_safetensors_put_f64(writer, &pi, 1, err) && nn_safetensors_put_f64(writer, x, 4, err) &&
          nn_safetensors_put_f64(writer, (double[]){1, -2, 65504, 1e-7}, 4, err);
     if (ok) return nn_safetensors_finish(writer, err);
     nn_safetensors_abandon(writer);
@@ -51,15 +50,14 @@ static void test_round_trip(void) {
     char text[200];
     is_str(nn_tensor_shape(a, text), "[3, 5]", "shape");
     is_str(nn_tensor_shape(s, text), "[]", "of a scalar");
-    float x[15] = {0};
-    double d[4] = {0};
-    ok(nn_tensor_f32(file, a, 0, 15, x, &err) && x[14] == 14.0f / 7 && x[3] == 3.0f / 7, "floats come back");
+    double x[15] = {0}, d[4] = {0};
+    ok(nn_tensor_f64(file, a, 0, 15, x, &err) && x[14] == 2 && x[3] == (double)(3.0f / 7), "floats come back");
     ok(nn_tensor_f64(file, a, 13, 2, d, &err) && d[0] == (double)(13.0f / 7), "and a part of them, as doubles");
     ok(nn_tensor_f64(file, s, 0, 1, d, &err) && d[0] == 3.141592653589793, "a double comes back");
-    ok(nn_tensor_f32(file, b, 0, 4, x, &err) && x[1] == 0.142578125f, "BF16 is rounded");
+    ok(nn_tensor_f64(file, b, 0, 4, x, &err) && x[1] == 0.142578125, "BF16 is rounded");
     ok(nn_tensor_f64(file, h, 0, 4, d, &err) && d[2] == 65504 && d[1] == -2 && d[3] == ldexp(2, -24), "F16 too");
-    ok(!nn_tensor_f32(file, a, 13, 3, x, &err) && strstr(err.message, "15 elements"), "past the end: %s", err.message);
-    ok(!nn_tensor_f32(file, a, SIZE_MAX, 3, x, &err), "far past the end");
+    ok(!nn_tensor_f64(file, a, 13, 3, x, &err) && strstr(err.message, "15 elements"), "past the end: %s", err.message);
+    ok(!nn_tensor_f64(file, a, SIZE_MAX, 3, x, &err), "far past the end");
     nn_safetensors_close(file);
     ok(truncate(PATH, 8) == 0 && !nn_safetensors_open(PATH, &file, &err) && !file, "cut to 8 bytes: %s", err.message);
 }
@@ -67,18 +65,18 @@ static void test_round_trip(void) {
 static void test_shrinking(void) {
     spak_error err = {0};
     nn_safetensors *file = NULL;
-    float x[15];
+    double x[15];
     struct stat st;
     write_sample("shrinks", &err);
     nn_safetensors_open("shrinks", &file, &err);
     const nn_tensor *a = nn_safetensors_find(file, "a.weight");
     ok(stat("shrinks", &st) == 0 && truncate("shrinks", (off_t)a->offset + 8) == 0 &&
-           !nn_tensor_f32(file, a, 0, 15, x, &err) && strstr(err.message, "has changed"),
+           !nn_tensor_f64(file, a, 0, 15, x, &err) && strstr(err.message, "has changed"),
        "a file that shrinks under the reader: %s", err.message);
     nn_safetensors_close(file);
 }
 
-/* Every F16 and BF16 there is survives the way to float and back; halves are rounded to even. */
+/* Every F16 and BF16 there is survives the way to double and back; halves are rounded to even. */
 static void test_small_floats(void) {
     for (int kind = 0; kind < 2; kind++) {
         nn_dtype dtype = kind ? NN_BF16 : NN_F16;
@@ -86,24 +84,24 @@ static void test_small_floats(void) {
         double last = 0;
         for (uint32_t bits = 0; bits < 65536; bits++) {
             uint16_t in = (uint16_t)bits, out;
-            float x;
-            nn_dtype_to_f32(dtype, (unsigned char *)&in, 1, &x);
-            nn_dtype_from_f32(dtype, &x, 1, (unsigned char *)&out);
+            double x;
+            nn_dtype_to_f64(dtype, (unsigned char *)&in, 1, &x);
+            nn_dtype_from_f64(dtype, &x, 1, (unsigned char *)&out);
             lost += isnan(x) ? 0 : in != out;
             nan += isnan(x) && (out & 0x7fff) <= (kind ? 0x7f80 : 0x7c00);
             if (kind && !isnan(x)) {
                 uint32_t wide = bits << 16;
-                wrong += memcmp(&wide, &x, 4) != 0;
+                wrong += memcmp(&wide, &(float){(float)x}, 4) != 0;
             }
             if (in && in < (kind ? 0x7f80 : 0x7c00)) { /* half way between two neighbours: to the even one */
-                double middle = (last + (double)x) / 2;
+                double middle = (last + x) / 2;
                 nn_dtype_from_f64(dtype, &middle, 1, (unsigned char *)&out);
                 rounded += out != (in & 1 ? in - 1 : in);
                 middle = nextafter(middle, INFINITY);
                 nn_dtype_from_f64(dtype, &middle, 1, (unsigned char *)&out);
                 rounded += out != in;
             }
-            last = (double)x;
+            last = x;
         }
         is_int(lost + nan + wrong, 0, "%s: all values come back, NaN as NaN", nn_dtype_name(dtype));
         is_int(rounded, 0, "%s: to nearest even", nn_dtype_name(dtype));
@@ -118,14 +116,15 @@ static void test_large(void) {
     spak_error err = {0};
     nn_safetensors *file = NULL;
     const char header[] = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1500000000],\"data_offsets\":[0,6000000000]}}";
-    float last = 7, x[2] = {1, 1};
+    double x[2] = {1, 1};
+    float last = 7;
     put_raw("large", strlen(header), header, strlen(header), "", 0);
     FILE *out = fopen("large", "r+b");
     bool made =
         out && fseeko(out, (off_t)(8 + strlen(header) + 5999999996), SEEK_SET) == 0 && fwrite(&last, 4, 1, out) == 1;
     if (out) fclose(out);
     ok(made && nn_safetensors_open("large", &file, &err), "6 GB: %s", err.message);
-    ok(file && nn_tensor_f32(file, nn_safetensors_find(file, "a"), 1499999998, 2, x, &err) && x[0] == 0 && x[1] == 7,
+    ok(file && nn_tensor_f64(file, nn_safetensors_find(file, "a"), 1499999998, 2, x, &err) && x[0] == 0 && x[1] == 7,
        "its last numbers: %s", err.message);
     nn_safetensors_close(file);
     unlink("large");
@@ -306,16 +305,16 @@ static void test_fuzz(void) {
 static void test_writer(void) {
     spak_error err = {0};
     nn_safetensors_writer *writer;
-    float x[15] = {0};
+    double x[15] = {0};
     char **listed;
     size_t count;
     spak_write_file("out/w", "old", 3, &err);
     nn_safetensors_create("out/w", TENSORS, 1, NULL, &writer, &err);
-    ok(nn_safetensors_put_f32(writer, x, 14, &err) && !nn_safetensors_finish(writer, &err) &&
+    ok(nn_safetensors_put_f64(writer, x, 14, &err) && !nn_safetensors_finish(writer, &err) &&
            strstr(err.message, "14 of its 15"),
        "a number too few: %s", err.message);
     nn_safetensors_create("out/w", TENSORS, 1, NULL, &writer, &err);
-    ok(nn_safetensors_put_f32(writer, x, 10, &err) && !nn_safetensors_put_f32(writer, x, 6, &err), "one too many: %s",
+    ok(nn_safetensors_put_f64(writer, x, 10, &err) && !nn_safetensors_put_f64(writer, x, 6, &err), "one too many: %s",
        err.message);
     nn_safetensors_abandon(writer);
     nn_tensor twice[2] = {TENSORS[0], TENSORS[0]};

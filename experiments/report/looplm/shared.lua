@@ -1,28 +1,8 @@
 -- What the parts of LoopLM's report share: finding records and tests, pooling them over seeds, cells and values.
+local common = require "lib.report"
 local stats = require "lib.stats"
 
-local M = {}
-
--- The trials with a label that ran to their end, or whatever `where` says of a record.
-function M.trials(report, label, where)
-  local list = {}
-  for _, record in ipairs(report.records) do
-    if record.kind == "evaluate" and record.label == label and record.status == "ok"
-      and (not where or where(record)) then
-      list[#list + 1] = record
-    end
-  end
-  return list
-end
-
--- One study's records, by what `key` says of their options.
-function M.studies(report, name)
-  local list = {}
-  for _, record in ipairs(report.records) do
-    if record.label == "study" and record.study == name then list[#list + 1] = record end
-  end
-  return list
-end
+local M = { trials = common.trials, studies = common.studies }
 
 function M.refs(report, records)
   local refs = {}
