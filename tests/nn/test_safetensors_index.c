@@ -1,5 +1,9 @@
 /* Tensors in several files: what an index joins is what the one file held, and an index that says anything but what
  * lies in its shards is refused. */
+#include <fcntl.h>
+#include <math.h>
+
+#include "cli/cli.h"
 #include "cli/lm.h"
 #include "files.h"
 #include "nn/bpe.h"
@@ -75,9 +79,9 @@ static void write_shard(nn_safetensors *whole, size_t shard, const fault *f) {
     if (!nn_safetensors_create(path, list, n, NULL, &out, &err)) ok(false, "%s", err.message);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < from[i]->count; j++) {
-            float x;
-            nn_tensor_f32(whole, from[i], j, 1, &x, &err);
-            nn_safetensors_put_f32(out, &x, 1, &err);
+            double x;
+            nn_tensor_f64(whole, from[i], j, 1, &x, &err);
+            nn_safetensors_put_f64(out, &x, 1, &err);
         }
     if (!nn_safetensors_finish(out, &err)) ok(false, "%s", err.message);
 }
@@ -123,9 +127,9 @@ static void test_same(void) {
     for (size_t i = 0; i < count; i++) {
         const nn_tensor *t = nn_safetensors_find(file, all[i].name);
         for (size_t j = 0; t && t->count == all[i].count && j < t->count; j++) {
-            float x = 1, y = 2;
-            nn_tensor_f32(whole, &all[i], j, 1, &x, &err);
-            nn_tensor_f32(file, t, j, 1, &y, &err);
+            double x = 1, y = 2;
+            nn_tensor_f64(whole, &all[i], j, 1, &x, &err);
+            nn_tensor_f64(file, t, j, 1, &y, &err);
             wrong += x != y;
         }
         wrong += !t || t->count != all[i].count;
@@ -166,6 +170,95 @@ static void test_model(void) {
     err.message[0] = 0;
     ok(run_folder("cut", many, &err), "a whole file goes before an index: %s", err.message);
     unlink("cut/model.safetensors");
+    json_decref(cut(&(fault){0}));
+}
+
+/* What a command writes. */
+static int captured(int (*command)(int, char **), char **argv, spak_str *text) {
+    int argc = 0;
+    while (argv[argc]) argc++;
+    fflush(stdout);
+    const int before = dup(1), file = open("captured", O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    dup2(file, 1);
+    const int status = command(argc, argv);
+    fflush(stdout);
+    dup2(before, 1);
+    close(before);
+    close(file);
+    text->len = 0;
+    spak_read_file("captured", text, NULL);
+    return status;
+}
+#define ARGUMENTS(...) ((char *[]){__VA_ARGS__, NULL})
+
+static void test_sample(void) {
+    spak_str one = {0}, many = {0};
+    for (int cached = 0; cached < 2; cached++) {
+        char *last = cached ? NULL : "--no-cache";
+        is_int(captured(cli_sample,
+                        ARGUMENTS("sample", "whole", "--prompt", "ab", "--tokens", "12", "--temperature", "0", last),
+                        &one),
+               0, "sampled");
+        is_int(
+            captured(cli_sample,
+                     ARGUMENTS("sample", "cut", "--prompt", "ab", "--tokens", "12", "--temperature", "0", last), &many),
+            0, "of shards");
+        ok(one.len > 10 && one.len == many.len && !memcmp(one.data, many.data, one.len), "the same text");
+    }
+    spak_str_free(&one);
+    spak_str_free(&many);
+}
+
+/* The mean loss from logits in double precision, by its definition. */
+static double mean_loss(const int32_t *ids, size_t n) {
+    static double logits[2000];
+    spak_error err = {0};
+    nn_config c;
+    if (!nn_hf_config("whole", 0, &c, &err)) ok(false, "%s", err.message);
+    nn_model *model = make(&c);
+    double sum = 0;
+    if (!nn_hf_import("whole", model, &err)) ok(false, "%s", err.message);
+    for (size_t i = 0; i + 1 < n; i++) {
+        const size_t from = i / CONTEXT * CONTEXT;
+        nn_batch seen = {.batch = 1, .len = i + 1 - from, .tokens = ids + from};
+        if (!nn_forward(model, &seen, NULL, &err)) ok(false, "%s", err.message);
+        nn_logits(model, i - from, 1, logits);
+        double total = 0;
+        for (size_t k = 0; k < c.vocab; k++) total += exp(logits[k]);
+        sum += log(total) - logits[ids[i + 1]];
+    }
+    nn_model_free(model);
+    return sum / (double)(n - 1);
+}
+
+static void test_eval(void) {
+    static const char TEXT[] = "Loss is the mean over pieces: the last one is short.";
+    spak_error err = {0};
+    spak_str text = {0};
+    nn_bpe *bpe = NULL;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    char expected[100];
+    spak_write_file("text.txt", TEXT, strlen(TEXT), &err);
+    ok(nn_bpe_load("whole/vocab.json", "whole/merges.txt", &bpe, &err) &&
+           nn_bpe_encode(bpe, TEXT, strlen(TEXT), true, &ids, &n, &err),
+       "encoded: %s", err.message);
+    ok(n > 2 * CONTEXT && (n - 1) % CONTEXT != 0, "%zu tokens are more than two pieces, and a part of one", n);
+    is_int(captured(cli_eval, ARGUMENTS("eval", "cut", "--text", "text.txt"), &text), 0, "evaluated");
+    snprintf(expected, sizeof expected, "loss %.4f nats a token", mean_loss(ids, n));
+    ok(strstr(spak_str_text(&text), expected), "%s: %s", expected, spak_str_text(&text));
+    snprintf(expected, sizeof expected, "over %zu tokens", n - 1);
+    ok(strstr(spak_str_text(&text), expected), "%s", expected);
+    spak_write_file("text.txt", "a", 1, &err);
+    is_int(captured(cli_eval, ARGUMENTS("eval", "cut", "--text", "text.txt"), &text), CLI_ERROR,
+           "of one token nothing is predicted");
+    is_int(captured(cli_eval, ARGUMENTS("eval", "cut"), &text), CLI_ERROR, "no text");
+    is_int(captured(cli_eval, ARGUMENTS("eval", "cut", "--text", "absent"), &text), CLI_ERROR, "an absent text");
+    is_int(captured(cli_eval, ARGUMENTS("eval", "cut", "--text", "text.txt", "--digits", "2"), &text), CLI_ERROR,
+           "an option of additions");
+    nn_bpe_free(bpe);
+    spak_free(ids);
+    spak_str_free(&text);
 }
 
 /* More tokens in vocab.json than in the model: the model has no row for some of them. */
@@ -279,6 +372,8 @@ int main(void) {
     make_whole();
     test_same();
     test_model();
+    test_sample();
+    test_eval();
     test_vocab();
     test_index();
     test_shards();
