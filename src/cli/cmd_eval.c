@@ -1,10 +1,12 @@
-/* spak eval: how good a trained model is. Text: the loss on the validation part. Additions: exact match, by length. */
+/* spak eval: how good a trained model is. Text: the loss on the validation part, or GPT-2's on a file. Additions: exact
+ * match, by length. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "cli/lm.h"
 #include "device/device.h"
@@ -13,8 +15,10 @@ static const char usage[] =
     "usage: spak eval CHECKPOINT [--threads N]\n"
     "       spak eval CHECKPOINT [--digits 1-8,12] [--set random|chains|full_chains] [--loops 4,8,12] [--problems N]\n"
     "                            [--halting X[,Y]] [--threads N]\n"
+    "       spak eval FOLDER --text FILE [--threads N]\n"
     "\n"
-    "Text: the loss on the whole validation part. Additions: how many problems are right to the last digit, with the\n"
+    "Text: the loss on the whole validation part. FOLDER: GPT-2, see `spak sample --help`; its loss on the text of a\n"
+    "file, cut into pieces as long as its context. Additions: how many problems are right to the last digit, with the\n"
     "Wilson interval of 95 %; test problems are never trained on.\n"
     "  --digits    of both operands (default: 1 to two more than in training)\n"
     "  --loops     look after these numbers of loops (default: the configuration's)\n"
@@ -25,7 +29,7 @@ static const char usage[] =
 enum { MOST = 64, ROWS_AT_A_TIME = 64, TEST_SEED = 20260224 };
 
 typedef struct options {
-    const char *path;
+    const char *path, *text;
     size_t digits[MOST], num_digits, loops[MOST], num_loops, problems;
     nn_add_set set;
     const char *set_name;
@@ -54,7 +58,8 @@ static bool parse(int argc, char **argv, options *o) {
     for (int i = 1; i < argc; i++) {
         if (cli_value(argc, argv, &i, "--digits", &digits) || cli_value(argc, argv, &i, "--loops", &loops) ||
             cli_value(argc, argv, &i, "--halting", &halting) || cli_value(argc, argv, &i, "--problems", &problems) ||
-            cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--set", &set))
+            cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--set", &set) ||
+            cli_value(argc, argv, &i, "--text", &o->text))
             continue;
         if (argv[i][0] == '-' || o->path) return false;
         o->path = argv[i];
@@ -91,6 +96,43 @@ static bool eval_text(const options *o, const cli_lm *lm, spak_error *err) {
     }
     json_decref(result);
     nn_trainer_free(t);
+    return good;
+}
+
+/* Sum of the losses of tokens 1..n - 1, in pieces: the last token of a piece is the first that the next one sees. */
+static bool sum_losses(nn_model *model, const int32_t *ids, size_t n, double *sum, spak_error *err) {
+    const size_t context = nn_model_config(model)->context;
+    *sum = 0;
+    for (size_t at = 0, len; at + 1 < n; at += len) {
+        double loss;
+        len = n - 1 - at < context ? n - 1 - at : context;
+        const nn_batch piece = {.batch = 1, .len = len, .tokens = ids + at, .targets = ids + at + 1};
+        if (!nn_forward(model, &piece, &loss, err)) return false;
+        *sum += loss * (double)len;
+    }
+    return true;
+}
+
+static bool eval_gpt2(const options *o, const cli_lm *lm, spak_error *err) {
+    spak_str text = {0};
+    int32_t *ids = NULL;
+    size_t n = 0;
+    double sum = 0;
+    nn_model *model = NULL;
+    if (o->of_additions) return spak_fail(err, "%s: GPT-2; of the options it has --text and --threads", lm->path);
+    if (!o->text) return spak_fail(err, "%s: GPT-2 does not say what it learned from; give a text by --text", lm->path);
+    bool good = spak_read_file(o->text, &text, err) &&
+                nn_bpe_encode(lm->bpe, spak_str_text(&text), text.len, true, &ids, &n, err);
+    if (good && n < 2) good = spak_fail(err, "%s: expected 2 tokens or more, found %zu", o->text, n);
+    good = good && cli_lm_model(lm, 1, 0, 0, o->threads, &model, err) && sum_losses(model, ids, n, &sum, err);
+    if (good) {
+        const double loss = sum / (double)(n - 1);
+        printf("%s on %s, pieces of %zu tokens\n", lm->path, o->text, lm->config.model.context);
+        printf("loss %.4f nats a token (perplexity %.2f) over %zu tokens\n", loss, exp(loss), n - 1);
+    }
+    nn_model_free(model);
+    spak_free(ids);
+    spak_str_free(&text);
     return good;
 }
 
@@ -248,9 +290,11 @@ int cli_eval(int argc, char **argv) {
     if (!parse(argc, argv, &o)) return cli_usage(usage);
     spak_error err = {0};
     bool good = cli_lm_open(o.path, &lm, &err);
-    if (good && !lm.trained)
-        good = spak_fail(&err, "%s: expected a checkpoint of `spak train`: other models do not say their task", o.path);
-    good = good && (lm.config.task == NN_TASK_TEXT ? eval_text(&o, &lm, &err) : eval_additions(&o, &lm, &err));
+    if (good && lm.trained && o.text)
+        good = spak_fail(&err, "--text: %s is a checkpoint of `spak train`, which says what it is tried on", o.path);
+    good = good && (!lm.trained                      ? eval_gpt2(&o, &lm, &err)
+                    : lm.config.task == NN_TASK_TEXT ? eval_text(&o, &lm, &err)
+                                                     : eval_additions(&o, &lm, &err));
     cli_lm_close(&lm);
     return good ? CLI_OK : cli_error(&err);
 }

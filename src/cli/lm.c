@@ -15,24 +15,35 @@ static bool is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* The model may have more tokens than the vocabulary: some round its matrix up. */
+static bool check_vocab(const cli_lm *lm, spak_error *err) {
+    return nn_bpe_vocab(lm->bpe) <= lm->config.model.vocab ||
+           spak_fail(err, "%s: vocab.json has %zu tokens, but the model %zu; are the two of one model?", lm->path,
+                     nn_bpe_vocab(lm->bpe), lm->config.model.vocab);
+}
+
 static bool open_gpt2(cli_lm *lm, spak_error *err) {
     spak_str vocab = {0}, merges = {0};
     spak_str_printf(&vocab, "%s/vocab.json", lm->path);
     spak_str_printf(&merges, "%s/merges.txt", lm->path);
     const bool good = spak_str_ok(&vocab, err) && spak_str_ok(&merges, err) &&
                       nn_bpe_load(vocab.data, merges.data, &lm->bpe, err) &&
-                      nn_hf_config(lm->path, 0, &lm->config.model, err);
+                      nn_hf_config(lm->path, 0, &lm->config.model, err) && check_vocab(lm, err);
     spak_str_free(&vocab);
     spak_str_free(&merges);
     return good;
 }
 
-static bool is_gpt2(const char *folder) {
+static bool holds(const char *folder, const char *name) {
     spak_str file = {0};
-    spak_str_printf(&file, "%s/model.safetensors", folder);
+    spak_str_printf(&file, "%s/%s", folder, name);
     const bool found = !file.oom && spak_exists(file.data);
     spak_str_free(&file);
     return found;
+}
+
+static bool is_gpt2(const char *folder) {
+    return holds(folder, "model.safetensors") || holds(folder, "model.safetensors.index.json");
 }
 
 bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err) {

@@ -14,8 +14,9 @@ typedef struct cli_lm {
     nn_bpe *bpe;
 } cli_lm;
 
-/* path: a checkpoint, a folder of checkpoints (the newest is taken), or a folder with GPT-2's model.safetensors,
- * vocab.json and merges.txt. Reads what it is; the model is made by cli_lm_model. */
+/* path: a checkpoint, a folder of checkpoints (the newest is taken), or a folder with GPT-2's config.json,
+ * model.safetensors (or its shards and their index), vocab.json and merges.txt. Reads what it is; the model is made by
+ * cli_lm_model. */
 bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err);
 void cli_lm_close(cli_lm *lm);
 

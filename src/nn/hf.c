@@ -38,7 +38,7 @@ static const nn_tensor *find(const source *s, const char *ours, char name[NAME_B
 }
 
 static bool missing(const source *s, const char *name, spak_error *err) {
-    return spak_fail(err, "%s: expected a tensor `%s`, found none; is this GPT-2, with all its parts in one file?",
+    return spak_fail(err, "%s: expected a tensor `%s`, found none; is this GPT-2, with all its parts?",
                      nn_safetensors_path(s->file), name);
 }
 
@@ -95,9 +95,15 @@ static bool find_layout(source *s, spak_error *err) {
 
 static bool open_source(const char *path, source *s, spak_error *err) {
     *s = (source){0};
-    char *inside = is_folder(path) ? beside(path, "model.safetensors") : spak_strdup(path);
-    bool ok = inside ? nn_safetensors_open(inside, &s->file, err) : spak_fail_oom(err);
-    spak_free(inside);
+    char *whole = is_folder(path) ? beside(path, "model.safetensors") : spak_strdup(path);
+    char *index = beside(path, "model.safetensors.index.json");
+    bool ok = (whole && index) || spak_fail_oom(err);
+    if (ok) {
+        const bool sharded = is_folder(path) && !spak_exists(whole) && spak_exists(index);
+        ok = sharded ? nn_safetensors_open_index(index, &s->file, err) : nn_safetensors_open(whole, &s->file, err);
+    }
+    spak_free(whole);
+    spak_free(index);
     if (ok && find_layout(s, err)) return true;
     nn_safetensors_close(s->file);
     return false;
@@ -156,6 +162,30 @@ static bool load_description(const source *s, json_t **out, char **from, spak_er
     return json_is_object(*out) || spak_fail(err, "%s: expected a JSON object", *from);
 }
 
+/* A member of another type would read as if it were not there. null, as Python writes None, is the same as none. */
+static bool check_types(const json_t *described, const char *from, spak_error *err) {
+    static const struct {
+        const char *kind, *names[9];
+    } types[] = {
+        {"a text", {"model_type", "activation_function"}},
+        {"a whole number from 0 on",
+         {"vocab_size", "n_positions", "block_size", "n_embd", "n_layer", "n_head", "n_inner"}},
+        {"a number", {"layer_norm_epsilon"}},
+        {"true or false",
+         {"scale_attn_weights", "scale_attn_by_inverse_layer_idx", "add_cross_attention", "tie_word_embeddings"}}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (const char *const *name = types[i].names; *name; name++) {
+            const json_t *value = json_object_get(described, *name);
+            if (!value || json_is_null(value)) continue;
+            const bool fits = i == 0   ? json_is_string(value)
+                              : i == 1 ? spak_json_int(described, *name, -1) >= 0
+                              : i == 2 ? json_is_number(value)
+                                       : json_is_boolean(value);
+            if (!fits) return spak_fail(err, "%s: `%s` is not %s", from, *name, types[i].kind);
+        }
+    return true;
+}
+
 static bool check_sizes(const json_t *described, const char *from, const nn_config *c, spak_error *err) {
     const struct {
         const char *name;
@@ -166,7 +196,7 @@ static bool check_sizes(const json_t *described, const char *from, const nn_conf
         const json_t *value = json_object_get(described, sizes[i].name);
         if (!value || json_is_null(value)) continue;
         long long found = spak_json_int(described, sizes[i].name, -1);
-        if (found < 0 || (size_t)found != sizes[i].size)
+        if ((size_t)found != sizes[i].size)
             return spak_fail(err, "%s: `%s` is %lld, but the tensors' shapes say %zu; are the two of one model?", from,
                              sizes[i].name, found, sizes[i].size);
     }
@@ -207,7 +237,6 @@ static bool read_act(const json_t *described, const char *from, nn_act_kind *act
 
 static bool read_heads(const json_t *described, const char *from, size_t heads, nn_config *c, spak_error *err) {
     long long told = spak_json_int(described, "n_head", 0);
-    if (told < 0) return spak_fail(err, "%s: `n_head` is %lld", from, told);
     if (told && heads && (size_t)told != heads)
         return spak_fail(err, "%s: `n_head` is %lld, but %zu heads were asked for", from, told, heads);
     c->heads = c->kv_heads = told ? (size_t)told : heads;
@@ -217,6 +246,14 @@ static bool read_heads(const json_t *described, const char *from, size_t heads, 
                                      from, c->width / 64);
 }
 
+static bool check_tie(const source *s, const json_t *described, const char *from, const nn_config *c, spak_error *err) {
+    char name[NAME_BYTES];
+    const bool head = find(s, "lm_head.weight", name), told = spak_json_bool(described, "tie_word_embeddings", c->tied);
+    if (told && !c->tied)
+        return spak_fail(err, "%s: `tie_word_embeddings` is true, but lm_head.weight differs from wte.weight", from);
+    return told || head || spak_fail(err, "%s: `tie_word_embeddings` is false, but there is no lm_head.weight", from);
+}
+
 bool nn_hf_config(const char *path, size_t heads, nn_config *config, spak_error *err) {
     source s;
     json_t *described = NULL;
@@ -224,10 +261,9 @@ bool nn_hf_config(const char *path, size_t heads, nn_config *config, spak_error 
     nn_config c;
     if (!open_source(path, &s, err)) return false;
     bool ok = config_from_shapes(&s, &c, err) && load_description(&s, &described, &from, err) &&
-              check_kind(described, from, err) && check_sizes(described, from, &c, err) &&
-              read_act(described, from, &c.act, err) && read_heads(described, from, heads, &c, err);
-    if (ok && !c.tied && spak_json_bool(described, "tie_word_embeddings", false))
-        ok = spak_fail(err, "%s: `tie_word_embeddings` is true, but lm_head.weight differs from wte.weight", from);
+              check_types(described, from, err) && check_kind(described, from, err) &&
+              check_sizes(described, from, &c, err) && read_act(described, from, &c.act, err) &&
+              read_heads(described, from, heads, &c, err) && check_tie(&s, described, from, &c, err);
     if (ok) {
         c.norm_eps = (float)spak_json_num(described, "layer_norm_epsilon", 1e-5);
         if (!nn_config_check(&c, err)) ok = spak_fail_context(err, "%s", path);

@@ -4,10 +4,11 @@
 
 #include "nn/nn.h"
 
-/* The shape of the model in a file, or in the file model.safetensors of a folder: from the tensors' shapes, and from
- * config.json beside it (transformers) or the metadata `config` (experiments/peers/pt_to_safetensors.py) where there is
- * one. The number of heads stands in no shape: without these two `heads` says it, else it is 0 or must agree. dropout
- * is 0. Errors name the file, and the tensor or member that is missing, unknown or of another shape. */
+/* The shape of the model in a file, or in a folder's model.safetensors or, where that is cut into shards, the files
+ * that its model.safetensors.index.json names: from the tensors' shapes, and from config.json beside it (transformers)
+ * or the metadata `config` (experiments/peers/pt_to_safetensors.py) where there is one. The number of heads stands in
+ * no shape: without these two `heads` says it, else it is 0 or must agree. dropout is 0. Errors name the file, and the
+ * tensor or member that is missing, unknown or of another shape. */
 bool nn_hf_config(const char *path, size_t heads, nn_config *config, spak_error *err);
 
 /* Its values into a model of that configuration. Every parameter must be there, and nothing else. After an

@@ -25,6 +25,8 @@ struct nn_safetensors {
     json_t *header; /* holds the names */
     nn_tensor *tensors;
     size_t count;
+    struct nn_safetensors **shards; /* the files that hold the tensors; NULL: this one */
+    size_t num_shards;
 };
 
 const char *nn_tensor_shape(const nn_tensor *tensor, char text[200]) {
@@ -249,8 +251,43 @@ bool nn_safetensors_open(const char *path, nn_safetensors **out, spak_error *err
     return ok;
 }
 
+static bool list_shards(nn_safetensors *file, spak_error *err) {
+    size_t count = 0;
+    for (size_t i = 0; i < file->num_shards; i++) count += file->shards[i]->count;
+    if (!(file->tensors = spak_calloc(count, sizeof *file->tensors))) return spak_fail_oom(err);
+    for (size_t i = 0; i < file->num_shards; i++)
+        for (size_t j = 0; j < file->shards[i]->count; j++) {
+            file->tensors[file->count] = file->shards[i]->tensors[j];
+            file->tensors[file->count++].shard = i;
+        }
+    return true;
+}
+
+bool nn_safetensors_join(const char *path, nn_safetensors *const *files, size_t count, nn_safetensors **joined,
+                         spak_error *err) {
+    *joined = NULL;
+    nn_safetensors *file = spak_calloc(1, sizeof *file);
+    nn_safetensors **shards = spak_calloc(count, sizeof *shards);
+    if (!file || !shards) {
+        for (size_t i = 0; i < count; i++) nn_safetensors_close(files[i]);
+        spak_free(shards);
+        spak_free(file);
+        return spak_fail_oom(err);
+    }
+    for (size_t i = 0; i < count; i++) shards[i] = files[i];
+    *file = (nn_safetensors){.fd = -1, .shards = shards, .num_shards = count};
+    if (((file->path = spak_strdup(path)) || spak_fail_oom(err)) && list_shards(file, err)) {
+        *joined = file;
+        return true;
+    }
+    nn_safetensors_close(file);
+    return false;
+}
+
 void nn_safetensors_close(nn_safetensors *file) {
     if (!file) return;
+    for (size_t i = 0; i < file->num_shards; i++) nn_safetensors_close(file->shards[i]);
+    spak_free(file->shards);
     if (file->fd >= 0) close(file->fd);
     json_decref(file->header);
     spak_free(file->tensors);
@@ -281,19 +318,23 @@ const char *nn_safetensors_metadata(const nn_safetensors *file, const char *key)
 
 /* --- data --- */
 
+static const nn_safetensors *holder(const nn_safetensors *file, const nn_tensor *t) {
+    return file->shards ? file->shards[t->shard] : file;
+}
+
 bool nn_tensor_raw(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, void *to, spak_error *err) {
     char shown[100];
     size_t bytes = nn_dtype_bytes(t->dtype);
     if (at > t->count || n > t->count - at)
         return spak_fail(err, "%s: tensor `%s` has %zu elements, not %zu from %zu on", file->path,
                          nn_tensor_shown(t->name, shown), t->count, n, at);
-    return read_at(file, t->offset + (uint64_t)at * bytes, to, n * bytes, err);
+    return read_at(holder(file, t), t->offset + (uint64_t)at * bytes, to, n * bytes, err);
 }
 
 bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n, double *to, spak_error *err) {
     unsigned char piece[PIECE];
     if (t->dtype > NN_BF16)
-        return fail_tensor(file, t->name, err, "numbers of F64, F32, F16 or BF16", nn_dtype_name(t->dtype));
+        return fail_tensor(holder(file, t), t->name, err, "numbers of F64, F32, F16 or BF16", nn_dtype_name(t->dtype));
     size_t most = PIECE / nn_dtype_bytes(t->dtype);
     for (size_t done = 0, now; done < n; done += now) {
         now = n - done < most ? n - done : most;

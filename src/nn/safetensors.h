@@ -45,6 +45,7 @@ typedef struct nn_tensor {
     size_t rank, shape[NN_TENSOR_RANK];
     size_t count;    /* elements: the product of the shape */
     uint64_t offset; /* of its first byte in the file */
+    size_t shard;    /* number of the file that holds it, where there are several */
 } nn_tensor;
 
 /* --- reading: the header is checked and kept, data is read when asked for --- */
@@ -53,6 +54,20 @@ typedef struct nn_safetensors nn_safetensors;
 
 /* Errors name the file, the tensor, what was expected and what was found. */
 bool nn_safetensors_open(const char *path, nn_safetensors **file, spak_error *err);
+
+/* Tensors in several files ("shards") beside an index, model.safetensors.index.json, read as if they were one file:
+ *
+ *     {"metadata": ..., "weight_map": {"wte.weight": "model-00001-of-00002.safetensors", ...}}
+ *
+ * The index and the shards must say the same: each tensor lies in the shard that the index names, and nowhere else.
+ * Shards are named without a folder: an index cannot reach out of its own. All stay open until the close. Their
+ * metadata is not read. */
+bool nn_safetensors_open_index(const char *path, nn_safetensors **file, spak_error *err);
+
+/* Several files as one, called `path` in messages; their tensors' names must differ. Takes the files over, also when it
+ * fails. */
+bool nn_safetensors_join(const char *path, nn_safetensors *const *files, size_t count, nn_safetensors **joined,
+                         spak_error *err);
 void nn_safetensors_close(nn_safetensors *file); /* NULL is fine */
 
 const char *nn_safetensors_path(const nn_safetensors *file);

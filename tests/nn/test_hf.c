@@ -232,6 +232,16 @@ static void test_config(void) {
     bad_config("{\"n_head\": 2, \"model_type\": \"llama\"}", "llama");
     bad_config("{\"n_head\": 2, \"activation_function\": \"tanh\"}", "found tanh");
     bad_config("{\"n_head\": 2, \"scale_attn_by_inverse_layer_idx\": true}", "scale_attn_by_inverse_layer_idx");
+    bad_config("{\"n_head\": 2, \"scale_attn_by_inverse_layer_idx\": 1}", "not true or false");
+    bad_config("{\"n_head\": 2, \"scale_attn_weights\": false}", "scale_attn_weights");
+    bad_config("{\"n_head\": 2, \"add_cross_attention\": true}", "add_cross_attention");
+    bad_config("{\"n_head\": 2, \"activation_function\": 3}", "not a text");
+    bad_config("{\"n_head\": 2, \"model_type\": [\"gpt2\"]}", "not a text");
+    bad_config("{\"n_head\": 2, \"layer_norm_epsilon\": \"1e-5\"}", "not a number");
+    bad_config("{\"n_head\": \"2\"}", "not a whole number");
+    bad_config("{\"n_head\": 2, \"n_inner\": 20.5}", "not a whole number");
+    bad_config("{\"n_head\": 2, \"n_inner\": 24}", "shapes say 20");
+    bad_config("{\"n_head\": 2, \"tie_word_embeddings\": false}", "no lm_head.weight");
     spak_write_file("hf/config.json", "{\"n_head\": 4}", 13, &err);
     ok(!nn_hf_config("hf", 0, &found, &err) && strstr(err.message, "heads"), "heads that do not divide: %s",
        err.message);
@@ -240,6 +250,11 @@ static void test_config(void) {
     ok(!nn_hf_config("hf", 0, &found, &err) && strstr(err.message, "n_head"), "no description: %s", err.message);
     ok(nn_hf_config("hf", 3, &found, &err) && found.heads == 3 && found.act == NN_GELU_TANH, "the caller's heads: %s",
        err.message);
+    nn_model_free(model);
+    c.tied = false;
+    model = make_filled(&c);
+    write_style("hf/model.safetensors", model, &(style){.lead = "transformer.", .head_lead = "", .conv1d = true});
+    bad_config("{\"n_head\": 2, \"tie_word_embeddings\": true}", "differs from wte.weight");
     nn_model_free(model);
 }
 
