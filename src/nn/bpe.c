@@ -231,6 +231,7 @@ void nn_bpe_free(nn_bpe *b) {
     spak_free(b);
 }
 
+size_t nn_bpe_vocab(const nn_bpe *b) { return b->count; }
 int32_t nn_bpe_end_of_text(const nn_bpe *b) { return b->end_of_text; }
 
 /* --- encoding --- */

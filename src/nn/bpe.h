@@ -18,6 +18,7 @@ typedef struct nn_bpe nn_bpe;
 bool nn_bpe_load(const char *vocab, const char *merges, nn_bpe **bpe, spak_error *err);
 void nn_bpe_free(nn_bpe *bpe); /* NULL is fine */
 
+size_t nn_bpe_vocab(const nn_bpe *bpe);        /* number of tokens */
 int32_t nn_bpe_end_of_text(const nn_bpe *bpe); /* the id of <|endoftext|>; -1 where there is none */
 
 /* *ids (spak_free) and their number. specials: "<|endoftext|>" in the text becomes its one token, where the vocabulary
