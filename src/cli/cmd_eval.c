@@ -75,17 +75,14 @@ static bool parse(int argc, char **argv, options *o) {
 /* --- text --- */
 
 static bool eval_text(const options *o, const cli_lm *lm, spak_error *err) {
-    nn_train_config config = lm->config;
     nn_trainer *t = NULL;
     json_t *result = NULL;
-    config.threads = (size_t)o->threads;
     if (o->of_additions) return spak_fail(err, "%s: a model of text; of the options it has --threads", lm->path);
-    const bool good =
-        nn_trainer_new(&config, &t, err) && nn_trainer_load(t, lm->path, err) && nn_trainer_validate(t, &result, err);
+    const bool good = nn_trainer_examine(lm->path, (size_t)o->threads, &t, err) && nn_trainer_validate(t, &result, err);
     if (good) {
         const double loss = spak_json_num(result, "validation_loss", NAN);
         printf("%s, %llu steps, data set %s (%s)\n", lm->path, (unsigned long long)nn_trainer_next(t),
-               config.text.dataset, spak_json_str(nn_trainer_data(t), "origin", ""));
+               lm->config.text.dataset, spak_json_str(nn_trainer_data(t), "origin", ""));
         printf("validation loss %.4f nats a character (%.4f bits) over %lld characters\n", loss, loss / log(2),
                spak_json_int(result, "tokens", 0));
     }

@@ -204,7 +204,7 @@ static void judge(nn_problem *p, const unsigned char *answer, size_t n) {
     int carry = 0;
     bool right = n > 0;
     for (size_t i = 0; i < p->c_digits; i++) {
-        const int sum = p->a[i] + p->b[i] + carry; /* digits beyond an operand's are zeros */
+        const int a = i < p->a_digits ? p->a[i] : 0, b = i < p->b_digits ? p->b[i] : 0, sum = a + b + carry;
         p->c[i] = (unsigned char)(sum % 10);
         carry = sum / 10;
         right = right && (i < n ? answer[i] : 0) == p->c[i];
@@ -213,7 +213,10 @@ static void judge(nn_problem *p, const unsigned char *answer, size_t n) {
     printf(" + ");
     print_number(p->b, p->b_digits);
     printf(" = ");
-    print_number(answer, n);
+    if (n)
+        print_number(answer, n);
+    else
+        printf("nothing");
     printf(right ? ", which is right\n" : ", which is wrong: it is ");
     if (!right) print_number(p->c, p->c_digits), putchar('\n');
 }

@@ -14,10 +14,10 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/lm.h"
 #include "device/device.h"
 #include "lua/convert.h"
 #include "lua/sandbox.h"
-#include "nn/checkpoint.h"
 #include "nn/train.h"
 #include "trace/trace.h"
 
@@ -33,7 +33,8 @@ static const char usage[] =
     "  --threads  0, the default: one for each core; changes the time, and no bit of the result\n"
     "  --device   oracle: double precision, slow\n"
     "  --resume   go on from the newest checkpoint, bit for bit, where there is one\n"
-    "Interrupted (Ctrl-C, SIGTERM) it saves a checkpoint first. Exit status: 0 done, 1 failed or interrupted, 2 wrong "
+    "Interrupted (Ctrl-C, SIGTERM, SIGHUP) it saves a checkpoint first. Exit status: 0 done, 1 failed or interrupted, "
+    "2 wrong "
     "usage.\n";
 
 enum { PER_RECORD = 100, MOST_KEPT = 1000 };
@@ -118,7 +119,8 @@ static bool take_size(json_t *table, const char *key, long least, long most, siz
 
 static bool take_name(json_t *table, char **name, spak_error *err) {
     const char *text = spak_json_str(table, "name", "");
-    if (!*text || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(text) || *text == '-')
+    if (!*text || *text == '-' ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") != json_string_length(json_object_get(table, "name")))
         return spak_fail(err, "name: expected a text of a-z, 0-9, '_' and '-'; files are named after it");
     *name = spak_strdup(text);
     json_object_del(table, "name");
@@ -215,9 +217,7 @@ static bool save(run *r, spak_error *err) {
 /* Never over a run that is there already: a checkpoint is hours of work. */
 static bool find_checkpoint(run *r, spak_error *err) {
     char *path = NULL;
-    spak_error damaged = {{0}};
-    if (!nn_checkpoint_newest(r->folder.data, &path, &damaged, err)) return false;
-    if (*damaged.message) fprintf(stderr, "spak: passed over a damaged checkpoint: %s\n", damaged.message);
+    if (!cli_newest(r->folder.data, &path, err)) return false;
     bool good = true;
     if (path && !r->options.resume)
         good =
@@ -369,6 +369,10 @@ static bool train(run *r, spak_error *err) {
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART};
     sigaction(SIGINT, &action, NULL); /* a second one ends it at once */
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup's */
+        sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of its output that goes away costs the output, not the run */
     const bool good = steps(r, err);
     if (r->bar.done) spak_progress_end(&r->bar);
     return (good && finish(r, err)) || failed(r, err);

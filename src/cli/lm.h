@@ -17,6 +17,9 @@ typedef struct cli_lm {
 /* path: a checkpoint, a folder of checkpoints (the newest is taken), or a folder with GPT-2's model.safetensors,
  * vocab.json and merges.txt. Reads what it is; the model is made by cli_lm_model. */
 bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err);
+/* The newest checkpoint that can be read; a newer one that is damaged is named on standard error. *path (spak_free) is
+ * NULL when there is none; that there are some and all are damaged is an error. */
+bool cli_newest(const char *folder, char **path, spak_error *err);
 void cli_lm_close(cli_lm *lm);
 
 /* A model for batches up to batch x len (0: its context), and so many loops (0: the configuration's). */

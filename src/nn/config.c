@@ -160,7 +160,7 @@ static bool read_member(const member *m, const json_t *value, nn_config *config,
             *(size_t *)at = (size_t)number;
             return true;
         case INT:
-            if (!whole(value, INT32_MIN, INT32_MAX, &number)) return wrong_type(m, value, "a whole number", err);
+            if (!whole(value, -1, INT32_MAX, &number)) return wrong_type(m, value, "a whole number from -1 on", err);
             *(int *)at = (int)number;
             return true;
         case BOOL:

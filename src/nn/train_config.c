@@ -2,11 +2,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "nn/model.h"
 #include "nn/train.h"
 
 typedef struct member {
     const char *name;
-    enum { SIZE, STEPS, NUMBER, FLAG } type;
+    enum { SIZE, STEPS, NUMBER, SHARE, FLAG } type; /* SHARE: a number below `most`, as a float too */
     size_t at;
     double least, most;
 } member;
@@ -26,8 +27,8 @@ static const member members[] = {
     {"min_rate", NUMBER, AT(schedule.min_rate), 0, 1e3},
     {"warmup_steps", STEPS, AT(schedule.warmup_steps), 0, 1e9},
     {"decay_steps", STEPS, AT(schedule.decay_steps), 0, 1e9},
-    {"beta1", NUMBER, AT(optimiser.beta1), 0, 1},
-    {"beta2", NUMBER, AT(optimiser.beta2), 0, 1},
+    {"beta1", SHARE, AT(optimiser.beta1), 0, 1},
+    {"beta2", SHARE, AT(optimiser.beta2), 0, 1},
     {"eps", NUMBER, AT(optimiser.eps), 0, 1},
     {"weight_decay", NUMBER, AT(optimiser.weight_decay), 0, 1e3},
     {"clip", NUMBER, AT(optimiser.clip), 0, 1e9},
@@ -44,10 +45,12 @@ static bool read_member(const member *m, const json_t *value, nn_train_config *c
         return true;
     }
     const double x = json_is_number(value) ? json_number_value(value) : NAN;
-    const bool whole = m->type != NUMBER;
+    const bool whole = m->type == SIZE || m->type == STEPS;
     if (!(x >= m->least && x <= m->most) || (whole && x != floor(x)))
         return spak_fail(err, "%s: expected a %s from %g to %g", m->name, whole ? "whole number" : "number", m->least,
                          m->most);
+    if (m->type == SHARE && (float)x >= (float)m->most)
+        return spak_fail(err, "%s: expected a number from %g to below %g", m->name, m->least, m->most);
     if (m->type == SIZE)
         *(size_t *)place = (size_t)x;
     else if (m->type == STEPS)
@@ -97,8 +100,11 @@ static bool read_model(const json_t *json, nn_train_config *c, spak_error *err) 
     if (!json_is_object(json)) return spak_fail(err, "model: expected {\"preset\": ..., ...}");
     json_t *own = json_copy((json_t *)json);
     if (!own) return spak_fail_oom(err);
-    bool good = nn_config_preset(spak_json_str(own, "preset", "gpt2"), &c->model, err);
+    const json_t *preset = json_object_get(own, "preset");
+    bool good = !preset || json_is_string(preset) || spak_fail(err, "model.preset: expected a name");
+    good = good && nn_config_preset(spak_json_str(own, "preset", "gpt2"), &c->model, err);
     json_object_del(own, "preset");
+    c->vocab_told = json_object_get(own, "vocab");
     if (good && c->task == NN_TASK_ADDITION) {
         if (!json_object_get(own, "vocab")) c->model.vocab = NN_ADD_VOCAB;
         if (!json_object_get(own, "context")) c->model.context = 3 * NN_ADD_MOST_DIGITS + 3;
@@ -119,7 +125,27 @@ static const nn_train_config DEFAULTS = {
     .late_weight_decay = -1,
 };
 
+/* What the task's tokens come with. Found out here and not in the first step, hours of queueing later. */
+static bool check_model(const nn_train_config *c, spak_error *err) {
+    const nn_config *m = &c->model;
+    if (c->task == NN_TASK_TEXT && (nn_needs_index(m) || m->kinds || m->segments))
+        return spak_fail(err,
+                         "model.%s: a text's tokens have no index of a digit, kind or segment; window, slope, kinds, "
+                         "segments and positions by index are for additions",
+                         m->kinds         ? "kinds"
+                         : m->segments    ? "segments"
+                         : m->window >= 0 ? "window"
+                         : m->slope != 0  ? "slope"
+                                          : "positions");
+    if (c->task == NN_TASK_ADDITION && m->vocab != NN_ADD_VOCAB)
+        return spak_fail(err, "model.vocab: additions have %d tokens; leave it out", NN_ADD_VOCAB);
+    if (c->task == NN_TASK_ADDITION && m->kinds == 1)
+        return spak_fail(err, "model.kinds: additions have two kinds of tokens, operand and answer: 0 or 2");
+    return true;
+}
+
 static bool settle(nn_train_config *c, spak_error *err) {
+    if (!check_model(c, err)) return false;
     if (c->task == NN_TASK_ADDITION) {
         const size_t len = nn_addition_train_len(&c->addition);
         if (c->len && c->len != len)
