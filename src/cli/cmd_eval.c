@@ -56,18 +56,28 @@ static bool parse(int argc, char **argv, options *o) {
             cli_value(argc, argv, &i, "--halting", &halting) || cli_value(argc, argv, &i, "--problems", &problems) ||
             cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--set", &set))
             continue;
-        if (argv[i][0] == '-' || o->path) return false;
+        if (argv[i][0] == '-' || o->path)
+            return cli_wrong(argv[i],
+                             argv[i][0] == '-' ? "no such option, or no value follows it" : "one checkpoint is enough");
         o->path = argv[i];
     }
-    if (digits && !cli_numbers(digits, o->digits, MOST, &o->num_digits)) return false;
-    if (loops && !cli_numbers(loops, o->loops, MOST, &o->num_loops)) return false;
+    if (digits && !cli_numbers(digits, o->digits, MOST, &o->num_digits))
+        return cli_wrong("--digits", "expected at most 64 numbers from 1 on, such as 1-8,12");
+    if (loops && !cli_numbers(loops, o->loops, MOST, &o->num_loops))
+        return cli_wrong("--loops", "expected at most 64 numbers from 1 on, such as 4,8,12");
     for (size_t i = 1; i < o->num_loops; i++)
-        if (o->loops[i] <= o->loops[i - 1]) return false;
-    if (problems && (!cli_numbers(problems, &o->problems, 1, &count))) return false;
-    if (threads && (!cli_numbers(threads, &number, 1, &count) || number > 256)) return false;
-    if (threads) o->threads = (int)number;
-    if (set && !nn_add_set_parse(o->set_name = set, &o->set)) return false;
-    if (halting && (!read_halting(halting, &o->halting) || o->num_loops > 1)) return false;
+        if (o->loops[i] <= o->loops[i - 1]) return cli_wrong("--loops", "expected ascending numbers");
+    if (problems && !cli_numbers(problems, &o->problems, 1, &count))
+        return cli_wrong("--problems", "expected 1 to 1048576");
+    const bool all = threads && !strcmp(threads, "0");
+    if (threads && !all && (!cli_numbers(threads, &number, 1, &count) || number > 256))
+        return cli_wrong("--threads", "expected 0 to 256");
+    if (threads && !all) o->threads = (int)number;
+    if (set && !nn_add_set_parse(o->set_name = set, &o->set))
+        return cli_wrong("--set", "expected random, chains or full_chains");
+    if (halting && !read_halting(halting, &o->halting))
+        return cli_wrong("--halting", "expected one or two probabilities above 0, such as 0.9,0.99");
+    if (halting && o->num_loops > 1) return cli_wrong("--loops", "with --halting: one number, the most");
     o->of_additions = digits || loops || halting || problems || set;
     return o->path;
 }

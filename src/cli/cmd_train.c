@@ -83,13 +83,16 @@ static bool parse(int argc, char **argv, options *o) {
                  cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--device", &o->device))
             continue;
         else if (argv[i][0] == '-' || o->config_path)
-            return false;
+            return cli_wrong(
+                argv[i], argv[i][0] == '-' ? "no such option, or no value follows it" : "one configuration is enough");
         else
             o->config_path = argv[i];
     }
-    if (steps && !whole(steps, 1000000000, &o->steps)) return false;
-    if (threads && !whole(threads, 256, &o->threads)) return false;
-    return o->config_path && (!o->device || !strcmp(o->device, "cpu") || !strcmp(o->device, "oracle"));
+    if (steps && !whole(steps, 1000000000, &o->steps)) return cli_wrong("--steps", "expected 0 to 1000000000");
+    if (threads && !whole(threads, 256, &o->threads)) return cli_wrong("--threads", "expected 0 to 256");
+    if (o->device && strcmp(o->device, "cpu") != 0 && strcmp(o->device, "oracle") != 0)
+        return cli_wrong("--device", "expected cpu or oracle");
+    return o->config_path;
 }
 
 static bool read_lua(const char *path, json_t **table, spak_error *err) {

@@ -410,10 +410,10 @@ bool nn_checkpoint_load(const char *path, nn_model *model, const char *data_sha2
     reader r;
     *checkpoint = (nn_checkpoint){0};
     if (!reader_open(path, &r, err)) return false;
-    bool ok = same_config(&r, &model->config, err);
+    bool ok = read_progress(&r, data_sha256, checkpoint, err); /* other data may have made another vocabulary */
+    ok = ok && same_config(&r, &model->config, err);
     ok = ok &&
          same_text(&r, "the type of numbers", nn_dtype_name(dtype_of(model)), nn_dtype_name(r.tensors[0].dtype), err);
-    ok = ok && read_progress(&r, data_sha256, checkpoint, err);
     for (int a = 0; ok && a < (model->training ? NUM_ARRAYS : 1); a++) ok = read_array(&r, a, model, err);
     reader_close(&r);
     if (!ok) nn_checkpoint_free(checkpoint);

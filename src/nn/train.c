@@ -41,7 +41,9 @@ static bool open_text(nn_trainer *t, spak_error *err) {
         t->train_ids = (size_t)((double)set->size * (1 - c->text.validation_share));
         t->ids = spak_malloc(t->num_ids * sizeof *t->ids);
         t->window = spak_malloc(2 * c->batch * c->len * sizeof *t->window);
-        good = (t->ids && t->window) || spak_fail_oom(err);
+        good =
+            (t->ids && t->window) ||
+            spak_fail(err, "out of memory for a batch of %zu x %zu characters: lower batch or len", c->batch, c->len);
         if (good) t->targets = t->window + c->batch * c->len;
     }
     if (good) good = nn_chars_encode(&t->chars, c->text.dataset, set->bytes, set->size, t->ids, err);
@@ -52,8 +54,10 @@ static bool open_text(nn_trainer *t, spak_error *err) {
                          c->text.dataset, t->chars.count);
     c->model.vocab = t->chars.count;
     if (t->train_ids <= c->len || t->num_ids - t->train_ids <= c->len)
-        return spak_fail(err, "%s has %zu characters: too few for windows of %zu in both parts; choose a smaller len",
-                         c->text.dataset, t->num_ids, c->len);
+        return spak_fail(err,
+                         "%s has %zu characters to train on and %zu to validate: too few for windows of %zu; choose a "
+                         "smaller len or another validation_share",
+                         c->text.dataset, t->train_ids, t->num_ids - t->train_ids, c->len);
     return true;
 }
 
@@ -188,7 +192,7 @@ static bool diverged(const nn_trainer *t, const char *what, double value, double
         err,
         "the %s of step %llu is %g: the run has diverged; begin it again with a lower rate (it is %g) or a "
         "longer warm-up",
-        what, (unsigned long long)t->next, value, rate);
+        what, (unsigned long long)t->next, isnan(value) ? fabs(value) : value /* no "-nan" */, rate);
 }
 
 bool nn_trainer_step(nn_trainer *t, nn_step *report, spak_error *err) {

@@ -109,6 +109,7 @@ bool nn_trainer_examine(const char *path, size_t threads, nn_trainer **trainer, 
     *trainer = NULL;
     if (!nn_trained_read(path, &config, &chars, err)) return false;
     config.threads = threads;
+    config.vocab_told = false; /* if the data is another now, that is what to say */
     bool good = nn_trainer_new_asleep(&config, trainer, err) &&
                 nn_checkpoint_load(path, nn_trainer_model(*trainer), hash_of_data(*trainer), &c, err);
     if (good) nn_trainer_set_next(*trainer, c.step);
