@@ -27,6 +27,9 @@ int cli_error(const spak_error *err);
 /* Prints the usage text to standard error and returns CLI_USAGE. */
 int cli_usage(const char *usage);
 
+/* Says on standard error what is wrong with an argument, before the usage; returns false. */
+bool cli_wrong(const char *argument, const char *why);
+
 /* True when argv[*i] is this option and a text that is not empty follows; then *value is that text and *i its place. */
 bool cli_value(int argc, char **argv, int *i, const char *option, const char **value);
 

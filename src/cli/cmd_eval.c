@@ -61,18 +61,28 @@ static bool parse(int argc, char **argv, options *o) {
             cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--set", &set) ||
             cli_value(argc, argv, &i, "--text", &o->text))
             continue;
-        if (argv[i][0] == '-' || o->path) return false;
+        if (argv[i][0] == '-' || o->path)
+            return cli_wrong(argv[i],
+                             argv[i][0] == '-' ? "no such option, or no value follows it" : "one checkpoint is enough");
         o->path = argv[i];
     }
-    if (digits && !cli_numbers(digits, o->digits, MOST, &o->num_digits)) return false;
-    if (loops && !cli_numbers(loops, o->loops, MOST, &o->num_loops)) return false;
+    if (digits && !cli_numbers(digits, o->digits, MOST, &o->num_digits))
+        return cli_wrong("--digits", "expected at most 64 numbers from 1 on, such as 1-8,12");
+    if (loops && !cli_numbers(loops, o->loops, MOST, &o->num_loops))
+        return cli_wrong("--loops", "expected at most 64 numbers from 1 on, such as 4,8,12");
     for (size_t i = 1; i < o->num_loops; i++)
-        if (o->loops[i] <= o->loops[i - 1]) return false;
-    if (problems && (!cli_numbers(problems, &o->problems, 1, &count))) return false;
-    if (threads && (!cli_numbers(threads, &number, 1, &count) || number > 256)) return false;
-    if (threads) o->threads = (int)number;
-    if (set && !nn_add_set_parse(o->set_name = set, &o->set)) return false;
-    if (halting && (!read_halting(halting, &o->halting) || o->num_loops > 1)) return false;
+        if (o->loops[i] <= o->loops[i - 1]) return cli_wrong("--loops", "expected ascending numbers");
+    if (problems && !cli_numbers(problems, &o->problems, 1, &count))
+        return cli_wrong("--problems", "expected 1 to 1048576");
+    const bool all = threads && !strcmp(threads, "0");
+    if (threads && !all && (!cli_numbers(threads, &number, 1, &count) || number > 256))
+        return cli_wrong("--threads", "expected 0 to 256");
+    if (threads && !all) o->threads = (int)number;
+    if (set && !nn_add_set_parse(o->set_name = set, &o->set))
+        return cli_wrong("--set", "expected random, chains or full_chains");
+    if (halting && !read_halting(halting, &o->halting))
+        return cli_wrong("--halting", "expected one or two probabilities above 0, such as 0.9,0.99");
+    if (halting && o->num_loops > 1) return cli_wrong("--loops", "with --halting: one number, the most");
     o->of_additions = digits || loops || halting || problems || set;
     return o->path;
 }
@@ -80,17 +90,14 @@ static bool parse(int argc, char **argv, options *o) {
 /* --- text --- */
 
 static bool eval_text(const options *o, const cli_lm *lm, spak_error *err) {
-    nn_train_config config = lm->config;
     nn_trainer *t = NULL;
     json_t *result = NULL;
-    config.threads = (size_t)o->threads;
     if (o->of_additions) return spak_fail(err, "%s: a model of text; of the options it has --threads", lm->path);
-    const bool good =
-        nn_trainer_new(&config, &t, err) && nn_trainer_load(t, lm->path, err) && nn_trainer_validate(t, &result, err);
+    const bool good = nn_trainer_examine(lm->path, (size_t)o->threads, &t, err) && nn_trainer_validate(t, &result, err);
     if (good) {
         const double loss = spak_json_num(result, "validation_loss", NAN);
         printf("%s, %llu steps, data set %s (%s)\n", lm->path, (unsigned long long)nn_trainer_next(t),
-               config.text.dataset, spak_json_str(nn_trainer_data(t), "origin", ""));
+               lm->config.text.dataset, spak_json_str(nn_trainer_data(t), "origin", ""));
         printf("validation loss %.4f nats a character (%.4f bits) over %lld characters\n", loss, loss / log(2),
                spak_json_int(result, "tokens", 0));
     }

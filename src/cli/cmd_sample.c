@@ -36,11 +36,13 @@ typedef struct options {
     bool no_cache;
 } options;
 
-static bool read_number(const char *text, double least, double most, bool integral, double *value) {
-    char *end;
+static bool read_number(const char *option, const char *text, double most, bool integral, double *value) {
+    char *end, expected[64];
     if (!text) return true;
     *value = strtod(text, &end);
-    return end != text && !*end && *value >= least && *value <= most && (!integral || *value == floor(*value));
+    if (end != text && !*end && *value >= 0 && *value <= most && (!integral || *value == floor(*value))) return true;
+    snprintf(expected, sizeof expected, "expected %s from 0 to %.0f", integral ? "a whole number" : "a number", most);
+    return cli_wrong(option, expected);
 }
 
 static bool parse(int argc, char **argv, options *o) {
@@ -56,14 +58,15 @@ static bool parse(int argc, char **argv, options *o) {
                  cli_value(argc, argv, &i, "--threads", &threads))
             continue;
         else if (argv[i][0] == '-' || o->path)
-            return false;
+            return cli_wrong(argv[i],
+                             argv[i][0] == '-' ? "no such option, or no value follows it" : "one model is enough");
         else
             o->path = argv[i];
     }
-    const bool good = read_number(tokens, 0, 1e6, true, &n) &&
-                      read_number(temperature, 0, 1e3, false, &o->temperature) &&
-                      read_number(top_k, 0, 1e6, true, &k) && read_number(seed, 0, 9e15, true, &s) &&
-                      read_number(threads, 0, 256, true, &t);
+    const bool good = read_number("--tokens", tokens, 1e6, true, &n) &&
+                      read_number("--temperature", temperature, 1e3, false, &o->temperature) &&
+                      read_number("--top-k", top_k, 1e6, true, &k) && read_number("--seed", seed, 9e15, true, &s) &&
+                      read_number("--threads", threads, 256, true, &t);
     o->tokens = (size_t)n, o->top_k = (size_t)k, o->seed = (uint64_t)s;
     o->threads = t > 0 ? (int)t : dev_cpu_count();
     return good && o->path;
@@ -204,7 +207,7 @@ static void judge(nn_problem *p, const unsigned char *answer, size_t n) {
     int carry = 0;
     bool right = n > 0;
     for (size_t i = 0; i < p->c_digits; i++) {
-        const int sum = p->a[i] + p->b[i] + carry; /* digits beyond an operand's are zeros */
+        const int a = i < p->a_digits ? p->a[i] : 0, b = i < p->b_digits ? p->b[i] : 0, sum = a + b + carry;
         p->c[i] = (unsigned char)(sum % 10);
         carry = sum / 10;
         right = right && (i < n ? answer[i] : 0) == p->c[i];
@@ -213,7 +216,10 @@ static void judge(nn_problem *p, const unsigned char *answer, size_t n) {
     printf(" + ");
     print_number(p->b, p->b_digits);
     printf(" = ");
-    print_number(answer, n);
+    if (n)
+        print_number(answer, n);
+    else
+        printf("nothing");
     printf(right ? ", which is right\n" : ", which is wrong: it is ");
     if (!right) print_number(p->c, p->c_digits), putchar('\n');
 }

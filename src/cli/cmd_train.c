@@ -14,10 +14,10 @@
 #include "base/hash.h"
 #include "base/progress.h"
 #include "cli/cli.h"
+#include "cli/lm.h"
 #include "device/device.h"
 #include "lua/convert.h"
 #include "lua/sandbox.h"
-#include "nn/checkpoint.h"
 #include "nn/train.h"
 #include "trace/trace.h"
 
@@ -33,7 +33,8 @@ static const char usage[] =
     "  --threads  0, the default: one for each core; changes the time, and no bit of the result\n"
     "  --device   oracle: double precision, slow\n"
     "  --resume   go on from the newest checkpoint, bit for bit, where there is one\n"
-    "Interrupted (Ctrl-C, SIGTERM) it saves a checkpoint first. Exit status: 0 done, 1 failed or interrupted, 2 wrong "
+    "Interrupted (Ctrl-C, SIGTERM, SIGHUP) it saves a checkpoint first. Exit status: 0 done, 1 failed or interrupted, "
+    "2 wrong "
     "usage.\n";
 
 enum { PER_RECORD = 100, MOST_KEPT = 1000 };
@@ -82,13 +83,16 @@ static bool parse(int argc, char **argv, options *o) {
                  cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--device", &o->device))
             continue;
         else if (argv[i][0] == '-' || o->config_path)
-            return false;
+            return cli_wrong(
+                argv[i], argv[i][0] == '-' ? "no such option, or no value follows it" : "one configuration is enough");
         else
             o->config_path = argv[i];
     }
-    if (steps && !whole(steps, 1000000000, &o->steps)) return false;
-    if (threads && !whole(threads, 256, &o->threads)) return false;
-    return o->config_path && (!o->device || !strcmp(o->device, "cpu") || !strcmp(o->device, "oracle"));
+    if (steps && !whole(steps, 1000000000, &o->steps)) return cli_wrong("--steps", "expected 0 to 1000000000");
+    if (threads && !whole(threads, 256, &o->threads)) return cli_wrong("--threads", "expected 0 to 256");
+    if (o->device && strcmp(o->device, "cpu") != 0 && strcmp(o->device, "oracle") != 0)
+        return cli_wrong("--device", "expected cpu or oracle");
+    return o->config_path;
 }
 
 static bool read_lua(const char *path, json_t **table, spak_error *err) {
@@ -118,7 +122,8 @@ static bool take_size(json_t *table, const char *key, long least, long most, siz
 
 static bool take_name(json_t *table, char **name, spak_error *err) {
     const char *text = spak_json_str(table, "name", "");
-    if (!*text || strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(text) || *text == '-')
+    if (!*text || *text == '-' ||
+        strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-") != json_string_length(json_object_get(table, "name")))
         return spak_fail(err, "name: expected a text of a-z, 0-9, '_' and '-'; files are named after it");
     *name = spak_strdup(text);
     json_object_del(table, "name");
@@ -215,9 +220,7 @@ static bool save(run *r, spak_error *err) {
 /* Never over a run that is there already: a checkpoint is hours of work. */
 static bool find_checkpoint(run *r, spak_error *err) {
     char *path = NULL;
-    spak_error damaged = {{0}};
-    if (!nn_checkpoint_newest(r->folder.data, &path, &damaged, err)) return false;
-    if (*damaged.message) fprintf(stderr, "spak: passed over a damaged checkpoint: %s\n", damaged.message);
+    if (!cli_newest(r->folder.data, &path, err)) return false;
     bool good = true;
     if (path && !r->options.resume)
         good =
@@ -369,6 +372,10 @@ static bool train(run *r, spak_error *err) {
     const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART};
     sigaction(SIGINT, &action, NULL); /* a second one ends it at once */
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup's */
+        sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of its output that goes away costs the output, not the run */
     const bool good = steps(r, err);
     if (r->bar.done) spak_progress_end(&r->bar);
     return (good && finish(r, err)) || failed(r, err);

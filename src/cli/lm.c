@@ -1,6 +1,7 @@
 /* Opening what was trained, here or elsewhere. */
 #include "cli/lm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,10 +16,10 @@ static bool is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* The model may have more tokens than the vocabulary: some round its matrix up. */
-static bool check_vocab(const cli_lm *lm, spak_error *err) {
+/* A model may have more than its tokenizer: nanoGPT rounds their number up. */
+static bool enough_tokens(const cli_lm *lm, const char *vocab, spak_error *err) {
     return nn_bpe_vocab(lm->bpe) <= lm->config.model.vocab ||
-           spak_fail(err, "%s: vocab.json has %zu tokens, but the model %zu; are the two of one model?", lm->path,
+           spak_fail(err, "%s: %zu tokens, but the model beside it has %zu; are the two of one model?", vocab,
                      nn_bpe_vocab(lm->bpe), lm->config.model.vocab);
 }
 
@@ -28,7 +29,7 @@ static bool open_gpt2(cli_lm *lm, spak_error *err) {
     spak_str_printf(&merges, "%s/merges.txt", lm->path);
     const bool good = spak_str_ok(&vocab, err) && spak_str_ok(&merges, err) &&
                       nn_bpe_load(vocab.data, merges.data, &lm->bpe, err) &&
-                      nn_hf_config(lm->path, 0, &lm->config.model, err) && check_vocab(lm, err);
+                      nn_hf_config(lm->path, 0, &lm->config.model, err) && enough_tokens(lm, vocab.data, err);
     spak_str_free(&vocab);
     spak_str_free(&merges);
     return good;
@@ -46,6 +47,18 @@ static bool is_gpt2(const char *folder) {
     return holds(folder, "model.safetensors") || holds(folder, "model.safetensors.index.json");
 }
 
+bool cli_newest(const char *folder, char **path, spak_error *err) {
+    spak_error damaged;
+    if (!nn_checkpoint_newest(folder, path, &damaged, err)) return false;
+    if (!*damaged.message) return true;
+    if (!*path)
+        return spak_fail(err,
+                         "%s holds checkpoints, and none can be read; move them away, or choose another folder: %s",
+                         folder, damaged.message);
+    fprintf(stderr, "spak: passed over a damaged checkpoint: %s\n", damaged.message);
+    return true;
+}
+
 bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err) {
     *lm = (cli_lm){.trained = true};
     bool good = true;
@@ -54,7 +67,7 @@ bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err) {
         lm->path = spak_strdup(path);
         good = lm->path || spak_fail_oom(err);
     } else {
-        good = nn_checkpoint_newest(path, &lm->path, NULL, err) &&
+        good = cli_newest(path, &lm->path, err) &&
                (lm->path || spak_fail(err,
                                       "%s: this folder holds no checkpoint and no model.safetensors; `spak train` "
                                       "writes checkpoints to DIR/NAME",

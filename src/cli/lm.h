@@ -18,6 +18,9 @@ typedef struct cli_lm {
  * model.safetensors (or its shards and their index), vocab.json and merges.txt. Reads what it is; the model is made by
  * cli_lm_model. */
 bool cli_lm_open(const char *path, cli_lm *lm, spak_error *err);
+/* The newest checkpoint that can be read; a newer one that is damaged is named on standard error. *path (spak_free) is
+ * NULL when there is none; that there are some and all are damaged is an error. */
+bool cli_newest(const char *folder, char **path, spak_error *err);
 void cli_lm_close(cli_lm *lm);
 
 /* A model for batches up to batch x len (0: its context), and so many loops (0: the configuration's). */

@@ -41,6 +41,11 @@ int cli_usage(const char *usage) {
     return CLI_USAGE;
 }
 
+bool cli_wrong(const char *argument, const char *why) {
+    fprintf(stderr, "spak: %s: %s\n", argument, why);
+    return false;
+}
+
 bool cli_value(int argc, char **argv, int *i, const char *option, const char **value) {
     if (strcmp(argv[*i], option) != 0 || *i + 1 >= argc || !*argv[*i + 1]) return false;
     *value = argv[++*i];

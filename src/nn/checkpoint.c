@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #include "nn/model.h"
 #include "nn/safetensors.h"
 
-enum { PIECE = 4096, NUM_ARRAYS = 3, NAME_BYTES = 128 };
+enum { PIECE = 4096, NUM_ARRAYS = 3, NAME_BYTES = 128, MOST_STEPS = 1000000000 };
 static const char FORMAT[] = "spak-checkpoint-1";
 
 static const struct {
@@ -37,6 +38,17 @@ static nn_tensor tensor_of(const nn_param *p, int array, nn_dtype dtype, char na
 
 static nn_dtype dtype_of(const nn_model *model) { return model->ops->elem == 8 ? NN_F64 : NN_F32; }
 
+/* A run that has diverged must not push its last good state out of the folder. */
+static bool check_finite(const nn_param *p, int array, const double *x, size_t n, spak_error *err) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return spak_fail(err,
+                             "`%s%s` holds %s: the run has diverged, and this state is not saved; go on from an "
+                             "earlier checkpoint, or begin again with a lower rate",
+                             ARRAYS[array].prefix, p->name, isnan(x[i]) ? "NaN" : "infinity");
+    return true;
+}
+
 /* An array's bytes as they go into the file: into the hash, or the file, or both NULL for neither. */
 static bool walk_model(const nn_model *model, int array, spak_hasher *hasher, nn_safetensors_writer *out,
                        spak_error *err) {
@@ -48,6 +60,7 @@ static bool walk_model(const nn_model *model, int array, spak_hasher *hasher, nn
         for (size_t at = 0, n, all = p->rows * p->cols; at < all; at += n) {
             n = all - at < PIECE ? all - at : PIECE;
             nn_model_get(model, ARRAYS[array].array, p->at + at, n, piece);
+            if (!check_finite(p, array, piece, n, err)) return false;
             if (out && !nn_safetensors_put_f64(out, piece, n, err)) return false;
             if (!hasher) continue;
             nn_dtype_from_f64(dtype, piece, n, bytes);
@@ -93,9 +106,9 @@ static bool make_metadata(const nn_model *model, const nn_checkpoint *c, json_t 
               put_string(metadata, "data_sha256", c->data_sha256, err);
     for (int a = 0; ok && a < NUM_ARRAYS; a++) {
         spak_hasher *hasher;
-        ok = spak_hasher_begin(&hasher, err);
-        if (ok) walk_model(model, a, hasher, NULL, err);
-        ok = ok && spak_hasher_end(hasher, hex, err) && put_string(metadata, ARRAYS[a].hash, hex, err);
+        if (!spak_hasher_begin(&hasher, err)) return false;
+        ok = walk_model(model, a, hasher, NULL, err);
+        ok = spak_hasher_end(hasher, hex, ok ? err : NULL) && ok && put_string(metadata, ARRAYS[a].hash, hex, err);
     }
     return ok && hash_metadata(metadata, hex, err) && put_string(metadata, "metadata_sha256", hex, err);
 }
@@ -198,6 +211,7 @@ typedef struct reader {
     nn_param *params;
     size_t count;
     const nn_tensor *tensors; /* array number a begins at a * count */
+    bool other_format;        /* whole, but of another version of this program */
 } reader;
 
 static void reader_close(reader *r) {
@@ -217,13 +231,15 @@ static bool same_text(const reader *r, const char *what, const char *expected, c
                                                  nn_safetensors_path(r->file), what, expected, found);
 }
 
-static bool check_metadata(const reader *r, spak_error *err) {
+static bool check_metadata(reader *r, spak_error *err) {
     const char *format, *hash;
     char found[SPAK_SHA256_HEX + 1];
-    return metadata_of(r, "format", &format, err) && same_text(r, "the format", FORMAT, format, err) &&
-           metadata_of(r, "metadata_sha256", &hash, err) &&
-           hash_metadata(nn_safetensors_all_metadata(r->file), found, err) &&
-           same_text(r, "the metadata's SHA-256 (the header is damaged)", hash, found, err);
+    if (!metadata_of(r, "format", &format, err) || !metadata_of(r, "metadata_sha256", &hash, err) ||
+        !hash_metadata(nn_safetensors_all_metadata(r->file), found, err) ||
+        !same_text(r, "the metadata's SHA-256 (the header is damaged)", hash, found, err))
+        return false;
+    r->other_format = strcmp(format, FORMAT) != 0; /* and its metadata is whole: it is what it says */
+    return same_text(r, "the format", FORMAT, format, err);
 }
 
 static bool read_config(reader *r, spak_error *err) {
@@ -270,13 +286,14 @@ static bool reader_open(const char *path, reader *r, spak_error *err) {
     return false;
 }
 
-/* Reads an array, checks its hash, and puts it into the model, when there is one. */
+/* Reads an array, checks its hash and that its numbers are numbers, and puts it into the model, when there is one. */
 static bool read_array(const reader *r, int array, nn_model *model, spak_error *err) {
     unsigned char bytes[PIECE * sizeof(double)];
     double piece[PIECE];
     char found[SPAK_SHA256_HEX + 1];
     const char *hash;
     spak_hasher *hasher;
+    spak_error not_finite = {0};
     if (!metadata_of(r, ARRAYS[array].hash, &hash, err) || !spak_hasher_begin(&hasher, err)) return false;
     bool ok = true;
     for (size_t i = 0; ok && i < r->count; i++) {
@@ -285,21 +302,33 @@ static bool read_array(const reader *r, int array, nn_model *model, spak_error *
             n = t->count - at < PIECE ? t->count - at : PIECE;
             if (!(ok = nn_tensor_raw(r->file, t, at, n, bytes, err))) break;
             spak_hasher_put(hasher, bytes, n * nn_dtype_bytes(t->dtype));
-            if (!model) continue;
             nn_dtype_to_f64(t->dtype, bytes, n, piece);
-            nn_model_put(model, ARRAYS[array].array, r->params[i].at + at, n, piece);
+            if (!*not_finite.message) nn_tensor_finite(r->file, t, piece, n, &not_finite);
+            if (model) nn_model_put(model, ARRAYS[array].array, r->params[i].at + at, n, piece);
         }
     }
     bool hashed = spak_hasher_end(hasher, found, ok ? err : NULL);
-    return ok && hashed && same_text(r, ARRAYS[array].hash, hash, found, err);
+    return ok && hashed && same_text(r, ARRAYS[array].hash, hash, found, err) &&
+           (!*not_finite.message || spak_fail(err, "%s", not_finite.message));
 }
 
-static bool verify(const char *path, spak_error *err) {
+/* *damaged: its content is wrong. A file that cannot be opened, one of another version and no memory say nothing about
+ * it, and are no reason to take an older one. */
+static bool verify(const char *path, bool *damaged, spak_error *err) {
     reader r;
-    if (!reader_open(path, &r, err)) return false;
-    bool ok = true;
-    for (int a = 0; ok && a < NUM_ARRAYS; a++) ok = read_array(&r, a, NULL, err);
-    reader_close(&r);
+    spak_error oom;
+    *damaged = false;
+    const int fd = spak_open_read(path, err);
+    if (fd < 0) return false;
+    close(fd);
+    bool ok = reader_open(path, &r, err);
+    const bool other_format = r.other_format;
+    if (ok) {
+        for (int a = 0; ok && a < NUM_ARRAYS; a++) ok = read_array(&r, a, NULL, err);
+        reader_close(&r);
+    }
+    spak_fail_oom(&oom);
+    *damaged = !ok && !other_format && !spak_ends_with(err->message, oom.message);
     return ok;
 }
 
@@ -312,12 +341,17 @@ bool nn_checkpoint_newest(const char *folder, char **path, spak_error *damaged, 
     bool ok = list_steps(folder, &steps, &count, err);
     for (size_t i = 0; ok && !*path && i < count; i++) {
         char *candidate = path_of(folder, steps[i]);
-        if (candidate && verify(candidate, &why)) {
+        bool is_damaged = false;
+        if (candidate && verify(candidate, &is_damaged, &why)) {
             *path = candidate;
             break;
         }
-        if (!candidate) ok = spak_fail_oom(err);
-        if (candidate && damaged && !damaged->message[0]) *damaged = why;
+        if (!candidate)
+            ok = spak_fail_oom(err);
+        else if (!is_damaged)
+            ok = spak_fail(err, "%s", why.message);
+        else if (damaged && !damaged->message[0])
+            *damaged = why;
         spak_free(candidate);
     }
     spak_free(steps);
@@ -353,7 +387,12 @@ static bool read_progress(const reader *r, const char *data_sha256, nn_checkpoin
         !metadata_of(r, "trainer", &trainer, err))
         return false;
     if (data_sha256 && !same_text(r, "the data set's SHA-256", data, data_sha256, err)) return false;
-    c->step = strtoull(step, NULL, 10);
+    char *end;
+    c->step = strtoull(step, &end, 10);
+    if (*step < '0' || *step > '9' || *end || c->step > MOST_STEPS)
+        return spak_fail(err,
+                         "%s: step: expected a whole number from 0 to %d, found \"%.40s\"; take another checkpoint",
+                         nn_safetensors_path(r->file), MOST_STEPS, step);
     snprintf(c->data_sha256, sizeof c->data_sha256, "%s", data);
     return (c->trainer = spak_strdup(trainer)) || spak_fail_oom(err);
 }
@@ -363,10 +402,10 @@ bool nn_checkpoint_load(const char *path, nn_model *model, const char *data_sha2
     reader r;
     *checkpoint = (nn_checkpoint){0};
     if (!reader_open(path, &r, err)) return false;
-    bool ok = same_config(&r, &model->config, err);
+    bool ok = read_progress(&r, data_sha256, checkpoint, err); /* other data may have made another vocabulary */
+    ok = ok && same_config(&r, &model->config, err);
     ok = ok &&
          same_text(&r, "the type of numbers", nn_dtype_name(dtype_of(model)), nn_dtype_name(r.tensors[0].dtype), err);
-    ok = ok && read_progress(&r, data_sha256, checkpoint, err);
     for (int a = 0; ok && a < (model->training ? NUM_ARRAYS : 1); a++) ok = read_array(&r, a, model, err);
     reader_close(&r);
     if (!ok) nn_checkpoint_free(checkpoint);

@@ -20,13 +20,14 @@ typedef struct nn_checkpoint {
 } nn_checkpoint;
 void nn_checkpoint_free(nn_checkpoint *checkpoint); /* what load filled in */
 
-/* Saves a training model, then removes all but the `keep` (1 or more) newest up to this step. Leftovers of killed
- * processes go too. */
+/* Saves a training model (one with NaN or infinity in it is refused), then removes all but the `keep` (1 or more)
+ * newest up to this step. Leftovers of killed processes go too. */
 bool nn_checkpoint_save(const char *folder, const nn_model *model, const nn_checkpoint *checkpoint, size_t keep,
                         spak_error *err);
 
 /* The newest whole checkpoint of a folder, every byte of it checked; *path (spak_free) is NULL when there is none.
- * `damaged` (may be NULL) says why a newer one was passed over, and is empty when none was. */
+ * `damaged` (may be NULL) says why a newer one was passed over, and is empty when none was. Fails when one cannot be
+ * opened, or is of another version: it may be the run's whole work, and an older one is not it. */
 bool nn_checkpoint_newest(const char *folder, char **path, spak_error *damaged, spak_error *err);
 
 /* Fills the model (one that does not train: its values only) and *checkpoint. Refused: another configuration, naming

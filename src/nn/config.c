@@ -40,7 +40,7 @@ static const nn_member MEMBERS[] = {
     FLAG(inject),
     FLAG(normalise_state),
     FLAG(causal),
-    MEMBER(window, INT, INT32_MIN, INT32_MAX, NULL),
+    MEMBER(window, INT, -1, INT32_MAX, NULL),
     FLOAT(slope),
     FLAG(segments),
     FLOAT(dropout),

@@ -289,7 +289,7 @@ static void transpose(const double *x /* (rows, cols) */, size_t rows, size_t co
 static bool import_turned(const source *s, const nn_tensor *t, const nn_param *p, nn_model *model, spak_error *err) {
     double *x = spak_malloc(t->count * sizeof *x), *y = spak_malloc(t->count * sizeof *y);
     bool ok = (x && y) || spak_fail_oom(err);
-    ok = ok && nn_tensor_f64(s->file, t, 0, t->count, x, err);
+    ok = ok && nn_tensor_f64(s->file, t, 0, t->count, x, err) && nn_tensor_finite(s->file, t, x, t->count, err);
     if (ok) {
         transpose(x, p->cols, p->rows, y);
         nn_model_put(model, NN_VALUES, p->at, t->count, y);
@@ -312,7 +312,7 @@ static bool import_param(const source *s, const nn_param *p, nn_model *model, sp
     if (turned) return import_turned(s, t, p, model, err);
     for (size_t at = 0, n; at < t->count; at += n) {
         n = t->count - at < PIECE ? t->count - at : PIECE;
-        if (!nn_tensor_f64(s->file, t, at, n, piece, err)) return false;
+        if (!nn_tensor_f64(s->file, t, at, n, piece, err) || !nn_tensor_finite(s->file, t, piece, n, err)) return false;
         nn_model_put(model, NN_VALUES, p->at + at, n, piece);
     }
     return true;

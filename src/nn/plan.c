@@ -163,7 +163,8 @@ bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, siz
 static bool take_arena(nn_model *m, const char *what, size_t bytes, void **arena, spak_error *err) {
     if (bytes == 0) return true;
     *arena = m->ops->alloc(m->ctx, bytes);
-    return *arena || spak_fail(err, "out of memory: the model's %s take %zu bytes", what, bytes);
+    return *arena ||
+           spak_fail(err, "out of memory: the model's %s take %zu bytes; lower batch, len or most_loops", what, bytes);
 }
 
 static bool take_all(nn_model *m, spak_error *err) {
@@ -173,7 +174,8 @@ static bool take_all(nn_model *m, spak_error *err) {
     m->blocks = spak_calloc(c->layers, sizeof *m->blocks);
     m->passes = spak_calloc(m->most_loops * c->layers, sizeof *m->passes);
     m->positions = spak_calloc(most_rows(m), sizeof *m->positions);
-    if (!m->params || !m->blocks || !m->passes || !m->positions) return spak_fail_oom(err);
+    if (!m->params || !m->blocks || !m->passes || !m->positions)
+        return spak_fail(err, "out of memory for a batch of %zu rows: lower batch, len or most_loops", most_rows(m));
     if (!nn_params_build(c, m->params, &m->slots, m->blocks, &m->numbers, err) || !open_ctx(m, err)) return false;
     if (!take_arena(m, "parameters", m->memory.params, &m->values, err) ||
         !take_arena(m, "gradients", m->memory.grads, &m->grads, err) ||

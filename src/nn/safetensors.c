@@ -6,6 +6,7 @@
 #include "nn/safetensors.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -341,6 +342,15 @@ bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *t, size_t at, size_t n
         if (!nn_tensor_raw(file, t, at + done, now, piece, err)) return false;
         nn_dtype_to_f64(t->dtype, piece, now, to + done);
     }
+    return true;
+}
+
+bool nn_tensor_finite(const nn_safetensors *file, const nn_tensor *t, const double *x, size_t n, spak_error *err) {
+    char shown[100];
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(x[i]))
+            return spak_fail(err, "%s: tensor `%s` holds %s: nothing can be computed with it; take another file",
+                             file->path, nn_tensor_shown(t->name, shown), isnan(x[i]) ? "NaN" : "infinity");
     return true;
 }
 

@@ -81,6 +81,9 @@ const json_t *nn_safetensors_all_metadata(const nn_safetensors *file); /* an obj
 bool nn_tensor_f64(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, double *to, spak_error *err);
 bool nn_tensor_raw(nn_safetensors *file, const nn_tensor *tensor, size_t at, size_t n, void *to, spak_error *err);
 
+/* Numbers of a tensor that were read: fails on NaN and infinity, naming the file and the tensor. */
+bool nn_tensor_finite(const nn_safetensors *file, const nn_tensor *tensor, const double *x, size_t n, spak_error *err);
+
 /* "[50257, 768]" for messages; `text` needs 200 bytes. */
 const char *nn_tensor_shape(const nn_tensor *tensor, char text[200]);
 /* A name for messages: without control characters, and not longer than 99 bytes. */

@@ -41,16 +41,23 @@ static bool open_text(nn_trainer *t, spak_error *err) {
         t->train_ids = (size_t)((double)set->size * (1 - c->text.validation_share));
         t->ids = spak_malloc(t->num_ids * sizeof *t->ids);
         t->window = spak_malloc(2 * c->batch * c->len * sizeof *t->window);
-        good = (t->ids && t->window) || spak_fail_oom(err);
+        good =
+            (t->ids && t->window) ||
+            spak_fail(err, "out of memory for a batch of %zu x %zu characters: lower batch or len", c->batch, c->len);
         if (good) t->targets = t->window + c->batch * c->len;
     }
     if (good) good = nn_chars_encode(&t->chars, c->text.dataset, set->bytes, set->size, t->ids, err);
     data_close(set);
     if (!good) return false;
+    if (c->vocab_told && c->model.vocab != t->chars.count)
+        return spak_fail(err, "model.vocab: %zu, but %s has %zu different characters; leave it out", c->model.vocab,
+                         c->text.dataset, t->chars.count);
     c->model.vocab = t->chars.count;
     if (t->train_ids <= c->len || t->num_ids - t->train_ids <= c->len)
-        return spak_fail(err, "%s has %zu characters: too few for windows of %zu in both parts; choose a smaller len",
-                         c->text.dataset, t->num_ids, c->len);
+        return spak_fail(err,
+                         "%s has %zu characters to train on and %zu to validate: too few for windows of %zu; choose a "
+                         "smaller len or another validation_share",
+                         c->text.dataset, t->train_ids, t->num_ids - t->train_ids, c->len);
     return true;
 }
 
@@ -103,31 +110,40 @@ static const nn_ops *ops_of(const nn_train_config *c) {
     return strcmp(c->device, "oracle") == 0 ? &nn_oracle : &nn_cpu;
 }
 
-static bool open_trainer(nn_trainer *t, const nn_ops *ops, spak_error *err) {
+static bool open_trainer(nn_trainer *t, const nn_ops *ops, bool training, spak_error *err) {
     nn_train_config *c = &t->config;
     if (c->task == NN_TASK_TEXT ? !open_text(t, err) : !nn_add_rows_new(c->batch, c->len, &t->rows, err)) return false;
     if (!nn_config_check(&c->model, err)) return false;
-    if (!nn_model_new(&c->model, ops, threads_of(c), c->batch, c->len, c->most_loops, true, &t->model, err))
+    if (!nn_model_new(&c->model, ops, threads_of(c), c->batch, c->len, c->most_loops, training, &t->model, err))
         return false;
     nn_model_init(t->model, c->seed);
     return true;
 }
 
-bool nn_trainer_new(const nn_train_config *config, nn_trainer **out, spak_error *err) {
-    return nn_trainer_new_on(config, ops_of(config), out, err);
-}
-
-bool nn_trainer_new_on(const nn_train_config *config, const nn_ops *ops, nn_trainer **out, spak_error *err) {
+static bool new_trainer(const nn_train_config *config, const nn_ops *ops, bool training, nn_trainer **out,
+                        spak_error *err) {
     *out = NULL;
     nn_trainer *t = spak_calloc(1, sizeof *t);
     if (!t) return spak_fail_oom(err);
     t->config = *config;
-    if (!open_trainer(t, ops, err)) {
+    if (!open_trainer(t, ops, training, err)) {
         nn_trainer_free(t);
         return false;
     }
     *out = t;
     return true;
+}
+
+bool nn_trainer_new(const nn_train_config *config, nn_trainer **out, spak_error *err) {
+    return new_trainer(config, ops_of(config), true, out, err);
+}
+
+bool nn_trainer_new_on(const nn_train_config *config, const nn_ops *ops, nn_trainer **out, spak_error *err) {
+    return new_trainer(config, ops, true, out, err);
+}
+
+bool nn_trainer_new_asleep(const nn_train_config *config, nn_trainer **out, spak_error *err) {
+    return new_trainer(config, ops_of(config), false, out, err);
 }
 
 void nn_trainer_free(nn_trainer *t) {
@@ -176,7 +192,7 @@ static bool diverged(const nn_trainer *t, const char *what, double value, double
         err,
         "the %s of step %llu is %g: the run has diverged; begin it again with a lower rate (it is %g) or a "
         "longer warm-up",
-        what, (unsigned long long)t->next, value, rate);
+        what, (unsigned long long)t->next, isnan(value) ? fabs(value) : value /* no "-nan" */, rate);
 }
 
 bool nn_trainer_step(nn_trainer *t, nn_step *report, spak_error *err) {
@@ -244,6 +260,9 @@ bool nn_trainer_validate(nn_trainer *t, json_t **result, spak_error *err) {
     if (t->config.task == NN_TASK_TEXT ? !validate_text(t, &sum, &tokens, err)
                                        : !validate_additions(t, &sum, &tokens, err))
         return false;
+    if (!isfinite(sum))
+        return spak_fail(err, "the validation loss after %llu steps is not finite: the run has diverged; %s",
+                         (unsigned long long)t->next, "take an earlier checkpoint, or a lower rate");
     *result = json_pack("{s:f,s:I}", "validation_loss", sum / (double)tokens, "tokens", (json_int_t)tokens);
     return *result || spak_fail_oom(err);
 }

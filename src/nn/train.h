@@ -22,6 +22,7 @@ typedef struct nn_text_task {
 
 typedef struct nn_train_config {
     nn_config model; /* vocab and, for additions, context come from the task where the configuration has none */
+    bool vocab_told; /* the configuration has one: the task must have as many tokens */
     nn_task_kind task;
     nn_text_task text;
     nn_addition addition;
@@ -58,6 +59,8 @@ typedef struct nn_step {
 bool nn_trainer_new(const nn_train_config *config, nn_trainer **trainer, spak_error *err);
 /* The same on a table of the caller's, of the device's kind: with clocks, say. */
 bool nn_trainer_new_on(const nn_train_config *config, const nn_ops *ops, nn_trainer **trainer, spak_error *err);
+/* The same without gradients and optimiser: to validate only. */
+bool nn_trainer_new_asleep(const nn_train_config *config, nn_trainer **trainer, spak_error *err);
 void nn_trainer_free(nn_trainer *trainer); /* NULL is fine */
 
 /* {"parameters": n, "memory": {"params": bytes, ...}, "data": {... data_describe's} or absent, "flops_per_step"} */
@@ -85,6 +88,9 @@ bool nn_trainer_save(const nn_trainer *trainer, const char *folder, size_t keep,
  * Refused: another configuration but for threads and steps, naming the first member that differs, and other data.
  * After an error the trainer is not to be used. */
 bool nn_trainer_load(nn_trainer *trainer, const char *path, spak_error *err);
+
+/* The run of a checkpoint as far as validating it goes, in a fraction of the memory: its model cannot be trained. */
+bool nn_trainer_examine(const char *path, size_t threads, nn_trainer **trainer, spak_error *err);
 
 /* What a checkpoint says of the run that made it; chars->count is 0 where it trains on no text. */
 bool nn_trained_read(const char *path, nn_train_config *config, nn_chars *chars, spak_error *err);

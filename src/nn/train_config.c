@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "nn/members.h"
+#include "nn/model.h"
 #include "nn/train.h"
 
 #define AT(field) offsetof(nn_train_config, field)
+#define BELOW_ONE (1 - 1e-7) /* also as a float */
 static const nn_member members[] = {
     {"threads", NN_SIZE, AT(threads), 0, 256, NULL},
     {"steps", NN_SIZE, AT(steps), 0, 1e9, NULL},
@@ -20,8 +22,8 @@ static const nn_member members[] = {
     {"min_rate", NN_DOUBLE, AT(schedule.min_rate), 0, 1e3, NULL},
     {"warmup_steps", NN_SIZE, AT(schedule.warmup_steps), 0, 1e9, NULL},
     {"decay_steps", NN_SIZE, AT(schedule.decay_steps), 0, 1e9, NULL},
-    {"beta1", NN_DOUBLE, AT(optimiser.beta1), 0, 1, NULL},
-    {"beta2", NN_DOUBLE, AT(optimiser.beta2), 0, 1, NULL},
+    {"beta1", NN_DOUBLE, AT(optimiser.beta1), 0, BELOW_ONE, NULL},
+    {"beta2", NN_DOUBLE, AT(optimiser.beta2), 0, BELOW_ONE, NULL},
     {"eps", NN_DOUBLE, AT(optimiser.eps), 0, 1, NULL},
     {"weight_decay", NN_DOUBLE, AT(optimiser.weight_decay), 0, 1e3, NULL},
     {"clip", NN_DOUBLE, AT(optimiser.clip), 0, 1e9, NULL},
@@ -70,8 +72,11 @@ static bool read_model(const json_t *json, nn_train_config *c, spak_error *err) 
     if (!json_is_object(json)) return spak_fail(err, "model: expected {\"preset\": ..., ...}");
     json_t *own = json_copy((json_t *)json);
     if (!own) return spak_fail_oom(err);
-    bool good = nn_config_preset(spak_json_str(own, "preset", "gpt2"), &c->model, err);
+    const json_t *preset = json_object_get(own, "preset");
+    bool good = !preset || json_is_string(preset) || spak_fail(err, "model.preset: expected a name");
+    good = good && nn_config_preset(spak_json_str(own, "preset", "gpt2"), &c->model, err);
     json_object_del(own, "preset");
+    c->vocab_told = json_object_get(own, "vocab");
     if (good && c->task == NN_TASK_ADDITION) {
         if (!json_object_get(own, "vocab")) c->model.vocab = NN_ADD_VOCAB;
         if (!json_object_get(own, "context")) c->model.context = 3 * NN_ADD_MOST_DIGITS + 3;
@@ -92,7 +97,27 @@ static const nn_train_config DEFAULTS = {
     .late_weight_decay = -1,
 };
 
+/* What the task's tokens come with. Found out here and not in the first step, hours of queueing later. */
+static bool check_model(const nn_train_config *c, spak_error *err) {
+    const nn_config *m = &c->model;
+    if (c->task == NN_TASK_TEXT && (nn_needs_index(m) || m->kinds || m->segments))
+        return spak_fail(err,
+                         "model.%s: a text's tokens have no index of a digit, kind or segment; window, slope, kinds, "
+                         "segments and positions by index are for additions",
+                         m->kinds         ? "kinds"
+                         : m->segments    ? "segments"
+                         : m->window >= 0 ? "window"
+                         : m->slope != 0  ? "slope"
+                                          : "positions");
+    if (c->task == NN_TASK_ADDITION && m->vocab != NN_ADD_VOCAB)
+        return spak_fail(err, "model.vocab: additions have %d tokens; leave it out", NN_ADD_VOCAB);
+    if (c->task == NN_TASK_ADDITION && m->kinds == 1)
+        return spak_fail(err, "model.kinds: additions have two kinds of tokens, operand and answer: 0 or 2");
+    return true;
+}
+
 static bool settle(nn_train_config *c, spak_error *err) {
+    if (!check_model(c, err)) return false;
     if (c->task == NN_TASK_ADDITION) {
         const size_t len = nn_addition_train_len(&c->addition);
         if (c->len && c->len != len)

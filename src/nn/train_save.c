@@ -43,6 +43,9 @@ static bool read_description(const char *path, const char *text, nn_train_config
     memset(chars, 0, sizeof *chars);
     if (good && config->task == NN_TASK_TEXT)
         good = nn_chars_read(json_object_get(json, "chars"), chars, err) || spak_fail_context(err, "%s", path);
+    if (good && config->task == NN_TASK_TEXT && chars->count != config->model.vocab)
+        good = spak_fail(err, "%s: its model has %zu tokens, its list of characters %zu; take another checkpoint", path,
+                         config->model.vocab, chars->count);
     json_decref(json);
     return good;
 }
@@ -68,6 +71,7 @@ static bool same_run(const char *path, const nn_train_config *ours, const nn_tra
     const char *key;
     bool good = (a && b) || spak_fail_oom(err);
     if (good) json_object_foreach(a, key, value) {
+            if (strcmp(key, "model") == 0) continue; /* compared when it is loaded, member by member */
             const json_t *found = json_object_get(b, key);
             if (json_equal(value, found)) continue;
             spak_str want = {0}, has = {0};
@@ -96,6 +100,24 @@ bool nn_trainer_load(nn_trainer *t, const char *path, spak_error *err) {
     nn_trainer_set_next(t, c.step);
     nn_checkpoint_free(&c);
     return true;
+}
+
+bool nn_trainer_examine(const char *path, size_t threads, nn_trainer **trainer, spak_error *err) {
+    nn_train_config config;
+    nn_chars chars;
+    nn_checkpoint c = {0};
+    *trainer = NULL;
+    if (!nn_trained_read(path, &config, &chars, err)) return false;
+    config.threads = threads;
+    config.vocab_told = false; /* if the data is another now, that is what to say */
+    bool good = nn_trainer_new_asleep(&config, trainer, err) &&
+                nn_checkpoint_load(path, nn_trainer_model(*trainer), hash_of_data(*trainer), &c, err);
+    if (good) nn_trainer_set_next(*trainer, c.step);
+    nn_checkpoint_free(&c);
+    if (good) return true;
+    nn_trainer_free(*trainer);
+    *trainer = NULL;
+    return false;
 }
 
 bool nn_trained_model(const char *path, size_t batch, size_t len, size_t most_loops, int threads, nn_model **model,

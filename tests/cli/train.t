@@ -53,9 +53,39 @@ runs 0 train "$scratch/text.lua" --out "$scratch/none" --steps 1 --resume
 says 'holds no checkpoint: begins at step 0'
 check $? 'with nothing to go on from it begins'
 
+sed 's/hidden = 64/hidden = 32/' "$scratch/text.lua" >"$scratch/other.lua"
+runs 1 train "$scratch/other.lua" --out "$scratch/parts" --resume
+says 'ckpt-00000030.safetensors: .* has `hidden` 64, the model.s has 32'
+check $? 'another model is named by its member'
+
+# --- damaged ---
+damage() { printf damaged | dd of="$1" bs=1 seek=9000 conv=notrunc 2>/dev/null; }
+mkdir "$scratch/hurt" && cp -r "$scratch/parts/small" "$scratch/hurt/small" && damage "$scratch/hurt/small/ckpt-00000030.safetensors"
+runs 0 "$SPAK" sample "$scratch/hurt/small" --tokens 5
+says 'passed over a damaged checkpoint: .*ckpt-00000030'
+check $? 'sample says that it takes an older checkpoint'
+runs 0 "$SPAK" eval "$scratch/hurt/small"
+says 'passed over a damaged checkpoint: .*ckpt-00000030' && says 'ckpt-00000020.safetensors, 20 steps'
+check $? 'and so does eval'
+for file in "$scratch/hurt/small"/*; do damage "$file"; done
+hashes() { (cd "$scratch/hurt/small" && sha256sum *); }
+before=$(hashes)
+for resume in '' --resume; do
+    runs 1 train "$scratch/text.lua" --out "$scratch/hurt" $resume
+    says 'hurt/small holds checkpoints, and none can be read; move them away, .*ckpt-00000030' && [ "$(hashes)" = "$before" ]
+    check $? "a run whose checkpoints are all damaged is not written over ${resume:-without --resume}"
+done
+runs 1 "$SPAK" sample "$scratch/hurt/small"
+says 'holds checkpoints, and none can be read'
+check $? 'nor sampled from'
+rm "$scratch/hurt/small"/* && ln -s nowhere "$scratch/hurt/small/ckpt-00000030.safetensors"
+runs 1 train "$scratch/text.lua" --out "$scratch/hurt"
+says 'ckpt-00000030.safetensors: cannot open' && [ "$(ls "$scratch/hurt/small")" = ckpt-00000030.safetensors ]
+check $? 'nor is one whose checkpoint cannot be opened'
+
 # --- interrupted ---
 sed 's/steps = 30/steps = 1000000/' "$scratch/text.lua" >"$scratch/endless.lua"
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
     "$SPAK" train "$scratch/endless.lua" --out "$scratch/$signal" --threads 1 >"$scratch/said" 2>&1 &
     pid=$!
     while [ ! -e "$scratch/$signal/small" ] && kill -0 $pid 2>/dev/null; do sleep 0.1; done
@@ -69,6 +99,14 @@ for signal in INT TERM; do
     [ -e "$scratch/$signal/small/ckpt-$(printf '%08d' "${step:-0}").safetensors" ] && runs 0 "$SPAK" trace verify "$scratch/$signal/small.jsonl"
     check $? 'with its checkpoint and a sound trace'
 done
+
+mkfifo "$scratch/pipe"
+"$SPAK" train "$scratch/text.lua" --out "$scratch/unread" --threads 1 >"$scratch/pipe" 2>/dev/null &
+pid=$!
+head -n 1 "$scratch/pipe" >/dev/null
+wait $pid
+runs 0 grep -q '"status":"complete"' "$scratch/unread/small.jsonl"
+check $? 'a reader of its output that goes away does not end it'
 
 # --- what comes of it ---
 runs 0 "$SPAK" sample "$out/small" --tokens 40 --prompt ann --temperature 1
@@ -89,6 +127,10 @@ check $? 'additions'
 runs 0 "$SPAK" sample "$out/sums" --prompt 3+4=
 says '^3+4=' && says '^3 + 4 = .*, which is [rw]'
 check $? 'a sum is asked for, and judged'
+nines=$(printf '%0128d' 0 | tr 0 9)
+runs 0 "$SPAK" sample "$out/sums" --prompt "$nines+1="
+says "wrong: it is 1$(echo "$nines" | tr 9 0)\$" || says "= nothing, which is wrong"
+check $? 'also of 128 digits'
 runs 0 "$SPAK" eval "$out/sums" --digits 1-2 --loops 1,3 --problems 30
 says '^     1       1 .* of 27 .* %' && says '^     2       3 .* of 30 .* %'
 check $? 'exact match for each length and number of loops'
@@ -104,12 +146,24 @@ for wrong in '' '--out' 'a.lua b.lua' 'a.lua --steps x' 'a.lua --device gpu' 'a.
     runs 2 "$SPAK" train $wrong
     check $? "usage: train $wrong"
 done
+says 'spak: --fast: no such option'
+check $? 'which names the argument'
+runs 2 "$SPAK" train "$scratch/text.lua" --threads 257
+says 'spak: --threads: expected 0 to 256'
+check $? 'and what was expected'
 runs 2 "$SPAK" sample
 check $? 'usage: sample'
 runs 2 "$SPAK" sample x --temperature hot
+says 'spak: --temperature: expected a number from 0 to 1000'
 check $? 'usage: sample x --temperature hot'
+runs 2 "$SPAK" sample x --prompt ''
+says 'spak: --prompt: .*no value'
+check $? 'usage: sample x --prompt ""'
 runs 2 "$SPAK" eval x --digits 0
+says 'spak: --digits: expected'
 check $? 'usage: eval x --digits 0'
+runs 0 "$SPAK" eval "$out/small" --threads 0
+check $? 'eval --threads 0: one for each core'
 runs 2 "$SPAK" eval x --halting 2
 check $? 'usage: eval x --halting 2'
 bad() { # bad LUA PATTERN DESCRIPTION
@@ -123,6 +177,8 @@ bad 'return {' 'bad.lua:2: ' 'no Lua'
 bad 'return { name = "a/b" }' 'bad.lua: name: expected' 'a name that is a path'
 bad 'return { name = "a", task = { kind = "addition" }, model = { preset = "looplm-12" }, keep = 0 }' 'bad.lua: keep: expected' 'keeping none'
 bad 'return { name = "a", task = { kind = "addition" }, model = { preset = "looplm-12" }, stepz = 9 }' 'bad.lua: stepz' 'an unknown member'
+bad 'return { name = "a\0b", task = { kind = "addition" }, model = { preset = "looplm-12" } }' 'bad.lua: name: expected' 'a name with a NUL'
+bad 'return { name = "a", task = { kind = "addition" }, model = { preset = "looplm-12" }, beta1 = 1 }' 'bad.lua: beta1: expected' 'a mean that forgets nothing'
 bad 'return { name = "a", task = { kind = "text", dataset = "novels" }, model = { preset = "nanogpt-cpu" } }' "no data set 'novels'" 'no such data set'
 [ ! -e "$scratch/bad" ]
 check $? 'and nothing was written'

@@ -184,6 +184,111 @@ static void test_damage(void) {
     nn_model_free(model);
 }
 
+/* The checkpoint under a step, with some metadata replaced and its hash made anew. Nothing but the metadata is checked
+ * by who refuses it. */
+static void forge(const char *from, const char *to, const char *key, const char *value) {
+    spak_error err = {0};
+    nn_safetensors *file;
+    nn_safetensors_writer *out;
+    char hex[SPAK_SHA256_HEX + 1];
+    double x;
+    if (!nn_safetensors_open(from, &file, &err)) {
+        ok(false, "forge: %s", err.message);
+        return;
+    }
+    json_t *metadata = json_copy((json_t *)nn_safetensors_all_metadata(file));
+    spak_str text = {0};
+    json_object_set_new(metadata, key, json_string(value));
+    json_object_del(metadata, "metadata_sha256");
+    spak_json_canonical(metadata, &text, &err);
+    spak_sha256(text.data, text.len, hex, &err);
+    json_object_set_new(metadata, "metadata_sha256", json_string(hex));
+    size_t count;
+    const nn_tensor *list = nn_safetensors_list(file, &count);
+    bool good = nn_safetensors_create(to, list, count, metadata, &out, &err);
+    for (size_t i = 0; good && i < count; i++)
+        for (size_t at = 0; good && at < list[i].count; at++)
+            good = nn_tensor_f64(file, &list[i], at, 1, &x, &err) && nn_safetensors_put_f64(out, &x, 1, &err);
+    ok(good && nn_safetensors_finish(out, &err), "%s with another %s %s", to, key, err.message);
+    json_decref(metadata);
+    spak_str_free(&text);
+    nn_safetensors_close(file);
+}
+
+/* What cannot be judged is no reason to take an older one. */
+static void test_unread(void) {
+    spak_error err = {0};
+    nn_config c = small();
+    nn_model *model = make(&c, true);
+    nn_checkpoint none;
+    char *path;
+    const char *first = "unread/ckpt-00000001.safetensors", *second = "unread/ckpt-00000002.safetensors";
+    save("unread", model, 1, 2, &err);
+    ok(symlink("nowhere", second) == 0 && !nn_checkpoint_newest("unread", &path, NULL, &err) && !path &&
+           names(err.message, (const char *[]){second, "cannot open", NULL}),
+       "one that cannot be opened: %s", err.message);
+    unlink(second);
+    forge(first, second, "format", "spak-checkpoint-2");
+    ok(!nn_checkpoint_newest("unread", &path, NULL, &err) && !path &&
+           names(err.message, (const char *[]){second, "spak-checkpoint-1", "spak-checkpoint-2", NULL}),
+       "one of another version: %s", err.message);
+    unlink(second);
+    spak_alloc_fail_after(20);
+    bool found = nn_checkpoint_newest("unread", &path, NULL, &err);
+    spak_alloc_fail_after(-1);
+    ok(!found && strstr(err.message, "memory"), "no memory: %s", err.message);
+    const char *const steps[] = {"-5", "abc", "7x", "1000000001", "99999999999999999999999", ""};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        forge(first, second, "step", steps[i]);
+        ok(!nn_checkpoint_load(second, model, NULL, &none, &err) && strstr(err.message, "step: expected"),
+           "step '%s': %s", steps[i], err.message);
+    }
+    nn_model_free(model);
+}
+
+/* A state with NaN in it is neither saved nor taken, and pushes no other out. */
+static void test_not_finite(void) {
+    spak_error err = {0};
+    nn_config c = small();
+    nn_model *model = make(&c, true);
+    const nn_array arrays[] = {NN_VALUES, NN_MEAN, NN_SQUARE};
+    const double bad[] = {NAN, INFINITY, -INFINITY};
+    save("finite", model, 1, 1, &err);
+    for (int a = 0; a < 3; a++) {
+        double kept;
+        nn_model_get(model, arrays[a], 5, 1, &kept);
+        nn_model_put(model, arrays[a], 5, 1, &bad[a]);
+        ok(!save("finite", model, 2, 1, &err) && strstr(err.message, "wte.weight` holds"), "not saved: %s",
+           err.message);
+        is_newest("finite", "finite/ckpt-00000001.safetensors", NULL, "the one before stays");
+        nn_model_put(model, arrays[a], 5, 1, &kept);
+    }
+    /* as an earlier version might have written it */
+    spak_str text = {0};
+    const char *path = "finite/ckpt-00000001.safetensors";
+    nn_safetensors *file;
+    size_t count;
+    nn_safetensors_open(path, &file, &err);
+    const uint64_t at = nn_safetensors_list(file, &count)[0].offset;
+    nn_safetensors_close(file);
+    spak_read_file(path, &text, &err);
+    memcpy(text.data + at, &bad[0], sizeof bad[0]);
+    const size_t values = count / 3;
+    nn_safetensors_open(path, &file, &err);
+    const uint64_t end = nn_safetensors_list(file, &count)[values].offset;
+    nn_safetensors_close(file);
+    char hex[SPAK_SHA256_HEX + 1];
+    spak_sha256(text.data + at, end - at, hex, &err);
+    spak_write_file(path, text.data, text.len, &err);
+    forge(path, "finite/ckpt-00000003.safetensors", "values_sha256", hex);
+    nn_checkpoint none;
+    ok(!nn_checkpoint_load("finite/ckpt-00000003.safetensors", model, NULL, &none, &err) &&
+           names(err.message, (const char *[]){"ckpt-00000003", "wte.weight", "NaN", NULL}),
+       "not taken: %s", err.message);
+    spak_str_free(&text);
+    nn_model_free(model);
+}
+
 static void test_refused(void) {
     spak_error err = {0};
     nn_config c = small();
@@ -269,6 +374,8 @@ int main(void) {
     test_goes_on();
     test_folder();
     test_damage();
+    test_unread();
+    test_not_finite();
     test_refused();
     test_killed();
     test_memory();

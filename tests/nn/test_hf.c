@@ -49,6 +49,7 @@ typedef struct style {
     const char *without; /* this tensor is left out */
     const char *extra;   /* and this one added */
     const char *bent;    /* this one gets a row more */
+    const char *nan;     /* the last number of this one is none */
 } style;
 
 typedef struct listing {
@@ -97,11 +98,15 @@ static void list(const nn_model *model, const style *s, listing *l) {
     if (s->extra) add(l, s->extra, NULL, false, false);
 }
 
-static void put_tensor(nn_safetensors_writer *out, const nn_tensor *t, const nn_param *p, bool turned) {
+static void put_tensor(nn_safetensors_writer *out, const nn_tensor *t, const nn_param *p, bool turned, bool nan) {
     size_t count = t->rank == 2 ? t->shape[0] * t->shape[1] : t->shape[0];
     for (size_t j = 0; j < count; j++) {
         size_t from = p && turned ? j % p->rows * p->cols + j / p->rows : j;
-        nn_safetensors_put_f64(out, (double[]){p ? (double)value(p->at + from) : 0}, 1, NULL);
+        nn_safetensors_put_f64(out,
+                               (double[]){nan && j == count - 1 ? NAN
+                                          : p                   ? (double)value(p->at + from)
+                                                                : 0},
+                               1, NULL);
     }
 }
 
@@ -114,7 +119,8 @@ static void write_style(const char *path, const nn_model *model, const style *s)
     if (!nn_safetensors_create(path, l.tensors, l.count, metadata, &out, &err)) ok(false, "%s", err.message);
     json_decref(metadata);
     for (size_t i = 0; i < l.count; i++)
-        put_tensor(out, &l.tensors[i], l.params[i], s->conv1d && linear(l.tensors[i].name));
+        put_tensor(out, &l.tensors[i], l.params[i], s->conv1d && linear(l.tensors[i].name),
+                   s->nan && !strcmp(l.tensors[i].name, s->nan));
     if (!nn_safetensors_finish(out, &err)) ok(false, "%s", err.message);
 }
 
@@ -198,6 +204,10 @@ static void test_refused(void) {
     refused(model, &s, WORDS("ln_f.weight", "[6]", "found [7]"), "a wrong vector");
     s = conv, s.bent = "h.0.attn.c_attn.weight";
     refused(model, &s, WORDS("c_attn", "found [7, 18]"), "no layout fits");
+    s = conv, s.nan = "h.0.attn.c_attn.weight";
+    refused(model, &s, WORDS("c_attn.weight", "NaN"), "a matrix of transformers with NaN");
+    s = nano, s.nan = "transformer.ln_f.weight";
+    refused(model, &s, WORDS("ln_f.weight", "NaN"), "a vector with NaN");
     nn_model_free(model);
     c.tied = false;
     model = make_filled(&c);

@@ -232,6 +232,12 @@ static void diverges(void) {
     spak_free(before.state);
     spak_free(after.state);
     nn_trainer_free(t);
+    t = trainer_of(TEXT, 1);
+    json_t *result = NULL;
+    nn_model_put(nn_trainer_model(t), NN_VALUES, 0, 1, &nan);
+    ok(!nn_trainer_validate(t, &result, &err) && strstr(err.message, "not finite"), "nor has it a validation loss: %s",
+       err.message);
+    nn_trainer_free(t);
 }
 
 /* A small batch is learned by heart: the loss goes down, and with the same batch at every step nearly to nothing. */
@@ -284,6 +290,28 @@ static void refuses(void) {
         "{'task': {'kind': 'text', 'dataset': 'names', 'validation_share': 0.0001},"
         " 'model': {'preset': 'nanogpt-cpu'}}",
         "too few");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'beta1': 1}",
+            "beta1: expected a number from 0 to below 1");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'beta2': 0.99999999999}", "beta2");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 5}}", "model.preset");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12', 'vocab': 3}}", "model.vocab");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12', 'vocab': 16}}", "model.vocab");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12', 'kinds': 1}}", "model.kinds");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12', 'window': -5}}", "window");
+    refused("{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'vocab': 1}}",
+            "model.vocab");
+    refused("{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'window': 3}}",
+            "model.window");
+    refused("{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'slope': 0.5}}",
+            "model.slope");
+    refused("{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'kinds': 2}}",
+            "model.kinds");
+    refused("{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'segments': true}}",
+            "model.segments");
+    refused(
+        "{'task': {'kind': 'text', 'dataset': 'names'}, 'model': {'preset': 'nanogpt-cpu', 'positions': "
+        "'learned_index'}}",
+        "model.positions");
 }
 
 /* A checkpoint is taken by the run that made it, and by no other. */
@@ -300,6 +328,12 @@ static void wrong_checkpoint(const char *folder) {
        "another seed is refused: %s", err.message);
     nn_trainer_free(t);
     config.seed--;
+    config.model.hidden *= 2;
+    nn_trainer_new(&config, &t, &err);
+    ok(!nn_trainer_load(t, path, &err) && strstr(err.message, "`hidden`"), "and another model, by its member: %s",
+       err.message);
+    nn_trainer_free(t);
+    config.model.hidden /= 2;
     config.steps += 100;
     config.threads = 1;
     nn_trainer_new(&config, &t, &err);
@@ -318,6 +352,13 @@ static void wrong_checkpoint(const char *folder) {
     nn_model *m = NULL;
     ok(nn_trained_model(path, 1, 8, 0, 1, &m, &err), "a model that does not train is made of it");
     nn_model_free(m);
+    t = NULL;
+    json_t *result = NULL;
+    ok(nn_trainer_examine(path, 1, &t, &err) && nn_model_memory(nn_trainer_model(t)).optimiser == 0 &&
+           nn_trainer_next(t) == HALF && nn_trainer_validate(t, &result, &err),
+       "and it is validated without the memory of training %s", err.message);
+    json_decref(result);
+    nn_trainer_free(t);
     spak_free(path);
 }
 
