@@ -215,7 +215,7 @@ static void test_definition(const model_case *c, bool training) {
         const sequence q = {r.tokens + at, r.index + at, r.kinds + at, r.segments + at};
         reference(m, &q, loops, NULL, all, spent);
         for (size_t i = 0; i < TEST_LEN * TEST_VOCAB; i++)
-            worst = fmax(worst, fabs(got[at * TEST_VOCAB + i] - all[loops - 1][i]));
+            worst = nn_worst(worst, fabs(got[at * TEST_VOCAB + i] - all[loops - 1][i]));
         for (size_t loop = first; loop < loops; loop++)
             for (size_t t = 0; t < TEST_LEN; t++) {
                 if (r.targets[at + t] < 0) continue;
@@ -338,7 +338,7 @@ static void test_batches(const model_case *c) {
     is_near(step_of(m, &r.batch, 0.5), first, 0, "the same step draws the same masks");
     step_of(m, &r.batch, 0.5);
     nn_model_get(m, NN_GRADIENTS, 0, numbers, twice);
-    for (size_t i = 0; i < numbers; i++) worst = fmax(worst, fabs(once[i] - twice[i]));
+    for (size_t i = 0; i < numbers; i++) worst = nn_worst(worst, fabs(once[i] - twice[i]));
     ok(worst < 1e-12, "gradients of micro-batches add up, each scaled (off by %.1e)", worst);
     r.batch.step++;
     ok(fabs(step_of(m, &r.batch, 1) - first) > 1e-6, "another step draws others");
