@@ -158,9 +158,6 @@ typedef struct nn_memory {
 bool nn_model_new(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len, size_t most_loops,
                   bool training, nn_model **model, spak_error *err);
 void nn_model_free(nn_model *model); /* NULL is fine */
-/* The same without making it. */
-bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
-                    size_t most_loops, bool training, nn_memory *memory, spak_error *err);
 
 void nn_model_plant(nn_model *model, nn_fault fault); /* NN_SOUND at first */
 nn_fault nn_model_fault(const nn_model *model);

@@ -19,18 +19,14 @@ static size_t total(nn_memory m) { return m.params + m.grads + m.optimiser + m.a
 static void test_plan(const model_case *c, bool training) {
     nn_ops counting = nn_oracle;
     counting.alloc = counting_alloc;
-    nn_memory planned;
     nn_model *m;
     random_batch r;
     double loss;
     spak_error err = {{0}};
-    ok(nn_memory_plan(&c->config, &counting, 1, TEST_BATCH, TEST_LEN, c->most_loops, training, &planned, &err),
-       "%s: planned%s %s", c->name, training ? " for training" : "", err.message);
     taken = arenas = 0;
     m = new_model(c, &counting, training);
-    nn_memory memory = nn_model_memory(m);
-    is_int(taken, total(planned), "the model takes what was planned, in %zu arenas", arenas);
-    ok(memcmp(&memory, &planned, sizeof memory) == 0, "and says so");
+    is_int(taken, total(nn_model_memory(m)), "%s: the model takes what it says%s, in %zu arenas", c->name,
+           training ? " for training" : "", arenas);
     randomise(m);
     make_batch(&r, c, training);
     spak_alloc_fail_after(0);
@@ -47,13 +43,11 @@ static void test_plan(const model_case *c, bool training) {
 
 static void test_out_of_memory(const model_case *c) {
     long n = 0, clean = 0;
-    nn_memory plan;
     for (bool done = false; !done && n < 100; n++) {
         nn_model *m = NULL;
         spak_error err = {{0}};
         spak_alloc_fail_after(n);
-        done = nn_memory_plan(&c->config, &nn_oracle, 1, 2, 4, 0, true, &plan, &err) &&
-               nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 0, true, &m, &err);
+        done = nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 0, true, &m, &err);
         spak_alloc_fail_after(-1);
         if (!done) clean += !m && strstr(err.message, "memory") != NULL;
         nn_model_free(m);
@@ -392,9 +386,8 @@ static void test_errors(const model_case *cases) {
     ok(!nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 40000, false, &none, &err) && !none, "%s", err.message);
     ok(!nn_model_new(&c->config, &nn_oracle, 1, (size_t)1 << 40, 4, 0, false, &none, &err) && !none, "%s", err.message);
     nn_config huge = c->config;
-    nn_memory plan;
     huge.width = huge.hidden = (size_t)1 << 30, huge.loops = 1 << 15;
-    ok(!nn_memory_plan(&huge, &nn_oracle, 1, (size_t)1 << 28, 4, 0, true, &plan, &err) &&
+    ok(!nn_model_new(&huge, &nn_oracle, 1, (size_t)1 << 28, 4, 0, true, &none, &err) && !none &&
            strstr(err.message, "addresses"),
        "%s", err.message);
     nn_model_free(m);
