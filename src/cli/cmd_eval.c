@@ -249,7 +249,7 @@ static bool eval_halting(const options *o, const cli_lm *lm, nn_model *model, si
     if (!p) return spak_fail_oom(err);
     bool good = open_halting(o, lm, model, nn_addition_test_len(&lm->config.addition, digits), &h, err) &&
                 nn_addition_test_set(o->set, digits, TEST_SEED, o->problems, p, &found, err);
-    for (size_t i = found; good && i < found + ROWS_AT_A_TIME; i++) p[i] = p[0]; /* fills up the last rows */
+    for (size_t i = found; good && found && i < found + ROWS_AT_A_TIME; i++) p[i] = p[0]; /* fills up the last rows */
     for (size_t at = 0; good && at < found; at += ROWS_AT_A_TIME) {
         nn_addition_test_rows(h.task, p + at, ROWS_AT_A_TIME, h.rows);
         good = answer_rows(&h, found - at < ROWS_AT_A_TIME ? found - at : ROWS_AT_A_TIME, err);

@@ -59,26 +59,14 @@ static bool carries_at(const nn_problem *p, size_t i, bool carry_in) {
     return (i < p->a_digits ? p->a[i] : 0) + (i < p->b_digits ? p->b[i] : 0) + (carry_in ? 1 : 0) >= 10;
 }
 
-static void count_carries(const nn_problem *p, size_t *all, size_t *longest) {
-    size_t run = 0;
-    *all = *longest = 0;
-    for (size_t i = 0; i < p->a_digits || i < p->b_digits; i++) {
-        run = carries_at(p, i, run > 0) ? run + 1 : 0;
-        *all += run > 0;
-        if (run > *longest) *longest = run;
-    }
-}
-
 size_t nn_problem_carries(const nn_problem *p) {
-    size_t all, longest;
-    count_carries(p, &all, &longest);
+    size_t all = 0;
+    bool carry = false;
+    for (size_t i = 0; i < p->a_digits || i < p->b_digits; i++) {
+        carry = carries_at(p, i, carry);
+        all += carry;
+    }
     return all;
-}
-
-size_t nn_problem_longest_chain(const nn_problem *p) {
-    size_t all, longest;
-    count_carries(p, &all, &longest);
-    return longest;
 }
 
 /* FNV-1a over the digits, stirred (the finaliser of MurmurHash3), so that the last bits depend on all of them. */

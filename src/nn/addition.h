@@ -57,8 +57,7 @@ typedef struct nn_problem {
     unsigned char a[NN_ADD_MOST_DIGITS], b[NN_ADD_MOST_DIGITS], c[NN_ADD_MOST_DIGITS + 1];
 } nn_problem;
 
-size_t nn_problem_carries(const nn_problem *p);       /* how many columns carry */
-size_t nn_problem_longest_chain(const nn_problem *p); /* the longest run of columns that carry */
+size_t nn_problem_carries(const nn_problem *p); /* how many columns carry */
 bool nn_problem_is_test(const nn_problem *p);
 
 /* Problem number `i` of the training stream of a seed. */

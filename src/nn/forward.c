@@ -278,6 +278,6 @@ void nn_predictions(nn_model *m, size_t loop, int32_t *best, float *confidence) 
     if (confidence) ops->get_f32(m->ctx, confidence, m->row_numbers, rows);
 }
 
-void nn_hidden(const nn_model *m, size_t pass, double *hidden) {
-    m->ops->get(m->ctx, hidden, pass ? m->passes[pass - 1].out : m->x0, rows_of(m) * m->config.width);
+void nn_hidden(const nn_model *m, size_t block, double *hidden) {
+    m->ops->get(m->ctx, hidden, block ? m->passes[block - 1].out : m->x0, rows_of(m) * m->config.width);
 }

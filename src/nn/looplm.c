@@ -99,7 +99,8 @@ typedef struct asked {
     size_t loops[64], most_loops;
     const json_t *digits;
     bool reversed, on_purpose;
-    nn_halting halting;
+    nn_halting halting; /* in single precision; what is recorded is what was asked for */
+    double threshold, thinking_threshold;
 } asked;
 
 static const dev_member asked_members[] = {{"set", JSON_STRING, 0, 0, false},
@@ -136,9 +137,11 @@ static bool read_asked(const json_t *json, const nn_train_config *c, asked *a, s
     a->exam.marks = spak_json_bool(json, "marks", false);
     a->reversed = spak_json_bool(json, "reversed", c->addition.reversed);
     a->on_purpose = spak_json_bool(json, "on_purpose", false);
+    a->threshold = spak_json_num(json, "threshold", 0.90);
+    a->thinking_threshold = spak_json_num(json, "thinking_threshold", 0.999);
     a->halting = (nn_halting){.on = json_object_get(json, "threshold") || json_object_get(json, "thinking_threshold"),
-                              .threshold = (float)spak_json_num(json, "threshold", 0.90),
-                              .thinking_threshold = (float)spak_json_num(json, "thinking_threshold", 0.999),
+                              .threshold = (float)a->threshold,
+                              .thinking_threshold = (float)a->thinking_threshold,
                               .thinking_from = NN_ADD_EQUALS};
     if (!nn_add_set_parse(spak_json_str(json, "set", "random"), &a->exam.set))
         return spak_fail(err, "an evaluation's set is \"random\", \"chains\" or \"full_chains\"");
@@ -254,10 +257,10 @@ static bool examine(trial *t, const asked *a, size_t digits, bool decoding, json
                 (decoding ? nn_addition_decode(&task, model, rows, &exam, &a->halting, &one, err)
                           : nn_addition_evaluate(&task, model, rows, &exam, &one, err));
     nn_model_free(model);
-    if (good && decoding && a->halting.on) /* as single precision holds it is not as it was asked for */
-        good = json_object_set_new(one, "threshold", json_real(a->halting.threshold)) == 0 &&
-               json_object_set_new(one, "thinking_threshold", json_real(a->halting.thinking_threshold)) == 0;
-    if (good && a->on_purpose) good = json_object_set_new(one, "wrong_format", json_true()) == 0;
+    if (good && decoding && a->halting.on)
+        good = spak_json_set(one, "threshold", json_real(a->threshold), err) &&
+               spak_json_set(one, "thinking_threshold", json_real(a->thinking_threshold), err);
+    if (good && a->on_purpose) good = spak_json_set(one, "wrong_format", json_true(), err);
     return good && (json_array_append_new(list, one) == 0 || spak_fail_oom(err));
 }
 

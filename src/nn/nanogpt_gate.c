@@ -100,7 +100,9 @@ static bool make_steps(nn_check *check, nanogpt_specimen *s, uint64_t from, uint
             if (s->tokens[i] < 0) s->tokens[i] = 0;
         nn_zero_gradients(s->model);
         if (!nn_forward_backward(s->model, &s->batch, 1, NULL, check->err)) return false;
-        nn_update(s->model, &adamw, nn_schedule_rate(&schedule, step), step);
+        const double norm = nn_update(s->model, &adamw, nn_schedule_rate(&schedule, step), step);
+        if (!isfinite(norm)) /* such a step changes nothing: two runs of them would agree */
+            return nn_refute(check, s->name, "the norm of the gradients of step %d is %g", (int)step, norm);
     }
     return true;
 }
@@ -139,6 +141,9 @@ bool nanogpt_threads(nn_check *check) {
         size_t numbers;
         double *alone = trained_on(check, subjects[i], 1, &numbers);
         bool good = alone != NULL;
+        for (size_t j = 0; good && j < numbers; j++)
+            good = isfinite(alone[j]) ||
+                   nn_refute(check, subjects[i]->name, "after three steps a parameter is %g", alone[j]);
         for (int threads = 2; good && threads <= 4; threads++, check->tried++) {
             double *shared = trained_on(check, subjects[i], threads, &numbers);
             good = shared && (memcmp(alone, shared, numbers * sizeof *alone) == 0 ||

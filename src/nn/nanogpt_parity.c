@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "nn/nanogpt_gate.h"
+#include "nn/worst.h"
 
 static const double U = FLT_EPSILON / 2;
 
@@ -80,9 +81,9 @@ static double apart(const pair *p, size_t from, size_t n, double bound, double *
     double worst = 0;
     for (size_t i = from; i < from + n; i++) {
         const double off = fabs(p->host[SINGLE][i] - p->host[DOUBLE][i]);
-        if (!(off <= worst)) worst = isnan(off) ? INFINITY : off;
+        worst = nn_worst(worst, off);
     }
-    if (most) *most = fmax(*most, worst);
+    if (most) *most = nn_worst(*most, worst);
     return worst == 0 ? 0 : worst / bound;
 }
 
@@ -138,15 +139,16 @@ static double norm_judge(pair *p, norm_case *c, double *most) {
     memcpy(kept, rstd, c->rows * sizeof *kept);
     pair_get(p, c->y);
     for (size_t r = 0; r < c->rows; r++)
-        worst = fmax(worst, apart(p, r * c->width, c->width, U * (terms * c->size[r] * c->gain + 1), most));
+        worst = nn_worst(worst, apart(p, r * c->width, c->width, U * (terms * c->size[r] * c->gain + 1), most));
     pair_get(p, c->dx);
     for (size_t r = 0; r < c->rows; r++)
-        worst = fmax(worst, apart(p, r * c->width, c->width,
+        worst =
+            nn_worst(worst, apart(p, r * c->width, c->width,
                                   U * (4 * terms * c->size[r] * c->size[r] * kept[r] * c->gain * c->pull + 2), NULL));
     pair_get(p, c->dgamma);
-    worst = fmax(worst, apart(p, 0, c->width, U * ((terms + (double)c->rows) * sum * c->pull + 2), NULL));
+    worst = nn_worst(worst, apart(p, 0, c->width, U * ((terms + (double)c->rows) * sum * c->pull + 2), NULL));
     pair_get(p, c->dbeta);
-    worst = fmax(worst, apart(p, 0, c->width, U * ((double)c->rows * ((double)c->rows * c->pull + 2)), NULL));
+    worst = nn_worst(worst, apart(p, 0, c->width, U * ((double)c->rows * ((double)c->rows * c->pull + 2)), NULL));
     spak_free(kept);
     return worst;
 }
@@ -207,7 +209,7 @@ static bool gelu(nn_check *check) {
             p.ops[i]->act_backward(p.ctx[i], NN_GELU_ERF, p.at[i][dx], p.at[i][dy], p.at[i][x], N / 16, 16);
         }
         if (good) pair_get(&p, y), over = apart(&p, 0, N, bound, NULL);
-        if (good) pair_get(&p, dx), over = fmax(over, apart(&p, 0, N, bound, NULL));
+        if (good) pair_get(&p, dx), over = nn_worst(over, apart(&p, 0, N, bound, NULL));
     }
     pair_close(&p);
     check->tried++;
@@ -271,7 +273,7 @@ static bool entropy(nn_check *check, size_t vocab, double size) {
                                     0.125f);
         const double bound = U * ((double)vocab / 4 + 16 * size + 64);
         if (good) pair_get(&p, losses), over = apart(&p, 0, ROWS, bound, NULL);
-        if (good) pair_get(&p, d), over = fmax(over, apart(&p, 0, ROWS * vocab, bound, NULL));
+        if (good) pair_get(&p, d), over = nn_worst(over, apart(&p, 0, ROWS * vocab, bound, NULL));
     }
     pair_close(&p);
     check->tried++;
@@ -392,11 +394,10 @@ double nanogpt_farthest(const nn_param *params, size_t count, const double *a, c
         double most = 0, off = 0;
         for (size_t j = params[k].at; j < params[k].at + params[k].rows * params[k].cols; j++) {
             most = fmax(most, fabs(b[j]));
-            const double d = fabs(a[j] - b[j]);
-            if (!(d <= off)) off = isnan(d) ? INFINITY : d;
+            off = nn_worst(off, fabs(a[j] - b[j]));
         }
         const double relative = off == 0 ? 0 : off / most;
-        if (relative > worst) worst = relative, *name = params[k].name;
+        if (!(relative <= worst)) worst = nn_worst(worst, relative), *name = params[k].name;
     }
     return worst;
 }
@@ -466,11 +467,11 @@ static bool continues_alike(nn_check *check, nanogpt_specimen *s, nn_decoder *de
             double most = largest(whole, c->vocab), off = 0;
             size_t best = 0, best_cached = 0;
             for (size_t v = 0; v < c->vocab; v++) {
-                off = fmax(off, fabs(whole[v] - (double)cached[b * c->vocab + v]));
+                off = nn_worst(off, fabs(whole[v] - (double)cached[b * c->vocab + v]));
                 if (whole[v] > whole[best]) best = v;
                 if (cached[b * c->vocab + v] > cached[b * c->vocab + best_cached]) best_cached = v;
             }
-            if (best != best_cached || !(off <= bound * most))
+            if (best != best_cached || !(off / most <= bound))
                 return nn_refute(check, s->name,
                                  "after %zu tokens the cache gives token %zu, the whole pass %zu; logits are %.3g "
                                  "of the largest apart",

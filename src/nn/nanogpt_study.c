@@ -10,6 +10,7 @@
 #include "device/device.h"
 #include "device/trial.h"
 #include "nn/nanogpt_gate.h"
+#include "nn/worst.h"
 
 #define MEMBERS(list) (sizeof(list) / sizeof *(list))
 
@@ -86,7 +87,7 @@ static json_t *distance(const twins *t, size_t n) {
     double most = 0, squares = 0, size = 0;
     for (size_t i = 0; i < n; i++) {
         const double off = t->state[0][i] - t->state[1][i];
-        if (!(fabs(off) <= most)) most = fabs(off);
+        most = nn_worst(most, fabs(off));
         squares += off * off;
         size += t->state[1][i] * t->state[1][i];
     }
@@ -148,7 +149,10 @@ static bool odd_widths(const json_t *options, json_t **result, spak_error *err) 
         } else {
             good = nanogpt_norm_error(NANOGPT_SOUND, (size_t)width, rows, 1, &over, &most, err);
             json_t *entry = json_pack("{s:I,s:f,s:f}", "width", (json_int_t)width, "over_bound", over, "largest", most);
-            good = good && (json_array_append_new(list, entry) == 0 || spak_fail_oom(err));
+            if (!good)
+                json_decref(entry);
+            else if (json_array_append_new(list, entry) != 0)
+                good = spak_fail_oom(err);
         }
     }
     if (good) *result = json_pack("{s:O,s:I}", "widths", list, "rows", (json_int_t)rows);

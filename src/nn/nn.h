@@ -105,7 +105,8 @@ typedef struct nn_batch {
     const int32_t *tokens;
     const int32_t *targets;   /* < 0: no loss here; NULL: no loss at all */
     const int32_t *positions; /* NULL: 0, 1, 2 ... */
-    const int32_t *index;     /* of the digit, for positions by index, window and slope; -1: none, adds no embedding */
+    const int32_t *index;     /* of the digit, for positions by index, window and slope; -1: none, adds no embedding.
+                                 Any, but where it looks up a table: rotary positions and attention take differences */
     const int32_t *kinds;     /* -1: none */
     const int32_t *segments;
     size_t loops;        /* 0: the configuration's */
@@ -157,9 +158,6 @@ typedef struct nn_memory {
 bool nn_model_new(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len, size_t most_loops,
                   bool training, nn_model **model, spak_error *err);
 void nn_model_free(nn_model *model); /* NULL is fine */
-/* The same without making it. */
-bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
-                    size_t most_loops, bool training, nn_memory *memory, spak_error *err);
 
 void nn_model_plant(nn_model *model, nn_fault fault); /* NN_SOUND at first */
 nn_fault nn_model_fault(const nn_model *model);
@@ -183,8 +181,8 @@ void nn_model_put_f32(nn_model *model, nn_array which, size_t at, size_t n, cons
 /* --- forward and backward --- */
 
 /* Forward pass. *loss (may be NULL): the mean over the positions with a target, in nats, averaged over the supervised
- * loops; 0 without targets. Fails on a token, target, position, index or kind outside the configuration, naming it and
- * where it stands, and when no place has a target. */
+ * loops; 0 without targets. Fails on a token, target or kind outside the configuration, and on a position or index
+ * outside its table where one is looked up, naming it and where it stands; and when no place has a target. */
 bool nn_forward(nn_model *model, const nn_batch *batch, double *loss, spak_error *err);
 
 /* Forward and backward; gradients += those of scale * loss. scale: 1 / micro-batches. */
@@ -194,7 +192,8 @@ void nn_zero_gradients(nn_model *model);
 /* After a forward pass. logits: row (b, t), or all rows, of the last loop, as floats or doubles of the host. */
 void nn_logits(const nn_model *model, size_t row, size_t rows, double *logits);
 /* The best token of every row of the last forward pass, and its probability or NULL; after the loop `loop` (counted
- * from 1; 0: the last), through the final norm and the head. */
+ * from 1, at most that pass's: what lies behind them is of another pass; 0: the last), through the final norm and the
+ * head. */
 void nn_predictions(nn_model *model, size_t loop, int32_t *best, float *confidence);
 /* The state after block number `block`, counted over all loops (0: the embedding): (rows, width) doubles. For parity.
  */
@@ -206,6 +205,7 @@ typedef struct nn_schedule {
     double rate, min_rate;
     size_t warmup_steps, decay_steps; /* linear to rate, cosine to min_rate at decay_steps, min_rate afterwards */
 } nn_schedule;
+/* The whole rate is that of step warmup_steps; the first of the steps before it has 1 / (warmup_steps + 1) of it. */
 double nn_schedule_rate(const nn_schedule *schedule, uint64_t step); /* step from 0 */
 
 typedef struct nn_optimiser {
@@ -234,9 +234,10 @@ bool nn_decoder_new(nn_model *model, size_t batch, const nn_halting *halting, nn
 void nn_decoder_free(nn_decoder *decoder);
 void nn_decoder_reset(nn_decoder *decoder);
 
-/* Feeds `len` more tokens of every sequence (the prompt at first, then one a call; index, kinds: as in nn_batch) and
- * leaves the logits of the last one: (batch, vocab) floats of the host, or NULL. loops_spent (batch, len) or NULL. A
- * call that fails (a token outside the vocabulary, more than the context) changes nothing. */
+/* Feeds `len` more tokens of every sequence, whose positions count on from 0 at the last reset (the prompt at first,
+ * then one a call; index, kinds: as in nn_batch) and leaves the logits of the last one: (batch, vocab) floats of the
+ * host, or NULL. loops_spent (batch, len) or NULL. A call that fails (a token outside the vocabulary, more than the
+ * context) changes nothing. */
 bool nn_decode(nn_decoder *decoder, size_t len, const int32_t *tokens, const int32_t *index, const int32_t *kinds,
                float *logits, int32_t *loops_spent, spak_error *err);
 

@@ -151,15 +151,6 @@ static bool open_ctx(nn_model *m, spak_error *err) {
     return true;
 }
 
-bool nn_memory_plan(const nn_config *config, const nn_ops *ops, int threads, size_t batch, size_t len,
-                    size_t most_loops, bool training, nn_memory *memory, spak_error *err) {
-    nn_model m;
-    if (!plan(&m, config, ops, threads, batch, len, most_loops, training, err) || !open_ctx(&m, err)) return false;
-    *memory = m.memory;
-    ops->close(m.ctx);
-    return true;
-}
-
 static bool take_arena(nn_model *m, const char *what, size_t bytes, void **arena, spak_error *err) {
     if (bytes == 0) return true;
     *arena = m->ops->alloc(m->ctx, bytes);

@@ -105,6 +105,8 @@ static nn_batch draw_batch(nn_trainer *t, uint64_t step, size_t micro) {
 
 /* --- a run --- */
 
+static const uint64_t HELD_OUT = (uint64_t)1 << 28; /* batches of additions from here on are never trained on */
+
 static int threads_of(const nn_train_config *c) { return c->threads ? (int)c->threads : dev_cpu_count(); }
 static const nn_ops *ops_of(const nn_train_config *c) {
     return strcmp(c->device, "oracle") == 0 ? &nn_oracle : &nn_cpu;
@@ -114,8 +116,11 @@ static bool open_trainer(nn_trainer *t, const nn_ops *ops, bool training, spak_e
     nn_train_config *c = &t->config;
     if (c->task == NN_TASK_TEXT ? !open_text(t, err) : !nn_add_rows_new(c->batch, c->len, &t->rows, err)) return false;
     if (!nn_config_check(&c->model, err)) return false;
-    if (!nn_model_new(&c->model, ops, threads_of(c), c->batch, c->len, c->most_loops, training, &t->model, err))
-        return false;
+    if (c->task == NN_TASK_ADDITION && c->steps * c->micro_batches > HELD_OUT)
+        return spak_fail(err, "steps times micro_batches is %zu: at most %llu, what follows is for validation",
+                         c->steps * c->micro_batches, (unsigned long long)HELD_OUT);
+    const size_t loops = c->most_loops > c->model.loops ? c->most_loops : c->model.loops; /* validation takes its own */
+    if (!nn_model_new(&c->model, ops, threads_of(c), c->batch, c->len, loops, training, &t->model, err)) return false;
     nn_model_init(t->model, c->seed);
     return true;
 }
@@ -220,7 +225,6 @@ bool nn_trainer_step(nn_trainer *t, nn_step *report, spak_error *err) {
 /* --- validation --- */
 
 enum { HELD_OUT_BATCHES = 8 };
-static const uint64_t HELD_OUT = (uint64_t)1 << 28; /* batches from here on are never trained on */
 
 static bool add_loss(nn_trainer *t, nn_batch batch, double *sum, size_t *tokens, spak_error *err) {
     double loss;

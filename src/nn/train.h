@@ -41,7 +41,8 @@ typedef struct nn_train_config {
 /* {"model": {"preset": "nanogpt-cpu", ...members over it}, "task": {"kind": "text", "dataset": "tinyshakespeare"} or
  * {"kind": "addition", ...}, "steps": 2000, "batch": 12, ...}: the members of the struct by their names, those of
  * schedule and optimiser beside them ("rate", "min_rate", "warmup_steps", "decay_steps", "beta1", "beta2", "eps",
- * "weight_decay", "clip"). Defaults are nanoGPT's. Errors name the member. */
+ * "weight_decay", "clip"). Ranges: rates 0 to 1000, betas from 0 to below 1, eps 0 to 1, clip 0 (none) to 1e9, weight
+ * decay 0 to 1000; train_config.c has those of all members. Defaults are nanoGPT's. Errors name the member. */
 bool nn_train_config_read(const json_t *json, nn_train_config *config, spak_error *err);
 json_t *nn_train_config_json(const nn_train_config *config); /* every member; NULL when out of memory */
 
@@ -75,8 +76,9 @@ void nn_trainer_set_next(nn_trainer *trainer, uint64_t step);
 /* Makes one step. Fails when the loss is not finite, and then has changed nothing: the parameters are those before. */
 bool nn_trainer_step(nn_trainer *trainer, nn_step *report, spak_error *err);
 
-/* Text: the mean loss over the whole validation part, in windows of len that do not overlap: {"validation_loss",
- * "tokens"}. Additions: the mean loss over a fixed set of batches that training never draws from: the same members. */
+/* Text: the mean loss over the validation part, in windows of len that do not overlap: {"validation_loss", "tokens"}.
+ * Its last characters, fewer than a window and the token after it, are left out. Both: with the model's own loops.
+ * Additions: the mean loss over a fixed set of batches that training never draws from: the same members. */
 bool nn_trainer_validate(nn_trainer *trainer, json_t **result, spak_error *err);
 
 /* --- checkpoints: train_save.c --- */

@@ -57,11 +57,11 @@ __attribute__((unused)) static double golden_error(golden *g, const double *x, s
         squares += dot(x + from, x + from, len);
     }
     worst = golden_ratio(g, sqrt(squares / (double)n), rms, size);
-    worst =
-        fmax(worst, golden_ratio(g, projection, spak_json_num(kept, "projection", NAN), 4 * size * sqrt((double)n)));
+    worst = nn_worst(worst,
+                     golden_ratio(g, projection, spak_json_num(kept, "projection", NAN), 4 * size * sqrt((double)n)));
     for (size_t i = 0; i < k; i++) {
         double want = json_number_value(json_array_get(values, i));
-        worst = fmax(worst, golden_ratio(g, x[k > 1 ? i * (n - 1) / (k - 1) : 0], want, size + fabs(want)));
+        worst = nn_worst(worst, golden_ratio(g, x[k > 1 ? i * (n - 1) / (k - 1) : 0], want, size + fabs(want)));
     }
     return worst;
 }

@@ -52,7 +52,7 @@ static double parameters_error(golden *g, const nn_model *model, nn_array which,
         double error = golden_error(g, host + list[i].at, list[i].rows * list[i].cols, one);
         if (strcmp(spak_json_str(one, "name", ""), list[i].name) != 0) error = INFINITY;
         if (!(error <= 1)) printf("# %s: %g times the tolerance\n", list[i].name, error);
-        if (!(error <= largest)) largest = error;
+        largest = nn_worst(largest, error);
     }
     spak_free(host);
     return largest;
@@ -68,13 +68,13 @@ __attribute__((unused)) static double states_error(golden *g, const nn_model *mo
         nn_hidden(model, i, host);
         double error = golden_error(g, host, rows * c->width, json_array_get(states, i));
         if (!(error <= 1)) printf("# after block %zu: %g times the tolerance\n", i, error);
-        if (!(error <= largest)) largest = error;
+        largest = nn_worst(largest, error);
     }
     nn_logits(model, 0, rows, host);
     double error = golden_error(g, host, rows * c->vocab, json_object_get(now, "logits"));
     if (!(error <= 1)) printf("# logits: %g times the tolerance\n", error);
     spak_free(host);
-    return fmax(largest, error);
+    return nn_worst(largest, error);
 }
 
 __attribute__((unused)) static void run_model_case(const nn_ops *ops, const json_t *now) {

@@ -8,6 +8,7 @@
 #include "../tap.h"
 #include "base/rng.h"
 #include "nn/ops.h"
+#include "nn/worst.h"
 
 enum { NN_TEST_SEED = 20 };
 
@@ -47,7 +48,7 @@ __attribute__((unused)) static double gradient_error(double (*loss)(void), doubl
         x[i] = kept - h;
         double difference = (above - loss()) / (up - x[i]);
         x[i] = kept;
-        if (!(fabs(difference - dx[i]) <= worst)) worst = fabs(difference - dx[i]); /* NaN stays */
+        worst = nn_worst(worst, fabs(difference - dx[i]));
         largest = fmax(largest, fabs(dx[i]));
     }
     return worst / (1 + largest);

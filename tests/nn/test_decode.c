@@ -10,7 +10,7 @@ static double worst_of(const float *got, const double *want, size_t n) {
     double worst = 0;
     for (size_t i = 0; i < n; i++) {
         double off = fabs((double)got[i] - want[i]) / (1 + fabs(want[i]));
-        if (!(off <= worst)) worst = off;
+        worst = nn_worst(worst, off);
     }
     return worst;
 }
@@ -41,8 +41,8 @@ static double worst_decoded(nn_decoder *d, const random_batch *r, size_t prompt,
                               columns(r->kinds, TEST_BATCH, TEST_LEN, from, len, kinds), logits, NULL, &err);
         if (!good) printf("# %s\n", err.message);
         for (size_t b = 0; good && b < TEST_BATCH; b++)
-            worst = fmax(worst, worst_of(logits + b * TEST_VOCAB, want + (b * TEST_LEN + from + len - 1) * TEST_VOCAB,
-                                         TEST_VOCAB));
+            worst = nn_worst(worst, worst_of(logits + b * TEST_VOCAB,
+                                             want + (b * TEST_LEN + from + len - 1) * TEST_VOCAB, TEST_VOCAB));
         if (!good) return INFINITY;
     }
     return worst;
@@ -63,7 +63,7 @@ static void test_equals_forward(const model_case *c) {
     nn_decoder *d = new_decoder(m, TEST_BATCH, &off), *patient = new_decoder(m, TEST_BATCH, &never);
     double worst = 0;
     for (size_t prompt = 1; prompt <= TEST_LEN; prompt++, nn_decoder_reset(d))
-        worst = fmax(worst, worst_decoded(d, &r, prompt, want));
+        worst = nn_worst(worst, worst_decoded(d, &r, prompt, want));
     ok(worst <= TOLERANCE, "%s: decoded as in the forward pass, whatever the prompt's length (off by %.1e)", c->name,
        worst);
     ok(worst_decoded(patient, &r, 3, want) <= TOLERANCE, "and where no confidence is enough");
@@ -131,8 +131,8 @@ static bool follow(nn_decoder *d, const random_batch *r, size_t prompt, const do
             printf("# %s\n", err.message);
         for (size_t b = 0; b < TEST_BATCH; b++) {
             size_t at = (b * TEST_LEN + from + len - 1) * TEST_VOCAB;
-            *worst = fmax(*worst, worst_of(logits + b * TEST_VOCAB, want + at, TEST_VOCAB));
-            *planted = fmax(*planted, worst_of(logits + b * TEST_VOCAB, other + at, TEST_VOCAB));
+            *worst = nn_worst(*worst, worst_of(logits + b * TEST_VOCAB, want + at, TEST_VOCAB));
+            *planted = nn_worst(*planted, worst_of(logits + b * TEST_VOCAB, other + at, TEST_VOCAB));
             for (size_t t = 0; t < len; t++) same = same && got[b * len + t] == want_spent[b * TEST_LEN + from + t];
         }
     }
@@ -202,6 +202,29 @@ static void test_all_halt(const model_case *c) {
     ok(worst_decoded(d, &r, 3, want) <= TOLERANCE,
        "threshold 0: every token halts after one loop, as if there were one");
     nn_decoder_free(d);
+    nn_model_free(m);
+}
+
+/* A token halts that is exactly as sure as it has to be. */
+static void test_threshold(const model_case *c) {
+    nn_model *m = new_model(c, &nn_oracle, false);
+    random_batch r;
+    float sure[TEST_ROWS];
+    int32_t best[TEST_ROWS], spent[2];
+    spak_error err = {{0}};
+    make_batch(&r, c, false);
+    randomise(m);
+    r.batch.loops = 1;
+    ok(nn_forward(m, &r.batch, NULL, &err), "one loop %s", err.message);
+    nn_predictions(m, 0, best, sure);
+    for (int above = 0; above < 2; above++) {
+        const float threshold = above ? nextafterf(sure[0], 2) : sure[0];
+        nn_decoder *d = new_decoder(m, 1, &(nn_halting){true, threshold, threshold, -1, 2});
+        ok(nn_decode(d, 1, r.tokens, r.index, r.kinds, NULL, &spent[above], &err), "decodes %s", err.message);
+        nn_decoder_free(d);
+    }
+    is_int(spent[0], 1, "a token whose confidence is the threshold halts");
+    is_int(spent[1], 2, "and with a threshold just above does not");
     nn_model_free(m);
 }
 
@@ -275,6 +298,7 @@ int main(void) {
     test_pieces(&cases[2]);
     test_pieces(&cases[3]);
     test_all_halt(&cases[3]);
+    test_threshold(&cases[3]);
     test_errors(cases);
     test_memory(&cases[3]);
     test_sample();

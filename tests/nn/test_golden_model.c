@@ -48,9 +48,9 @@ static void run_training(const nn_ops *ops, nn_model *model, const json_t *file)
         nn_zero_gradients(model);
         if (!nn_forward_backward(model, &batch, 1, &loss, &err)) printf("# %s\n", err.message);
         double norm = nn_update(model, &adamw, rate, step);
-        worst_rate = fmax(worst_rate, fabs(rate - nth(file, "rates", step)));
-        worst_loss = fmax(worst_loss, golden_ratio(&g, loss, nth(file, "losses", step), 1));
-        worst_norm = fmax(worst_norm, golden_ratio(&g, norm, nth(file, "norms", step), 1));
+        worst_rate = nn_worst(worst_rate, fabs(rate - nth(file, "rates", step)));
+        worst_loss = nn_worst(worst_loss, golden_ratio(&g, loss, nth(file, "losses", step), 1));
+        worst_norm = nn_worst(worst_norm, golden_ratio(&g, norm, nth(file, "norms", step), 1));
     }
     ok(worst_rate < 1e-16, "%s: nanoGPT's schedule", ops->name);
     ok(worst_loss <= 1 && worst_norm <= 1, "%s: losses and norms of 8 steps", ops->name);

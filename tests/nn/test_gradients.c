@@ -44,10 +44,10 @@ static size_t wrong_params(const model_case *c, const nn_ops *ops, bool shown) {
         for (size_t j = 0; j < p[i].rows * p[i].cols; j++) {
             nn_model_get(m, NN_GRADIENTS, p[i].at + j, 1, &got);
             double off = fabs(got - difference(m, &r.batch, p[i].at + j));
-            if (!(off <= worst)) worst = off;
+            worst = nn_worst(worst, off);
             largest = fmax(largest, fabs(got));
         }
-        if (worst <= TOLERANCE * (1 + largest) && largest > 1e-5) continue;
+        if (worst / (1 + largest) <= TOLERANCE && largest > 1e-5) continue;
         if (wrong++ < 4 && shown) printf("# %s: off by %g, largest %g\n", p[i].name, worst, largest);
     }
     nn_model_free(m);

@@ -5,6 +5,7 @@
 #include "../tap.h"
 #include "device/device.h"
 #include "layers/layers.h"
+#include "nn/worst.h"
 
 enum { N = 1 << 16 };
 static float x[N], y[N], ones[N];
@@ -24,8 +25,7 @@ static double worst_ulp(double (*exact)(double), double least) {
     for (size_t i = 0; i < N; i++) {
         double want = exact((double)x[i]), size = fmax(fabs(want), least), off = fabs((double)y[i] - want);
         if (size < 0x1p-100) continue;
-        worst = fmax(worst, off / ldexp(1, ilogb(size) - 23));
-        if (isnan(y[i])) return INFINITY;
+        worst = nn_worst(worst, off / ldexp(1, ilogb(size) - 23));
     }
     return worst;
 }
@@ -56,7 +56,7 @@ static void test_isa(dev_isa isa) {
                 k->act_backward[all[f].act](y, ones, x, 1, N);
             else
                 k->act[all[f].act](y, x, 1, N);
-            worst = fmax(worst, worst_ulp(all[f].exact, all[f].least));
+            worst = nn_worst(worst, worst_ulp(all[f].exact, all[f].least));
         }
         ok(worst <= all[f].most, "%s: %s: %.2f ulp", dev_isa_name(isa), all[f].name, worst);
     }
@@ -68,7 +68,13 @@ static void test_isa(dev_isa isa) {
     }
 }
 
+static void test_worst(void) {
+    ok(nn_worst(nn_worst(0, NAN), 1) == INFINITY, "the worst difference is infinite from the first NaN on");
+    ok(nn_worst(nn_worst(0, 2), 1) == 2, "and else the largest");
+}
+
 int main(void) {
+    test_worst();
     for (int isa = 0; isa < DEV_ISA_COUNT; isa++)
         if (dev_cpu_has((dev_isa)isa)) test_isa((dev_isa)isa);
     return done_testing();

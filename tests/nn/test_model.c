@@ -19,18 +19,14 @@ static size_t total(nn_memory m) { return m.params + m.grads + m.optimiser + m.a
 static void test_plan(const model_case *c, bool training) {
     nn_ops counting = nn_oracle;
     counting.alloc = counting_alloc;
-    nn_memory planned;
     nn_model *m;
     random_batch r;
     double loss;
     spak_error err = {{0}};
-    ok(nn_memory_plan(&c->config, &counting, 1, TEST_BATCH, TEST_LEN, c->most_loops, training, &planned, &err),
-       "%s: planned%s %s", c->name, training ? " for training" : "", err.message);
     taken = arenas = 0;
     m = new_model(c, &counting, training);
-    nn_memory memory = nn_model_memory(m);
-    is_int(taken, total(planned), "the model takes what was planned, in %zu arenas", arenas);
-    ok(memcmp(&memory, &planned, sizeof memory) == 0, "and says so");
+    is_int(taken, total(nn_model_memory(m)), "%s: the model takes what it says%s, in %zu arenas", c->name,
+           training ? " for training" : "", arenas);
     randomise(m);
     make_batch(&r, c, training);
     spak_alloc_fail_after(0);
@@ -47,13 +43,11 @@ static void test_plan(const model_case *c, bool training) {
 
 static void test_out_of_memory(const model_case *c) {
     long n = 0, clean = 0;
-    nn_memory plan;
     for (bool done = false; !done && n < 100; n++) {
         nn_model *m = NULL;
         spak_error err = {{0}};
         spak_alloc_fail_after(n);
-        done = nn_memory_plan(&c->config, &nn_oracle, 1, 2, 4, 0, true, &plan, &err) &&
-               nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 0, true, &m, &err);
+        done = nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 0, true, &m, &err);
         spak_alloc_fail_after(-1);
         if (!done) clean += !m && strstr(err.message, "memory") != NULL;
         nn_model_free(m);
@@ -215,7 +209,7 @@ static void test_definition(const model_case *c, bool training) {
         const sequence q = {r.tokens + at, r.index + at, r.kinds + at, r.segments + at};
         reference(m, &q, loops, NULL, all, spent);
         for (size_t i = 0; i < TEST_LEN * TEST_VOCAB; i++)
-            worst = fmax(worst, fabs(got[at * TEST_VOCAB + i] - all[loops - 1][i]));
+            worst = nn_worst(worst, fabs(got[at * TEST_VOCAB + i] - all[loops - 1][i]));
         for (size_t loop = first; loop < loops; loop++)
             for (size_t t = 0; t < TEST_LEN; t++) {
                 if (r.targets[at + t] < 0) continue;
@@ -338,7 +332,7 @@ static void test_batches(const model_case *c) {
     is_near(step_of(m, &r.batch, 0.5), first, 0, "the same step draws the same masks");
     step_of(m, &r.batch, 0.5);
     nn_model_get(m, NN_GRADIENTS, 0, numbers, twice);
-    for (size_t i = 0; i < numbers; i++) worst = fmax(worst, fabs(once[i] - twice[i]));
+    for (size_t i = 0; i < numbers; i++) worst = nn_worst(worst, fabs(once[i] - twice[i]));
     ok(worst < 1e-12, "gradients of micro-batches add up, each scaled (off by %.1e)", worst);
     r.batch.step++;
     ok(fabs(step_of(m, &r.batch, 1) - first) > 1e-6, "another step draws others");
@@ -392,9 +386,8 @@ static void test_errors(const model_case *cases) {
     ok(!nn_model_new(&c->config, &nn_oracle, 1, 2, 4, 40000, false, &none, &err) && !none, "%s", err.message);
     ok(!nn_model_new(&c->config, &nn_oracle, 1, (size_t)1 << 40, 4, 0, false, &none, &err) && !none, "%s", err.message);
     nn_config huge = c->config;
-    nn_memory plan;
     huge.width = huge.hidden = (size_t)1 << 30, huge.loops = 1 << 15;
-    ok(!nn_memory_plan(&huge, &nn_oracle, 1, (size_t)1 << 28, 4, 0, true, &plan, &err) &&
+    ok(!nn_model_new(&huge, &nn_oracle, 1, (size_t)1 << 28, 4, 0, true, &none, &err) && !none &&
            strstr(err.message, "addresses"),
        "%s", err.message);
     nn_model_free(m);

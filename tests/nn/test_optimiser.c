@@ -50,7 +50,7 @@ static void check_update(nn_optimiser o, double clip, double factor) {
                       (sqrt(square / (1 - pow(b2, step))) + (double)(float)o.eps);
         }
         nn_model_get(m, NN_VALUES, p[i].at, 1, &after);
-        worst = fmax(worst, fabs(after - before));
+        worst = nn_worst(worst, fabs(after - before));
     }
     ok(worst < 1e-12, "clip %g, norm %.3g: two steps by the formula for matrices and vectors (off by %.1e)", clip, norm,
        worst);

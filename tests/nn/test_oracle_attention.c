@@ -203,7 +203,7 @@ static void test_rope(nn_rope_pairing pairing, const char *name) {
     memcpy(back, turned, n * sizeof *qkv);
     ops->rope(ctx, pairing, back, positions, ROWS, HEADS, DIM, STRIDE, 10000, true);
     double worst = 0;
-    for (size_t i = 0; i < n; i++) worst = fmax(worst, fabs(back[i] - qkv[i]));
+    for (size_t i = 0; i < n; i++) worst = nn_worst(worst, fabs(back[i] - qkv[i]));
     ok(worst < 1e-14, "RoPE, %s: the inverse turns back", name);
     /* the pair 1 of head 1 in row 3, whose angle is 3 * 10000^(-1/3) */
     size_t first = 3 * STRIDE + DIM + (pairing == NN_ROPE_HALVES ? 1 : 2),

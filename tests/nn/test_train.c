@@ -2,6 +2,7 @@
  * what validation is; and what is refused. */
 #include <sys/wait.h>
 
+#include "base/rng.h"
 #include "data/data.h"
 #include "files.h"
 #include "nn/checkpoint.h"
@@ -52,6 +53,15 @@ typedef struct outcome {
     double *state; /* (3, numbers): values and both moments */
 } outcome;
 
+static void take_state(const nn_model *model, outcome *o) {
+    size_t count;
+    nn_model_params(model, &count, &o->numbers);
+    spak_free(o->state);
+    o->state = spak_malloc(3 * o->numbers * sizeof *o->state);
+    const nn_array arrays[] = {NN_VALUES, NN_MEAN, NN_SQUARE};
+    for (size_t i = 0; i < 3; i++) nn_model_get(model, arrays[i], 0, o->numbers, o->state + i * o->numbers);
+}
+
 static void make_steps(nn_trainer *t, outcome *o, size_t to) {
     for (nn_step s; nn_trainer_next(t) < to;) {
         spak_error err = {{0}};
@@ -63,13 +73,7 @@ static void make_steps(nn_trainer *t, outcome *o, size_t to) {
         o->norm[s.step] = s.grad_norm;
         o->loops[s.step] = s.loops;
     }
-    size_t count;
-    nn_model_params(nn_trainer_model(t), &count, &o->numbers);
-    spak_free(o->state);
-    o->state = spak_malloc(3 * o->numbers * sizeof *o->state);
-    const nn_array arrays[] = {NN_VALUES, NN_MEAN, NN_SQUARE};
-    for (size_t i = 0; i < 3; i++)
-        nn_model_get(nn_trainer_model(t), arrays[i], 0, o->numbers, o->state + i * o->numbers);
+    take_state(nn_trainer_model(t), o);
 }
 
 static outcome whole_run(const char *text, size_t threads) {
@@ -149,6 +153,120 @@ static void resumes(const char *what, const char *text, const outcome *once, con
     spak_free(path);
 }
 
+/* --- a step by its definition --- */
+
+/* What a batch is made of, by formulas of this test: the first 12 steps decay by 0.1, the others by 0.5. */
+typedef struct by_hand {
+    const nn_train_config *c; /* of the trainer, with what the task filled in */
+    nn_model *model;
+    int32_t *ids, window[2][96]; /* text: ids of the whole data set; (batch, len) tokens and targets */
+    size_t train_ids;
+    bool inside; /* no window has come to the validation part */
+    nn_add_rows *rows;
+} by_hand;
+
+static nn_batch batch_by_hand(by_hand *h, uint64_t number) {
+    const nn_train_config *c = h->c;
+    if (c->task == NN_TASK_ADDITION) {
+        nn_addition_train_rows(&c->addition, c->seed, number, h->rows);
+        return nn_add_rows_batch(h->rows);
+    }
+    for (size_t i = 0; i < c->batch; i++) {
+        uint32_t word[4];
+        spak_philox(c->seed, 0x54455854, number * c->batch + i, word);
+        const size_t start = ((uint64_t)word[0] << 32 | word[1]) % (h->train_ids - c->len);
+        h->inside = h->inside && start + c->len < h->train_ids;
+        memcpy(h->window[0] + i * c->len, h->ids + start, c->len * sizeof *h->ids);
+        memcpy(h->window[1] + i * c->len, h->ids + start + 1, c->len * sizeof *h->ids);
+    }
+    return (nn_batch){.batch = c->batch, .len = c->len, .tokens = h->window[0], .targets = h->window[1]};
+}
+
+static nn_step step_by_hand(by_hand *h, uint64_t step) {
+    static const nn_schedule schedule = {.rate = 1e-3, .min_rate = 1e-4, .warmup_steps = 5, .decay_steps = STEPS};
+    const nn_train_config *c = h->c;
+    const bool late = c->task == NN_TASK_TEXT && step >= 12;
+    const nn_optimiser adamw = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = late ? 0.5 : 0.1, .clip = 1};
+    nn_step said = {.rate = nn_schedule_rate(&schedule, step)};
+    uint32_t word[4];
+    spak_philox(c->seed, 0x4C4F4F50, step, word);
+    spak_error err = {{0}};
+    nn_zero_gradients(h->model);
+    for (uint64_t micro = 0; micro < c->micro_batches; micro++) {
+        const uint64_t number = step * c->micro_batches + micro;
+        nn_batch batch = batch_by_hand(h, number);
+        double loss = 0;
+        batch.loops = c->task == NN_TASK_TEXT ? 1 : 1 + word[0] % 5;
+        batch.training = true, batch.seed = 1337, batch.step = number;
+        if (!nn_forward_backward(h->model, &batch, 1.0 / (double)c->micro_batches, &loss, &err))
+            ok(false, "%s", err.message);
+        said.loss += loss / (double)c->micro_batches;
+    }
+    said.grad_norm = nn_update(h->model, &adamw, said.rate, step);
+    return said;
+}
+
+static void open_by_hand(by_hand *h, nn_trainer *t) {
+    const nn_train_config *c = nn_trainer_config(t);
+    spak_error err = {{0}};
+    *h = (by_hand){.c = c, .inside = true};
+    if (c->task == NN_TASK_TEXT) {
+        data_set *set = NULL;
+        if (!data_open("names", &set, &err)) ok(false, "%s", err.message);
+        h->train_ids = (size_t)((double)set->size * 0.9);
+        h->ids = spak_malloc(set->size * sizeof *h->ids);
+        nn_chars_encode(nn_trainer_chars(t), "names", set->bytes, set->size, h->ids, &err);
+        data_close(set);
+    } else if (!nn_add_rows_new(c->batch, c->len, &h->rows, &err)) {
+        ok(false, "%s", err.message);
+    }
+    if (!nn_model_new(&c->model, &nn_cpu, 1, c->batch, c->len, c->most_loops, true, &h->model, &err)) {
+        ok(false, "%s", err.message);
+        exit(1);
+    }
+    nn_model_init(h->model, 1337);
+}
+
+static void steps_by_definition(const char *what, const char *text) {
+    enum { MADE = 15 };
+    nn_trainer *t = trainer_of(text, 2);
+    by_hand h;
+    outcome o = {.state = NULL}, want = {.state = NULL};
+    bool same = true, rates = true;
+    open_by_hand(&h, t);
+    for (uint64_t step = 0; step < MADE; step++) {
+        nn_step made;
+        spak_error err = {{0}};
+        const nn_step said = step_by_hand(&h, step);
+        if (!nn_trainer_step(t, &made, &err)) ok(false, "%s", err.message);
+        same = same && made.loss == said.loss && made.grad_norm == said.grad_norm;
+        rates = rates && made.rate == said.rate;
+    }
+    take_state(nn_trainer_model(t), &o);
+    take_state(h.model, &want);
+    ok(h.inside, "%s: no window has a character of the validation part", what);
+    ok(rates, "%s: %d steps have the schedule's rates", what, MADE);
+    ok(same, "%s: losses and norms are those of the steps made by hand", what);
+    ok(same_state(&o, &want), "%s: and every parameter and moment, bit for bit", what);
+    spak_free(o.state);
+    spak_free(want.state);
+    spak_free(h.ids);
+    nn_add_rows_free(h.rows);
+    nn_model_free(h.model);
+    nn_trainer_free(t);
+}
+
+static void counts_flops(const char *text, size_t mean_loops) {
+    nn_trainer *t = trainer_of(text, 1);
+    const nn_train_config *c = nn_trainer_config(t);
+    json_t *about = nn_trainer_describe(t);
+    is_near(spak_json_num(about, "flops_per_step", 0),
+            3 * (double)(c->batch * c->micro_batches) * nn_forward_flops(&c->model, c->len, c->len, mean_loops), 0,
+            "a step is three forward passes of %zu loops", mean_loops);
+    json_decref(about);
+    nn_trainer_free(t);
+}
+
 static void random_loops(const outcome *o) {
     bool seen[6] = {false}, inside = true;
     size_t different = 0;
@@ -210,6 +328,44 @@ static void validates(void) {
     spak_free(ids);
     data_close(set);
     nn_model_free(m);
+    nn_trainer_free(t);
+}
+
+/* Additions validate on batches 2^28 and on, which no run reaches, and with the model's own loops, be they more than
+ * any step draws. */
+static void validates_held_out(void) {
+    nn_train_config config;
+    nn_trainer *t = NULL;
+    json_t *result = NULL;
+    nn_add_rows *rows = NULL;
+    spak_error err = {{0}};
+    read_config(
+        "{'task': {'kind': 'addition', 'most_digits': 2}, 'steps': 2, 'batch': 3, 'threads': 1, 'least_loops': 2,"
+        " 'most_loops': 3, 'model': {'preset': 'looplm-12', 'loops': 4, 'width': 32, 'hidden': 64}}",
+        &config, &err);
+    if (!nn_trainer_new(&config, &t, &err) || !nn_add_rows_new(3, config.len, &rows, &err))
+        ok(false, "%s", err.message);
+    nn_step s;
+    ok(nn_trainer_step(t, &s, &err) && s.loops < 4 && nn_trainer_validate(t, &result, &err),
+       "steps of fewer loops than the model has, then validation %s", err.message);
+    double sum = 0;
+    size_t tokens = 0;
+    for (uint64_t i = 0; i < 8; i++) {
+        double loss = 0;
+        size_t counted = 0;
+        nn_addition_train_rows(&config.addition, config.seed, 268435456 + i, rows);
+        nn_batch batch = nn_add_rows_batch(rows);
+        nn_forward(nn_trainer_model(t), &batch, &loss, &err);
+        for (size_t k = 0; k < rows->rows * rows->len; k++) counted += rows->targets[k] >= 0;
+        sum += loss * (double)counted, tokens += counted;
+    }
+    is_near(spak_json_num(result, "validation_loss", 0), sum / (double)tokens, 1e-12,
+            "on the batches that are held out");
+    json_decref(result);
+    nn_add_rows_free(rows);
+    nn_trainer_free(t);
+    config.steps = 268435456;
+    ok(nn_trainer_new(&config, &t, &err), "as many steps as there are batches before these %s", err.message);
     nn_trainer_free(t);
 }
 
@@ -282,6 +438,8 @@ static void refuses(void) {
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'batch': 0}", "batch");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'steps': 1.5}", "steps");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'device': 'gpu'}", "device");
+    refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'steps': 134217729, 'micro_batches': 2}",
+            "at most 268435456");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'len': 7}", "len");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'least_loops': 9, 'most_loops': 3}",
             "least_loops");
@@ -379,7 +537,12 @@ int main(void) {
     wrong_checkpoint(text_folder);
     nothing_allocated("text", TEXT);
     nothing_allocated("additions", LOOPED);
+    steps_by_definition("text with dropout", TEXT);
+    steps_by_definition("looped additions", LOOPED);
+    counts_flops(TEXT, 1);
+    counts_flops(LOOPED, 3);
     validates();
+    validates_held_out();
     diverges();
     learns();
     refuses();

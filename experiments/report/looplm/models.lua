@@ -207,7 +207,7 @@ local function decoded(records, threshold)
   local sum = { right = 0, n = 0, spent = {}, records = records }
   for _, record in ipairs(records) do
     for _, test in ipairs(record.decoded or {}) do
-      if (test.threshold and math.floor(test.threshold * 1000 + 0.5)) == threshold then
+      if test.threshold == threshold then
         sum.right, sum.n = sum.right + test.correct[1], sum.n + test.problems
         for kind, spent in pairs(test.spent) do
           local s = sum.spent[kind] or { 0, 0 }
@@ -236,7 +236,7 @@ end
 
 local function tabulate_halting(report, loop)
   local rows, ref = {}, report:ref(loop.records[1])
-  local off, default = decoded(loop.records, nil), decoded(loop.records, 900)
+  local off, default = decoded(loop.records, nil), decoded(loop.records, 0.9)
   if not (off and default) then return end
   local KINDS <const> = { "operand", "sign", "equals", "answer" }
   local function saved(run, kinds)
