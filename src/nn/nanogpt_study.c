@@ -53,10 +53,9 @@ static bool draw_parameter(twins *t, const nn_param *p, uint64_t stream, double 
     return true;
 }
 
-static bool open_twins(const json_t *options, twins *t, spak_error *err) {
+static bool open_twins(const json_t *options, size_t len, double sharpness, twins *t, spak_error *err) {
     nn_config c;
     const uint64_t seed = (uint64_t)spak_json_int(options, "seed", 1);
-    const size_t len = (size_t)spak_json_int(options, "len", 64);
     *t = (twins){.rows = len};
     if (!nn_config_preset("gpt2", &c, err)) return false;
     c.layers = (size_t)spak_json_int(options, "layers", 12);
@@ -73,7 +72,6 @@ static bool open_twins(const json_t *options, twins *t, spak_error *err) {
     }
     size_t count, numbers;
     const nn_param *params = nn_model_params(t->model[0], &count, &numbers);
-    const double sharpness = spak_json_num(options, "sharpness", 1);
     for (size_t k = 0; k < count; k++)
         if (!draw_parameter(t, &params[k], k, sharpness, seed, err)) return false;
     t->tokens = spak_malloc(len * sizeof *t->tokens);
@@ -97,7 +95,9 @@ static json_t *distance(const twins *t, size_t n) {
     return json_pack("{s:f,s:f,s:f,s:f}", "largest", most, "rms", rms, "size", size, "relative", rms / size);
 }
 
-static bool measure_depth(twins *t, json_t **result, spak_error *err) {
+/* {"blocks": a distance for the embedding and each block, "logits", "bound", "growth": of the relative error from the
+ * first block to the last}. */
+static bool measure_depth(twins *t, json_t **found, double *growth, spak_error *err) {
     const nn_config *c = nn_model_config(t->model[0]);
     json_t *blocks = json_array();
     bool good = blocks || spak_fail_oom(err);
@@ -110,27 +110,59 @@ static bool measure_depth(twins *t, json_t **result, spak_error *err) {
         for (int i = 0; i < 2; i++) nn_logits(t->model[i], 0, t->rows, t->state[i]);
     json_t *logits = good ? distance(t, t->rows * c->vocab) : NULL;
     const double first = spak_json_num(json_array_get(blocks, 1), "relative", NAN);
-    const double last = spak_json_num(json_array_get(blocks, c->layers), "relative", NAN);
-    *result = good ? json_pack("{s:O,s:o,s:f,s:f}", "blocks", blocks, "logits", logits, "bound",
-                               FLT_EPSILON / 2 * nanogpt_roundings(c, t->rows), "growth", last / first)
-                   : NULL;
+    *growth = spak_json_num(json_array_get(blocks, c->layers), "relative", NAN) / first;
+    *found = good ? json_pack("{s:O,s:o,s:f,s:f}", "blocks", blocks, "logits", logits, "bound",
+                              FLT_EPSILON / 2 * nanogpt_roundings(c, t->rows), "growth", *growth)
+                  : NULL;
     json_decref(blocks);
-    return good && (*result || spak_fail_oom(err));
+    return good && (*found || spak_fail_oom(err));
+}
+
+static bool depth_case(const json_t *options, size_t len, double sharpness, json_t *cases, double *most,
+                       spak_error *err) {
+    twins t;
+    json_t *found = NULL;
+    double growth = 0;
+    bool good = open_twins(options, len, sharpness, &t, err) && measure_depth(&t, &found, &growth, err);
+    close_twins(&t);
+    if (!good) return false;
+    *most = fmax(*most, growth);
+    const bool kept = json_object_set_new(found, "len", json_integer((json_int_t)len)) == 0 &&
+                      json_object_set_new(found, "sharpness", json_real(sharpness)) == 0;
+    return (json_array_append_new(cases, found) == 0 && kept) || spak_fail_oom(err);
+}
+
+/* Every length with scores as they are, and all but one token with sharp ones: the softmax of one score is one, however
+ * large it is. The two kinds are told apart, and of each the largest growth counts: a median over both says nothing. */
+static bool each_depth(const json_t *options, json_t *cases, double most[2], spak_error *err) {
+    const double sharpness[] = {1, spak_json_num(options, "sharp", 100)};
+    const json_t *lens = json_object_get(options, "lens");
+    for (int kind = 0; kind < 2; kind++)
+        for (size_t i = 0; i < json_array_size(lens); i++) {
+            const long long len = json_integer_value(json_array_get(lens, i));
+            if (len < 1 || len > 4096)
+                return spak_fail(err, "nanogpt: options.lens: expected whole numbers from 1 to 4096");
+            if (kind == 1 && len == 1) continue;
+            if (!depth_case(options, (size_t)len, sharpness[kind], cases, &most[kind], err)) return false;
+        }
+    return most[1] > 0 || spak_fail(err, "nanogpt: options.lens: expected a length above one token");
 }
 
 static bool parity_over_depth(const json_t *options, json_t **result, spak_error *err) {
     static const dev_member members[] = {
         {"layers", JSON_INTEGER, 1, 96, false},    {"width", JSON_INTEGER, 1, 4096, false},
-        {"heads", JSON_INTEGER, 1, 64, false},     {"len", JSON_INTEGER, 1, 4096, false},
-        {"vocab", JSON_INTEGER, 1, 100000, false}, {"sharpness", JSON_REAL, 0.01, 1e4, false},
+        {"heads", JSON_INTEGER, 1, 64, false},     {"lens", JSON_ARRAY, 0, 0, true},
+        {"vocab", JSON_INTEGER, 1, 100000, false}, {"sharp", JSON_REAL, 1, 1e4, false},
         {"threads", JSON_INTEGER, 1, 256, false},  {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
     };
-    twins t;
+    double most[2] = {0};
     *result = NULL;
     if (!dev_members_check("nanogpt", "options", options, members, MEMBERS(members), err)) return false;
-    const bool good = open_twins(options, &t, err) && measure_depth(&t, result, err);
-    close_twins(&t);
-    return good;
+    json_t *cases = json_array();
+    const bool good = (cases || spak_fail_oom(err)) && each_depth(options, cases, most, err);
+    if (good) *result = json_pack("{s:O,s:f,s:f}", "cases", cases, "growth_plain", most[0], "growth_sharp", most[1]);
+    json_decref(cases);
+    return good && (*result || spak_fail_oom(err));
 }
 
 /* --- odd_widths --- */
@@ -161,25 +193,61 @@ static bool odd_widths(const json_t *options, json_t **result, spak_error *err) 
 
 /* --- time_by_operator --- */
 
-static bool put_clocks(const nn_model *model, size_t steps, double step_ms, json_t **result, spak_error *err) {
-    nanogpt_clock clocks[NANOGPT_CLOCKS];
+/* What the steps took: a row for each step, a column for each clock and then these. */
+enum { OUTSIDE = NANOGPT_CLOCKS, STEP, LINEAR_SHARE, COLUMNS };
+
+static void note_step(const nn_model *model, double step_ms, nanogpt_clock clocks[NANOGPT_CLOCKS], double *row) {
     double inside = 0, linear = 0;
-    json_t *list = json_array();
     nanogpt_clocks_read(model, clocks);
-    bool good = list != NULL;
-    for (int i = 0; good && i < NANOGPT_CLOCKS; i++) {
+    for (int i = 0; i < NANOGPT_CLOCKS; i++) {
+        row[i] = clocks[i].ms;
         inside += clocks[i].ms;
         if (!strncmp(clocks[i].name, "linear", 6)) linear += clocks[i].ms;
-        good = json_array_append_new(
-                   list, json_pack("{s:s,s:f,s:f}", "name", clocks[i].name, "ms", clocks[i].ms / (double)steps, "calls",
-                                   (double)clocks[i].calls / (double)steps)) == 0;
     }
-    const double n = (double)steps;
-    *result = good ? json_pack("{s:O,s:f,s:f,s:f}", "operators", list, "step_ms", step_ms / n, "outside_ms",
-                               (step_ms - inside) / n, "linear_share", linear / step_ms)
-                   : NULL;
+    row[OUTSIDE] = step_ms - inside;
+    row[STEP] = step_ms;
+    row[LINEAR_SHARE] = linear / step_ms;
+}
+
+/* Medians over the steps, each column by itself: what another program took of some steps counts for nothing, and the
+ * parts add up to the whole only nearly. calls: of one step. */
+static bool put_clocks(const nanogpt_clock clocks[NANOGPT_CLOCKS], const double *rows, size_t steps, int threads,
+                       json_t **result, spak_error *err) {
+    double median[COLUMNS];
+    double *column = spak_malloc(steps * sizeof *column);
+    json_t *list = json_array();
+    bool good = (column && list) || spak_fail_oom(err);
+    for (int i = 0; good && i < COLUMNS; i++) {
+        for (size_t step = 0; step < steps; step++) column[step] = rows[step * COLUMNS + (size_t)i];
+        median[i] = dev_spread_of(column, steps).median;
+        if (i < NANOGPT_CLOCKS)
+            good = json_array_append_new(list, json_pack("{s:s,s:f,s:I}", "name", clocks[i].name, "ms", median[i],
+                                                         "calls", (json_int_t)clocks[i].calls)) == 0 ||
+                   spak_fail_oom(err);
+    }
+    if (good)
+        *result = json_pack("{s:O,s:f,s:f,s:f,s:i}", "operators", list, "step_ms", median[STEP], "outside_ms",
+                            median[OUTSIDE], "linear_share", median[LINEAR_SHARE], "threads", threads);
     json_decref(list);
-    return *result || spak_fail_oom(err);
+    spak_free(column);
+    return good && (*result || spak_fail_oom(err));
+}
+
+static bool clock_steps(nn_trainer *trainer, size_t steps, int threads, json_t **result, spak_error *err) {
+    enum { WARM_UP = 5 };
+    nanogpt_clock clocks[NANOGPT_CLOCKS];
+    nn_step step;
+    nn_model *model = nn_trainer_model(trainer);
+    double *rows = spak_malloc(steps * COLUMNS * sizeof *rows);
+    bool good = rows || spak_fail_oom(err);
+    for (size_t i = 0; good && i < WARM_UP + steps; i++) {
+        nanogpt_clocks_reset(model);
+        good = nn_trainer_step(trainer, &step, err);
+        if (good && i >= WARM_UP) note_step(model, step.time_ms, clocks, rows + (i - WARM_UP) * COLUMNS);
+    }
+    good = good && put_clocks(clocks, rows, steps, threads, result, err);
+    spak_free(rows);
+    return good;
 }
 
 static bool time_by_operator(const json_t *options, json_t **result, spak_error *err) {
@@ -188,38 +256,29 @@ static bool time_by_operator(const json_t *options, json_t **result, spak_error 
         {"steps", JSON_INTEGER, 1, 100000, false}, {"batch", JSON_INTEGER, 1, 4096, false},
         {"threads", JSON_INTEGER, 1, 256, false},
     };
-    enum { WARM_UP = 5 };
     *result = NULL;
     if (!dev_members_check("nanogpt", "options", options, members, MEMBERS(members), err)) return false;
-    const size_t steps = (size_t)spak_json_int(options, "steps", 50);
-    json_t *run =
-        json_pack("{s:{s:s,s:f},s:{s:s,s:s},s:I,s:I,s:i}", "model", "preset",
-                  spak_json_str(options, "preset", "nanogpt-cpu"), "dropout", 0.0, "task", "kind", "text", "dataset",
-                  spak_json_str(options, "dataset", "tinyshakespeare"), "steps", (json_int_t)(steps + WARM_UP), "batch",
-                  (json_int_t)spak_json_int(options, "batch", 12), "threads", best_threads(options));
+    const int threads = best_threads(options);
+    json_t *run = json_pack("{s:{s:s,s:f},s:{s:s,s:s},s:I,s:i}", "model", "preset",
+                            spak_json_str(options, "preset", "nanogpt-cpu"), "dropout", 0.0, "task", "kind", "text",
+                            "dataset", spak_json_str(options, "dataset", "tinyshakespeare"), "batch",
+                            (json_int_t)spak_json_int(options, "batch", 12), "threads", threads);
     nn_train_config config;
     nn_trainer *trainer = NULL;
-    nn_step step;
     bool good = run ? nn_train_config_read(run, &config, err) : spak_fail_oom(err);
     json_decref(run);
-    good = good && nn_trainer_new_on(&config, nanogpt_table(&nn_cpu, NANOGPT_SOUND), &trainer, err);
-    for (size_t i = 0; good && i < WARM_UP; i++) good = nn_trainer_step(trainer, &step, err);
-    if (good) nanogpt_clocks_reset(nn_trainer_model(trainer));
-    double ms = 0;
-    for (size_t i = 0; good && i < steps; i++) {
-        good = nn_trainer_step(trainer, &step, err);
-        ms += step.time_ms;
-    }
-    good = good && put_clocks(nn_trainer_model(trainer), steps, ms, result, err);
+    good = good && nn_trainer_new_on(&config, nanogpt_table(&nn_cpu, NANOGPT_SOUND), &trainer, err) &&
+           clock_steps(trainer, (size_t)spak_json_int(options, "steps", 50), threads, result, err);
     nn_trainer_free(trainer);
     return good;
 }
 
 const dev_study nanogpt_studies[NANOGPT_NUM_STUDIES] = {
-    {"parity_over_depth", "how far single precision is from double after each block of a GPT-2", parity_over_depth},
+    {"parity_over_depth", "how far single precision is from double after each block of a GPT-2, and with sharp scores",
+     parity_over_depth},
     {"odd_widths", "LayerNorm, forward and backward, at any width: the error over its bound", odd_widths},
     {"time_by_operator", "the time of a training step by operator", time_by_operator},
-    {"transplant", "weights written as transformers lays them out and read back: greedy text, token by token",
+    {"transplant", "weights written as transformers lays them out and read back: greedy and drawn text, token by token",
      nanogpt_transplant},
     {"memory_and_time", "what a large model needs: memory, a forward pass, a training step", nanogpt_memory_and_time},
 };
