@@ -194,40 +194,41 @@ static bool odd_widths(const json_t *options, json_t **result, spak_error *err) 
 /* --- time_by_operator --- */
 
 /* What the steps took: a row for each step, a column for each clock and then these. */
-enum { OUTSIDE = NANOGPT_CLOCKS, STEP, LINEAR_SHARE, COLUMNS };
+enum { OUTSIDE = NANOGPT_CLOCKS, STEP, COLUMNS };
 
 static void note_step(const nn_model *model, double step_ms, nanogpt_clock clocks[NANOGPT_CLOCKS], double *row) {
-    double inside = 0, linear = 0;
+    double inside = 0;
     nanogpt_clocks_read(model, clocks);
     for (int i = 0; i < NANOGPT_CLOCKS; i++) {
         row[i] = clocks[i].ms;
         inside += clocks[i].ms;
-        if (!strncmp(clocks[i].name, "linear", 6)) linear += clocks[i].ms;
     }
     row[OUTSIDE] = step_ms - inside;
     row[STEP] = step_ms;
-    row[LINEAR_SHARE] = linear / step_ms;
 }
 
-/* Medians over the steps, each column by itself: what another program took of some steps counts for nothing, and the
- * parts add up to the whole only nearly. calls: of one step. */
+/* Medians over the steps, each column by itself: what another program took of a step lands in one part or another, and
+ * counts in none. So the parts add up to less than the step where the machine was busy; shares are of their sum. calls:
+ * of one step. */
 static bool put_clocks(const nanogpt_clock clocks[NANOGPT_CLOCKS], const double *rows, size_t steps, int threads,
                        json_t **result, spak_error *err) {
-    double median[COLUMNS];
+    double median[COLUMNS], linear = 0, parts = 0;
     double *column = spak_malloc(steps * sizeof *column);
     json_t *list = json_array();
     bool good = (column && list) || spak_fail_oom(err);
     for (int i = 0; good && i < COLUMNS; i++) {
         for (size_t step = 0; step < steps; step++) column[step] = rows[step * COLUMNS + (size_t)i];
         median[i] = dev_spread_of(column, steps).median;
-        if (i < NANOGPT_CLOCKS)
-            good = json_array_append_new(list, json_pack("{s:s,s:f,s:I}", "name", clocks[i].name, "ms", median[i],
-                                                         "calls", (json_int_t)clocks[i].calls)) == 0 ||
-                   spak_fail_oom(err);
+        if (i != STEP) parts += median[i];
+        if (i >= NANOGPT_CLOCKS) continue;
+        if (!strncmp(clocks[i].name, "linear", 6)) linear += median[i];
+        good = json_array_append_new(list, json_pack("{s:s,s:f,s:I}", "name", clocks[i].name, "ms", median[i], "calls",
+                                                     (json_int_t)clocks[i].calls)) == 0 ||
+               spak_fail_oom(err);
     }
     if (good)
         *result = json_pack("{s:O,s:f,s:f,s:f,s:i}", "operators", list, "step_ms", median[STEP], "outside_ms",
-                            median[OUTSIDE], "linear_share", median[LINEAR_SHARE], "threads", threads);
+                            median[OUTSIDE], "linear_share", linear / parts, "threads", threads);
     json_decref(list);
     spak_free(column);
     return good && (*result || spak_fail_oom(err));

@@ -228,7 +228,7 @@ static void test_depth(void) {
     }
 }
 
-/* The parts are medians of their own, so they add up to the step nearly. */
+/* The parts are medians of their own, so on a busy machine they add up to less than the step. */
 static void test_clocks(void) {
     json_t *r = studied("time_by_operator", "{\"steps\": 9, \"batch\": 2, \"threads\": 1}");
     double inside = spak_json_num(r, "outside_ms", NAN), linear = 0;
@@ -238,8 +238,8 @@ static void test_clocks(void) {
         inside += spak_json_num(op, "ms", NAN);
         if (!strncmp(spak_json_str(op, "name", ""), "linear", 6)) linear += spak_json_num(op, "ms", NAN);
     }
-    ok(inside > 0.5 * step && inside < 1.1 * step, "operators and the rest are the step: %.3f of it", inside / step);
-    ok(fabs(linear / inside - spak_json_num(r, "linear_share", NAN)) < 0.15, "the linear ones are their share");
+    ok(inside > 0.4 * step && inside < 1.1 * step, "operators and the rest are the step: %.3f of it", inside / step);
+    ok(fabs(linear / inside - spak_json_num(r, "linear_share", NAN)) < 1e-9, "the linear ones are their share");
     is_int(spak_json_int(r, "threads", 0), 1, "the threads are said");
     is_int(spak_json_int(json_array_get(json_object_get(r, "operators"), 4), "calls", 0), 4 * 4 + 1,
            "four linear layers a block, and the head");
