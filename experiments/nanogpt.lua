@@ -22,60 +22,77 @@ local function fidelity(run, plan)
   end
 end
 
--- The published small configuration, with its validations.
+-- The published small configuration with its validations, once for each seed.
 local function train(run, plan)
-  run:evaluate {
-    label = "train", config = { variant = "cpu", threads = count_threads(run) },
-    problem = cpu_problem(run, { steps = plan.steps, validate_every = plan.validate_every }),
-  }
+  for _, seed in ipairs(plan.seeds) do
+    run:evaluate {
+      label = "train", config = { variant = "cpu", threads = count_threads(run) },
+      problem = cpu_problem(run, {
+        seed = seed, steps = plan.steps, validate_every = plan.validate_every, eval_iters = plan.eval_iters,
+      }),
+    }
+  end
 end
 
--- PyTorch in eager mode and ours in turn, on as many threads: training steps, with its plain AdamW and with the fused
--- one, and forward passes. No round is asked again.
+-- A round of one arm: PyTorch in eager mode and ours on as many threads, with its plain AdamW or with the fused one, or
+-- forward passes. PyTorch goes first in odd rounds, ours in even ones. False where PyTorch did not run.
 local ARMS <const> = { { "step" }, { "step", "--fused", "fused" }, { "forward", "--forward" } }
+local function beside_in_round(run, plan, arm, round)
+  local threads, name = count_threads(run), ("%s_%d"):format(arm[3] or arm[1], round)
+  local function theirs()
+    local command = {
+      "python3", "experiments/peers/gpt_torch.py", "--threads", ("%d"):format(threads), "--steps",
+      ("%d"):format(plan.speed_steps), arm[2],
+    }
+    return run:program({ label = "torch_" .. name, optional = true, timeout_s = 240, command = command }).status == "ok"
+  end
+  local function ours()
+    run:evaluate {
+      label = "beside_torch_" .. name, config = { variant = "cpu", threads = threads }, options = { check = false },
+      problem = cpu_problem(run, { steps = plan.speed_steps, pass = arm[1] }),
+    }
+    return true
+  end
+  if round % 2 == 1 then return theirs() and ours() end
+  return ours() and theirs()
+end
+
+-- Rounds of all arms in turn. No round is asked again.
 local function beside_torch(run, plan)
-  local threads = count_threads(run)
   for round = 1, plan.rounds do
     for _, arm in ipairs(ARMS) do
-      local name = ("%s_%d"):format(arm[3] or arm[1], round)
-      local command = {
-        "python3", "experiments/peers/gpt_torch.py", "--threads", ("%d"):format(threads), "--steps",
-        ("%d"):format(plan.speed_steps), arm[2],
-      }
-      local torch = run:program { label = "torch_" .. name, optional = true, timeout_s = 240, command = command }
-      if torch.status ~= "ok" then return end
-      run:evaluate {
-        label = "beside_torch_" .. name, config = { variant = "cpu", threads = threads }, options = { check = false },
-        problem = cpu_problem(run, { steps = plan.speed_steps, pass = arm[1] }),
-      }
+      if not beside_in_round(run, plan, arm, round) then return end
     end
   end
 end
 
--- N3: the whole model at several lengths, as it is and with sharp attention; the last is the one of the figure.
+-- N3: the whole model at several lengths, as it is and with sharp attention.
 local function depth(run, loop, plan)
-  local shape = blocks.fields(dsl.block(loop, "depth", run.profile))
-  for _, sharpness in ipairs { 100, 1 } do
-    for _, len in ipairs(plan.depth_lens) do
-      local options = { layers = plan.depth_layers, len = len, sharpness = sharpness }
-      for key, value in pairs(shape) do options[key] = value end
-      run:study("parity_over_depth", options)
-    end
-  end
+  local options = blocks.fields(dsl.block(loop, "depth", run.profile))
+  options.layers, options.lens, options.sharp = plan.depth_layers, plan.depth_lens, plan.depth_sharp
+  run:study("parity_over_depth", options)
 end
 
 local function widths(run, loop)
   run:study("odd_widths", blocks.fields(dsl.block(loop, "widths", "layernorm")))
 end
 
-local function transplant(run, plan)
-  run:study("transplant", { steps = plan.transplant_steps, tokens = plan.transplant_tokens })
+-- With a clock around each operator, on the threads that the training had.
+local function operators(run, plan)
+  run:study("time_by_operator", { steps = plan.clocked_steps, threads = count_threads(run) })
 end
 
-local function large(run, loop)
+local function transplant(run, plan)
+  run:study("transplant", {
+    steps = plan.transplant_steps, prompts = plan.transplant_prompts, tokens = plan.transplant_tokens,
+    threads = count_threads(run),
+  })
+end
+
+local function large(run, loop, plan)
   local shape = blocks.fields(dsl.block(loop, "large", run.profile))
   run:study("memory_and_time", {
-    preset = shape.preset, len = shape.len, passes = 2,
+    preset = shape.preset, len = shape.len, passes = plan.large_passes, threads = count_threads(run),
     model = { layers = shape.layers, width = shape.width, heads = shape.heads, context = shape.len },
   })
 end
@@ -100,9 +117,9 @@ return {
     beside_torch(run, plan)
     widths(run, loop)
     depth(run, loop, plan)
-    run:study("time_by_operator", { steps = plan.clocked_steps })
+    operators(run, plan)
     transplant(run, plan)
-    large(run, loop)
+    large(run, loop, plan)
     run:settle()
     run:crystallise("nanogpt_system_v2.dsl")
   end,

@@ -20,7 +20,7 @@
 typedef struct trial {
     nn_train_config config;
     const char *dataset;
-    size_t validate_every;
+    size_t validate_every, eval_iters;
     bool forward, check;
     nanogpt_fault fault;
     nn_trainer *trainer;
@@ -30,7 +30,7 @@ typedef struct trial {
 
 /* --- reading --- */
 
-static const char *const own_members[] = {"preset", "model", "dataset", "validate_every", "pass"};
+static const char *const own_members[] = {"preset", "model", "dataset", "validate_every", "eval_iters", "pass"};
 
 static bool own(const char *key) {
     for (size_t i = 0; i < sizeof own_members / sizeof *own_members; i++)
@@ -74,6 +74,7 @@ static bool read_trial(trial *t, const json_t *config, const json_t *problem, co
     t->check = spak_json_bool(options, "check", true);
     t->dataset = spak_json_str(problem, "dataset", "tinyshakespeare");
     t->validate_every = (size_t)spak_json_int(problem, "validate_every", 0);
+    t->eval_iters = (size_t)spak_json_int(problem, "eval_iters", 0);
     return good;
 }
 
@@ -135,13 +136,25 @@ static bool append(json_t *list, json_t *value, spak_error *err) {
     return json_array_append_new(list, value) == 0 || spak_fail_oom(err);
 }
 
+/* As nanoGPT estimates it: the mean of these is what it prints. */
+static bool estimate(trial *t, json_t *entry, spak_error *err) {
+    const size_t n = t->eval_iters;
+    json_t *list = json_array();
+    double *losses = spak_malloc(n * sizeof *losses);
+    bool good = (losses || spak_fail_oom(err)) && spak_json_set(entry, "estimate", list, err) &&
+                nn_trainer_estimate(t->trainer, n, losses, err);
+    for (size_t i = 0; good && i < n; i++) good = append(list, json_real(losses[i]), err);
+    spak_free(losses);
+    return good;
+}
+
 static bool validate(trial *t, json_t *list, spak_error *err) {
     json_t *found = NULL;
     if (!nn_trainer_validate(t->trainer, &found, err)) return false;
     json_t *entry = json_pack("{s:I,s:f}", "step", (json_int_t)nn_trainer_next(t->trainer), "loss",
                               spak_json_num(found, "validation_loss", NAN));
     json_decref(found);
-    return append(list, entry, err);
+    return append(list, entry, err) && (!t->eval_iters || estimate(t, entry, err));
 }
 
 static bool one_step(trial *t, json_t *losses, json_t *times, bool *good, spak_error *err) {

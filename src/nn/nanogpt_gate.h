@@ -116,8 +116,8 @@ bool nanogpt_residual(nn_check *check);
 
 enum { NANOGPT_NUM_STUDIES = 5 };
 extern const dev_study nanogpt_studies[NANOGPT_NUM_STUDIES];
-/* How the small model is trained on characters, on all cores. */
-bool nanogpt_small_run(size_t steps, size_t batch, nn_train_config *config, spak_error *err);
+/* How the small model is trained on characters. */
+bool nanogpt_small_run(size_t steps, size_t batch, int threads, nn_train_config *config, spak_error *err);
 bool nanogpt_transplant(const json_t *options, json_t **result, spak_error *err); /* nanogpt_large.c */
 bool nanogpt_memory_and_time(const json_t *options, json_t **result, spak_error *err);
 

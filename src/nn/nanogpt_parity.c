@@ -372,7 +372,7 @@ bool nanogpt_all_train(nn_check *check) {
         for (size_t k = 0; good && k < s.count; k++) {
             size_t none = 0, n = s.params[k].rows * s.params[k].cols;
             for (size_t j = 0; j < n; j++) none += gradient[s.params[k].at + j] == 0 && !never_trains(&s.params[k], j);
-            check->tried += n;
+            check->tried++;
             if (none) good = nn_refute(check, s.name, "%zu of %zu of %s have no gradient", none, n, s.params[k].name);
         }
         spak_free(gradient);

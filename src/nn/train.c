@@ -13,7 +13,7 @@
 
 /* Streams of Philox of their own, beside those of the initial values (the numbers of the parameters) and of dropout
  * (whose highest bit is set). */
-enum { STREAM_WINDOWS = 0x54455854, STREAM_LOOPS = 0x4C4F4F50 };
+enum { STREAM_WINDOWS = 0x54455854, STREAM_LOOPS = 0x4C4F4F50, STREAM_ESTIMATES = 0x45535449 };
 
 struct nn_trainer {
     nn_train_config config;
@@ -72,14 +72,14 @@ static nn_batch text_batch(const nn_trainer *t, size_t windows) {
     return (nn_batch){.batch = windows, .len = t->config.len, .tokens = t->window, .targets = t->targets};
 }
 
-/* Windows at random places of the training part. */
-static nn_batch draw_text(nn_trainer *t, uint64_t micro_step) {
+/* Batch `number` of a stream: windows at random places of the part [from, to), whose end the targets do not pass. */
+static nn_batch draw_text(nn_trainer *t, uint64_t stream, uint64_t number, size_t from, size_t to) {
     const nn_train_config *c = &t->config;
     for (size_t i = 0; i < c->batch; i++) {
         uint32_t word[4];
-        spak_philox(c->seed, STREAM_WINDOWS, micro_step * c->batch + i, word);
-        const uint64_t places = t->train_ids - c->len; /* the last window's targets end with the part */
-        cut_window(t, i, (size_t)(((uint64_t)word[0] << 32 | word[1]) % places));
+        spak_philox(c->seed, stream, number * c->batch + i, word);
+        const uint64_t places = to - from - c->len; /* the last window's targets end with the part */
+        cut_window(t, i, from + (size_t)(((uint64_t)word[0] << 32 | word[1]) % places));
     }
     return text_batch(t, c->batch);
 }
@@ -89,7 +89,7 @@ static nn_batch draw_batch(nn_trainer *t, uint64_t step, size_t micro) {
     const uint64_t micro_step = (c->one_batch ? 0 : step) * c->micro_batches + micro;
     nn_batch batch;
     if (c->task == NN_TASK_TEXT) {
-        batch = draw_text(t, micro_step);
+        batch = draw_text(t, STREAM_WINDOWS, micro_step, 0, t->train_ids);
     } else {
         nn_addition_train_rows(&c->addition, c->seed, micro_step, t->rows);
         batch = nn_add_rows_batch(t->rows);
@@ -269,6 +269,15 @@ bool nn_trainer_validate(nn_trainer *t, json_t **result, spak_error *err) {
                          (unsigned long long)t->next, "take an earlier checkpoint, or a lower rate");
     *result = json_pack("{s:f,s:I}", "validation_loss", sum / (double)tokens, "tokens", (json_int_t)tokens);
     return *result || spak_fail_oom(err);
+}
+
+bool nn_trainer_estimate(nn_trainer *t, size_t batches, double *losses, spak_error *err) {
+    if (t->config.task != NN_TASK_TEXT) return spak_fail(err, "only text has a part that estimates are drawn from");
+    for (size_t i = 0; i < batches; i++) {
+        const nn_batch batch = draw_text(t, STREAM_ESTIMATES, t->next * batches + i, t->train_ids, t->num_ids);
+        if (!nn_forward(t->model, &batch, &losses[i], err)) return false;
+    }
+    return true;
 }
 
 /* --- a model to evaluate with --- */

@@ -80,6 +80,9 @@ bool nn_trainer_step(nn_trainer *trainer, nn_step *report, spak_error *err);
  * Its last characters, fewer than a window and the token after it, are left out. Both: with the model's own loops.
  * Additions: the mean loss over a fixed set of batches that training never draws from: the same members. */
 bool nn_trainer_validate(nn_trainer *trainer, json_t **result, spak_error *err);
+/* Text: the losses of so many batches of windows at random places of the validation part, whose mean is nanoGPT's
+ * estimate_loss(). The batches are a function of seed, step and number, and share nothing with training's. */
+bool nn_trainer_estimate(nn_trainer *trainer, size_t batches, double *losses, spak_error *err);
 
 /* --- checkpoints: train_save.c --- */
 
