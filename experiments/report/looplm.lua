@@ -33,7 +33,7 @@ local function report_time(report)
   for _, record in ipairs(report.records) do
     if record.kind == "evaluate" and record.status == "ok" and record.train_seconds then
       refs[#refs + 1] = report:ref(record)
-      seconds = seconds + record.train_seconds + record.test_seconds
+      seconds = seconds + record.train_seconds + (record.test_seconds or 0)
       threads = math.max(threads, record.problem.threads or 0)
     end
   end
@@ -46,8 +46,17 @@ local function report_time(report)
   report:value("cores", report.hw.cores, { refs = { report:ref(report.records[1]) }, text = common.in_words(report.hw.cores) })
 end
 
+local function count_invariants(report)
+  local refs = {}
+  for _, record in ipairs(report.records) do
+    if record.kind == "invariant" then refs[#refs + 1] = report:ref(record) end
+  end
+  report:value("invariants", #refs, { refs = refs, text = common.in_words(#refs) })
+end
+
 return function(report)
   common.gate(report)
+  count_invariants(report)
   report_time(report)
   report_mutations(report)
   common.knowledge(report)

@@ -188,7 +188,7 @@ local function report_parameters(report)
   if #rows == 0 then return end
   if #widths > 0 then
     local wider = math.max(table.unpack(widths)) / math.min(table.unpack(widths))
-    report:value("parameters_wider", wider, { refs = refs, text = common.in_words(wider) })
+    report:value("parameters_wider", wider, { refs = refs, text = math.tointeger(wider) and common.in_words(wider) or ("%.1f"):format(wider) })
   end
   report:table {
     name = "looplm_parameters", rows = rows,
