@@ -71,7 +71,6 @@ system LoopLM_System_v3 {
         plan smoke {
             seeds: 3
             bridge_seeds: 1
-            control_seeds: 1
             problems: 2000
             most_tested: 5
             test_loops: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
@@ -90,7 +89,6 @@ system LoopLM_System_v3 {
         plan paper {
             seeds: 5
             bridge_seeds: 3
-            control_seeds: 3
             problems: 2000
             most_tested: 6
             test_loops: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]

@@ -1,5 +1,5 @@
-# All digits of a sum in one pass, on made carry chains: exact match over the loops of the test, a line a length, and as
-# horizontal lines of the same colours a static model. Columns: length, loops, share, low, high. Variables: first and last
+# All digits of a sum in one pass, where one carry runs through all columns: exact match over the loops of the test, a line
+# a length, and as horizontal lines of the same colours a static model; those at one height share it, dash by dash. Columns: length, loops, share, low, high. Variables: first and last
 # (loops drawn in training), levels (the static model's shares, cut by '|'), layers (its depth), machine and measured (two
 # lines of text), titles (the legend, one for a series, cut by '|').
 
@@ -24,7 +24,7 @@ title_of(i) = part(titles, i)
 
 stats data using (column(col_loops)) nooutput name 'x'
 level(i) = real(part(levels, i))
-set label 1 'LoopLM: carry chains in one pass' at screen 0.5,0.962 center noenhanced font sized(1.1) front
+set label 1 'LoopLM: full carry chains in one pass' at screen 0.5,0.962 center noenhanced font sized(1.1) front
 set label 2 machine at screen 0.5,0.918 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.880 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set lmargin at screen 0.145
@@ -40,8 +40,8 @@ set xrange [x_min / 1.1 : x_max * 1.12]
 set xtics (2, 4, 6, 8, 12, 16, 24, 32, 48)
 set xlabel 'loops in the test' offset 0,0.4
 set object 1 rectangle from first first, graph 0 to first last, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first sqrt(first * last), graph 0.965 center textcolor rgb '#666666' font sized(0.8)
-plot for [i=1:series] level(i) with lines linecolor rgb spak_colour[i] linewidth 1.2 dashtype (8,5) notitle, \
+set label 4 'trained' at first sqrt(first * last), graph 1.03 center textcolor rgb '#666666' font sized(0.8)
+plot for [i=1:series] level(i) with lines linecolor rgb spak_colour[i] linewidth 1.4 dashtype (0.01, 6*i, 6, 6*(series-i)+5) notitle, \
      NaN with lines linecolor rgb '#555555' linewidth 1.2 dashtype (8,5) title sprintf('static, %d layers', layers), \
      for [i=1:series] data index (i-1) using (column(col_loops)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linestyle i notitle, \

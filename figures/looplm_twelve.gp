@@ -28,7 +28,7 @@ seed(i) = name(i)[1:4] eq 'seed'
 seeds = sum [i=1:series] seed(i)
 nested(i) = seed(i) ? 1.3 + 2.2 * (seeds - i) : 1.6
 colour(i) = seed(i) ? spak_colour[(i - 1) % 6 + 1] : (name(i) eq 'plain' ? 0x555555 : 0x999999)
-set label 1 'LoopLM: trained on 1 to 4 digits' at screen 0.5,0.962 center noenhanced font sized(1.1) front
+set label 1 sprintf('LoopLM: trained on 1 to %d digits', trained) at screen 0.5,0.962 center noenhanced font sized(1.1) front
 set label 2 machine at screen 0.5,0.918 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.880 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set lmargin at screen 0.145
@@ -44,7 +44,7 @@ set xrange [x_min / 1.1 : x_max * 1.12]
 set xtics (1, 2, 4, 6, 12, 20, 40, 60, 100)
 set xlabel 'digits of both operands' offset 0,0.4
 set object 1 rectangle from graph 0, graph 0 to first trained * 1.1, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first trained * 1.05, graph 0.5 right rotate by 90 offset -0.3,0 textcolor rgb '#666666' font sized(0.8)
+set label 4 'trained' at first sqrt(x_min * trained), graph 1.03 center textcolor rgb '#666666' font sized(0.8)
 plot for [i=1:series] data index (i-1) using (column(col_digits)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linecolor rgb colour(i) linewidth 1 pointtype 7 pointsize 0.4 notitle, \
      for [i=1:seeds] data index (i-1) using (column(col_digits)):(column(col_share)) with lines \

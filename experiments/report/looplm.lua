@@ -27,8 +27,37 @@ local function report_mutations(report)
   }
 end
 
+-- How many training runs there were, on how many threads each, and how long they took.
+local function report_time(report)
+  local refs, seconds, threads = {}, 0, 0
+  for _, record in ipairs(report.records) do
+    if record.kind == "evaluate" and record.status == "ok" and record.train_seconds then
+      refs[#refs + 1] = report:ref(record)
+      seconds = seconds + record.train_seconds + (record.test_seconds or 0)
+      threads = math.max(threads, record.problem.threads or 0)
+    end
+  end
+  if #refs == 0 then return end
+  report:value("runs", #refs, { refs = refs, format = "%d" })
+  report:value("runs_minutes", seconds / 60, { refs = refs, format = "%.0f" })
+  if threads > 0 then
+    report:value("run_threads", threads, { refs = refs, text = threads == 1 and "one thread" or ("%d threads"):format(threads) })
+  end
+  report:value("cores", report.hw.cores, { refs = { report:ref(report.records[1]) }, text = common.in_words(report.hw.cores) })
+end
+
+local function count_invariants(report)
+  local refs = {}
+  for _, record in ipairs(report.records) do
+    if record.kind == "invariant" then refs[#refs + 1] = report:ref(record) end
+  end
+  report:value("invariants", #refs, { refs = refs, text = common.in_words(#refs) })
+end
+
 return function(report)
   common.gate(report)
+  count_invariants(report)
+  report_time(report)
   report_mutations(report)
   common.knowledge(report)
   require "report.looplm.ablations"(report)

@@ -1,4 +1,5 @@
 -- L6, L7, L9, L10, L11 and L13: formats, parameters, injection, decay, masks, and one batch by heart.
+local common = require "lib.report"
 local stats = require "lib.stats"
 local S = require "report.looplm.shared"
 
@@ -42,17 +43,6 @@ local function tabulate_variants(report, name, caption, plain, variants, digits)
   report:table { name = name, caption = caption, columns = columns, rows = rows }
 end
 
-local function plain_models(report)
-  return S.trials(report, "models", function(r) return r.config.loops == 6 and r.config.width == 64 end)
-end
-
-local function put_difference(report, name, variant)
-  if not variant.mean then return end
-  S.value(report, name, variant.mean, variant.records)
-  S.value(report, name .. "_low", variant.low or variant.mean, variant.records)
-  S.value(report, name .. "_high", variant.high or variant.mean, variant.records)
-end
-
 local function report_injection(report, plain, digits)
   local function of(positions, inject)
     return S.trials(report, "injection", function(r)
@@ -69,8 +59,8 @@ local function report_injection(report, plain, digits)
   tabulate_variants(report, "looplm_injection",
     ("Injecting the embedding again before each loop; points more at %d digits than the same without, paired over seeds"):format(digits[2]),
     plain, variants, digits)
-  put_difference(report, "injection_rope", variants[2])
-  put_difference(report, "injection_none", variants[4])
+  S.put_difference(report, "injection_rope", variants[2], rope)
+  S.put_difference(report, "injection_none", variants[4], none_injected)
 end
 
 local function report_decay(report, plain, digits)
@@ -79,12 +69,12 @@ local function report_decay(report, plain, digits)
   if #high == 0 or #phased == 0 then return end
   local variants = {
     { title = "low throughout", records = plain }, { title = "high throughout", records = high },
-    { title = "low, high from half-way on", records = phased },
+    { title = ("low, high from step %d of %d on"):format(phased[1].problem.late_decay_from, phased[1].problem.steps), records = phased },
   }
   tabulate_variants(report, "looplm_decay",
     ("Weight decay; points more at %d digits than low throughout, paired over seeds"):format(digits[2]), plain, variants, digits)
-  put_difference(report, "decay_high", variants[2])
-  put_difference(report, "decay_phased", variants[3])
+  S.put_difference(report, "decay_high", variants[2], high)
+  S.put_difference(report, "decay_phased", variants[3], phased)
 end
 
 -- The wrong format: what is refused, and what it would have shown.
@@ -129,7 +119,7 @@ local function report_entropy(report)
     derived[name] = record
     local ref = report:ref(record)
     rows[#rows + 1] = {
-      ("%s, %s"):format(o.protocol == "published" and "published mix" or "1 to 4 digits", o.layout == "packed" and "packed" or "one a row"),
+      ("%s, %s"):format(o.protocol == "published" and "published mix" or ("1 to %d digits"):format(o.most_digits), o.layout == "packed" and "packed" or "one a row"),
       { value = record.result.nats_per_problem, ref = ref }, { value = record.result.tokens_per_problem, ref = ref },
       { value = record.result.floor, ref = ref },
     }
@@ -152,15 +142,17 @@ local function report_entropy(report)
   S.value(report, "unmasked_steps", unmasked.problem.steps, { unmasked }, "%d")
 end
 
+local LEARNED <const> = 0.1 -- the loss that claim L13 names
+
 local function report_by_heart(report)
-  local rows, worst, all = {}, 0, S.trials(report, "by_heart")
+  local rows, learned, all = {}, 0, S.trials(report, "by_heart")
   for _, record in ipairs(all) do
     local below
     for step, loss in ipairs(record.losses) do
-      if not below and loss < 0.1 then below = step end
+      if not below and loss < LEARNED then below = step end
     end
     local ref = report:ref(record)
-    worst = math.max(worst, below or math.huge)
+    if below then learned = learned + 1 end
     rows[#rows + 1] = {
       record.config.variant, { value = record.losses[#record.losses], ref = ref },
       below and { value = below, ref = ref } or "never",
@@ -168,38 +160,36 @@ local function report_by_heart(report)
   end
   if #all == 0 then return end
   S.value(report, "by_heart_models", #all, all, "%d")
-  local learned = 0
-  for _, row in ipairs(rows) do
-    if type(row[3]) == "table" then learned = learned + 1 end
-  end
   S.value(report, "by_heart_learned", learned, all, "%d")
-  if worst < math.huge then S.value(report, "by_heart_steps", worst, all, "%d") end
   report:table {
-    name = "looplm_by_heart", rows = rows, caption = "One batch, learned by heart: the last loss, and the first step below 0.1",
+    name = "looplm_by_heart", rows = rows,
+    caption = ("One batch of %d problems, learned by heart in %d steps: the last loss, and the first step below %g"):format(
+      all[1].problem.batch, all[1].problem.steps, LEARNED),
     columns = {
       { header = "model", align = "left" }, { header = "last loss", align = "right", format = "%.2g" },
-      { header = "below 0.1 after", align = "right", format = "%d" },
+      { header = ("below %g after"):format(LEARNED), align = "right", format = "%d" },
     },
   }
 end
 
-
-
-
 local function report_parameters(report)
-  local rows = {}
+  local rows, named, widths, refs = {}, {}, {}, {}
   for _, record in ipairs(S.studies(report, "parameters")) do
     local r, ref = record.result, report:ref(record)
     rows[#rows + 1] = {
       record.options.variant, { value = r.width, ref = ref }, { value = r.parameters, ref = ref }, { value = r.blocks, ref = ref },
       { value = r.tables, ref = ref },
     }
-    if r.loops ~= 30 then
-      local name = ("parameters_%s_%d"):format(r.layers > 1 and "gpt" or "loop", r.width)
-      S.value(report, name, r.parameters / 1e6, { record }, "%.2f")
-    end
+    local name = ("parameters_%s_%d"):format(r.layers > 1 and "gpt" or "loop", r.width)
+    if not named[name] then S.value(report, name, r.parameters / 1e6, { record }, "%.2f") end -- loops have no parameters
+    named[name] = true
+    if r.layers > 1 then widths[#widths + 1], refs[#refs + 1] = r.width, ref end
   end
   if #rows == 0 then return end
+  if #widths > 0 then
+    local wider = math.max(table.unpack(widths)) / math.min(table.unpack(widths))
+    report:value("parameters_wider", wider, { refs = refs, text = math.tointeger(wider) and common.in_words(wider) or ("%.1f"):format(wider) })
+  end
   report:table {
     name = "looplm_parameters", rows = rows,
     caption = "Parameters, counted, at the width of the public runs and at the width that the published numbers need",
@@ -213,23 +203,26 @@ end
 
 -- What a processor would take too long for.
 local function report_refused(report)
-  local rows, refs = {}, {}
+  local rows = {}
   for _, record in ipairs(report.records) do
     if record.kind == "evaluate" and record.label == "paper_scale" then
-      refs[#refs + 1] = report:ref(record)
+      local ref = report:ref(record)
       rows[#rows + 1] = {
-        record.config.variant or record.asked.variant, record.asked.protocol,
-        { value = record.problem.steps, ref = refs[#refs] }, record.status == "refused" and "not run" or record.status,
+        record.asked.variant, record.asked.protocol, { value = record.asked.width, ref = ref },
+        { value = record.problem.batch, ref = ref }, { value = record.asked.packed_len, ref = ref },
+        { value = record.problem.steps, ref = ref }, record.status == "refused" and "not run" or record.status,
       }
     end
   end
   if #rows == 0 then return end
   report:table {
     name = "looplm_paper_scale", rows = rows,
-    caption = "The published configurations: width 256 (128), batches of 512 rows of 64 tokens; refused on a processor",
+    caption = "The published configurations, and what became of them here",
     columns = {
       { header = "model", align = "left" }, { header = "protocol", align = "left" },
-      { header = "steps", align = "right", format = "%d" }, { header = "", align = "left" },
+      { header = "width", align = "right", format = "%d" }, { header = "rows a batch", align = "right", format = "%d" },
+      { header = "tokens a row", align = "right", format = "%d" }, { header = "steps", align = "right", format = "%d" },
+      { header = "", align = "left" },
     },
   }
 end
@@ -240,8 +233,9 @@ return function(report)
   report_by_heart(report)
   report_parameters(report)
   report_refused(report)
-  local plain = plain_models(report)
-  if #plain == 0 then return end
+  local loop = S.models(report).loop
+  if not loop then return end
+  local plain = loop.records
   local most_digits = plain[1].training.task.most_digits
   local digits = { 1, most_digits, most_digits + 1 }
   report_injection(report, plain, digits)

@@ -67,7 +67,8 @@ local function tabulate_without(report, whole, groups)
   for _, group in ipairs(groups) do row_of(group.key, group.records) end
   report:table {
     name = "looplm_without", columns = columns, rows = rows,
-    caption = "Trained on 1 to 4 digits: exact match in % by the number of digits, all ingredients, and with one of them changed",
+    caption = ("Trained on 1 to %d digits: exact match in %% by the number of digits, all ingredients, and with one of them changed")
+      :format(whole[1].training.task.most_digits),
   }
 end
 
@@ -78,6 +79,9 @@ local function report_twelve(report)
   draw_twelve(report, whole)
   tabulate_without(report, whole, groups)
   S.value(report, "twelve_seeds", #whole, whole, "%d")
+  report:value("twelve_loops", whole[1].config.loops, {
+    refs = S.refs(report, whole), text = whole[1].config.loops == 1 and "once" or common.in_words(whole[1].config.loops) .. " times",
+  })
   S.value(report, "twelve_parameters", whole[1].parameters, whole, "%d")
   local seconds = 0
   for _, record in ipairs(whole) do seconds = math.max(seconds, record.train_seconds) end
@@ -96,46 +100,97 @@ end
 
 -- --- one pass ---
 
+-- Each length by itself, looped and static: every set of problems, and for full chains the fewest of the loops asked
+-- after which nearly all are solved.
+local NEARLY_ALL <const> = 0.9
+
+local function first_solving(loops, n, asked)
+  for _, after in ipairs(asked) do
+    if S.pool(loops, "full_chains", n, after).share >= NEARLY_ALL then return after end
+  end
+end
+
+local function tabulate_one_pass(report, loops, static, digits, asked, most_trained)
+  local columns = { { header = "digits", align = "right", format = "%d" } }
+  for _, title in ipairs { ("looped %d times"):format(most_trained), ("static, %d layers"):format(static[1].config.layers) } do
+    for _, set in ipairs { "random", "chains", "full chains" } do
+      columns[#columns + 1] = { header = ("%s: %s"):format(title, set), align = "right", format = "%.1f" }
+    end
+  end
+  columns[#columns + 1] = { header = ("loops to %.0f %% of full chains"):format(100 * NEARLY_ALL), align = "right", format = "%d" }
+  local rows = {}
+  for i, n in ipairs(digits) do
+    local ref = report:ref(loops[1])
+    rows[i] = { { value = n, ref = ref } }
+    for _, set in ipairs { "random", "chains", "full_chains" } do
+      table.insert(rows[i], #rows[i] + 1, S.cell(report, loops, set, n, most_trained))
+    end
+    for _, set in ipairs { "random", "chains", "full_chains" } do
+      table.insert(rows[i], #rows[i] + 1, S.cell(report, static, set, n))
+    end
+    local after = first_solving(loops, n, asked)
+    rows[i][#rows[i] + 1] = after and { value = after, ref = ref } or "never"
+  end
+  report:table {
+    name = "looplm_one_pass", columns = columns, rows = rows,
+    caption = ("All digits in one pass, trained on 1 to %d digits: exact match in %%"):format(loops[1].training.task.most_digits),
+  }
+end
+
+-- Full chains over the loops of the test, a line a length; the static models are levels.
+local function draw_one_pass(report, loops, static, digits, asked)
+  local rows, titles, levels = {}, {}, {}
+  for _, n in ipairs(digits) do
+    for _, after in ipairs(asked) do
+      local p = S.pool(loops, "full_chains", n, after)
+      rows[#rows + 1] = { ("d%d"):format(n), after, 100 * p.share, 100 * p.low, 100 * p.high }
+    end
+    titles[#titles + 1] = ("%d digits"):format(n)
+    levels[#levels + 1] = ("%.2f"):format(100 * S.pool(static, "full_chains", n).share)
+  end
+  local refs = S.refs(report, loops)
+  for _, ref in ipairs(S.refs(report, static)) do refs[#refs + 1] = ref end
+  local columns = { { name = "length", type = "text" }, { name = "loops", type = "number" } }
+  table.move(COLUMNS, 3, 5, 3, columns)
+  report:figure {
+    name = "looplm_one_pass", rows = rows, series = "length", x = "loops", refs = refs, columns = columns,
+    vars = {
+      first = loops[1].training.least_loops, last = loops[1].training.most_loops, levels = table.concat(levels, "|"),
+      layers = static[1].config.layers, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
+      measured = ("profile %s, trained on 1 to %d digits, full carry chains, %s"):format(report.profile,
+        loops[1].training.task.most_digits, #loops == 1 and "one seed" or ("%d seeds"):format(#loops)),
+    },
+  }
+end
+
+-- What the figure says of one length: where the most trained loops, the best and the last end, as one value each.
+local function put_one_pass(report, loops, static, n, asked, most_trained)
+  local best
+  for _, after in ipairs(asked) do
+    local p = S.pool(loops, "full_chains", n, after)
+    if not best or p.share > best.share then best = { share = p.share, after = after } end
+  end
+  local function share(after) return 100 * S.pool(loops, "full_chains", n, after).share end
+  S.value(report, "one_pass_digits", n, loops, "%d")
+  S.value(report, "one_pass_best", 100 * best.share, loops)
+  S.value(report, "one_pass_best_loops", best.after, loops, "%d")
+  S.value(report, "one_pass_trained", share(most_trained), loops)
+  S.value(report, "one_pass_trained_loops", most_trained, loops, "%d")
+  S.value(report, "one_pass_last", share(asked[#asked]), loops)
+  S.value(report, "one_pass_last_loops", asked[#asked], loops, "%d")
+  S.value(report, "one_pass_static", 100 * S.pool(static, "full_chains", n).share, static)
+  S.value(report, "one_pass_static_layers", static[1].config.layers, static, "%d")
+end
+
 local function report_one_pass(report)
   local loops = S.trials(report, "one_pass", function(r) return r.config.loops > 1 end)
   local static = S.trials(report, "one_pass", function(r) return r.config.loops == 1 end)
   if #loops == 0 or #static == 0 then return end
-  local digits, asked = S.digits(loops, "chains"), loops[1].problem.evaluate[1].loops
-  local rows, titles, levels, best = {}, {}, {}, {}
-  for _, n in ipairs(digits) do
-    for _, after in ipairs(asked) do
-      local p = S.pool(loops, "chains", n, after)
-      rows[#rows + 1] = { ("d%d"):format(n), after, 100 * p.share, 100 * p.low, 100 * p.high }
-      if not best[n] or p.share > best[n].share then best[n] = { share = p.share, loops = after } end
-    end
-    titles[#titles + 1] = ("%d digits"):format(n)
-    levels[#levels + 1] = ("%.2f"):format(100 * S.pool(static, "chains", n).share)
-  end
-  report:figure {
-    name = "looplm_one_pass", rows = rows, series = "length", x = "loops",
-    refs = S.refs(report, loops),
-    columns = {
-      { name = "length", type = "text" }, { name = "loops", type = "number" }, { name = "share", type = "number" },
-      { name = "low", type = "number" }, { name = "high", type = "number" },
-    },
-    vars = {
-      first = loops[1].training.least_loops, last = loops[1].training.most_loops, levels = table.concat(levels, "|"),
-      layers = static[1].config.layers, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
-      measured = ("profile %s, trained on 1 to 4 digits, made carry chains, %s"):format(report.profile,
-        #loops == 1 and "one seed" or ("%d seeds"):format(#loops)),
-    },
-  }
-  local longest = digits[#digits]
+  local digits, asked = S.digits(loops, "full_chains"), loops[1].problem.evaluate[1].loops
   local most_trained = loops[1].training.most_loops
-  S.value(report, "one_pass_digits", longest, loops, "%d")
-  S.value(report, "one_pass_best", 100 * best[longest].share, loops)
-  S.value(report, "one_pass_best_loops", best[longest].loops, loops, "%d")
-  S.value(report, "one_pass_trained", 100 * S.pool(loops, "chains", longest, most_trained).share, loops)
-  S.value(report, "one_pass_trained_loops", most_trained, loops, "%d")
-  S.value(report, "one_pass_last", 100 * S.pool(loops, "chains", longest, asked[#asked]).share, loops)
-  S.value(report, "one_pass_last_loops", asked[#asked], loops, "%d")
-  S.value(report, "one_pass_static", 100 * S.pool(static, "chains", longest).share, static)
-  S.value(report, "one_pass_static_layers", static[1].config.layers, static, "%d")
+  tabulate_one_pass(report, loops, static, digits, asked, most_trained)
+  draw_one_pass(report, loops, static, digits, asked)
+  put_one_pass(report, loops, static, digits[#digits], asked, most_trained)
 end
 
 return function(report)

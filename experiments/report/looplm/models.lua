@@ -4,26 +4,15 @@ local stats = require "lib.stats"
 local S = require "report.looplm.shared"
 
 -- In the order of the table and the figures. The fifth is the second, asked after twice its loops.
-local MODELS <const> = {
-  { key = "gpt", where = function(c) return c.layers > 1 end },
-  { key = "loop", where = function(c) return c.loops == 6 and c.width == 64 end },
-  { key = "deep", where = function(c) return c.loops > 6 end },
-  { key = "narrow", where = function(c) return c.width == 32 end },
-}
-
 local function read(report)
-  local models = {}
-  for _, model in ipairs(MODELS) do
-    local records = S.trials(report, "models", function(r) return model.where(r.config) end)
-    if #records > 0 then
-      models[#models + 1] = { key = model.key, title = records[1].config.variant, records = records }
-      models[model.key] = models[#models]
-    end
-  end
+  local models = S.models(report)
   if models.loop then
-    models[#models + 1] = { key = "twice", title = models.loop.title .. ", asked after 12", records = models.loop.records, loops = 12 }
-    models.twice = models[#models]
+    local twice = 2 * models.loop.records[1].config.loops
+    models.twice = {
+      key = "twice", title = ("%s, asked after %d"):format(models.loop.title, twice), records = models.loop.records, loops = twice,
+    }
   end
+  for _, key in ipairs { "gpt", "loop", "deep", "narrow", "twice" } do models[#models + 1] = models[key] end
   return models
 end
 
@@ -73,7 +62,8 @@ local function draw_loops(report, models, most_digits)
   local loop, rows, titles = models.loop, {}, {}
   for n = 1, most_digits + 1 do
     local drawn = false
-    for loops = 1, 12 do
+    local asked = loop.records[1].problem.evaluate[1].loops or { loop.records[1].config.loops }
+    for _, loops in ipairs(asked) do
       local p = S.pool(loop.records, "random", n, loops)
       if p then
         rows[#rows + 1] = { ("d%d"):format(n), loops, 100 * p.share, 100 * p.low, 100 * p.high }
@@ -91,7 +81,7 @@ local function draw_loops(report, models, most_digits)
       { name = "low", type = "number" }, { name = "high", type = "number" },
     },
     vars = {
-      trained = 6, static = 100 * static.share, static_title = ("%s, %d digits"):format(models.gpt.title, most_digits),
+      trained = loop.records[1].config.loops, static = 100 * static.share, static_title = ("%s, %d digits"):format(models.gpt.title, most_digits),
       machine = common.machine(report.hw), titles = table.concat(titles, "|"),
       measured = ("small scale, profile %s, %d seeds"):format(report.profile, #loop.records),
     },
@@ -114,7 +104,7 @@ end
 -- Two models on the same problems from the same seeds: the mean difference in points with its interval over the seeds, in
 -- how many seeds the first is ahead, and McNemar's test over the problems of each seed, the one nearest to nought.
 local function compare(a, b, digits)
-  local differences, ahead, behind, p_value = {}, 0, 0, 0
+  local differences, ahead, behind, p_value = {}, 0, 0, nil
   for _, one in ipairs(a.records) do
     for _, other in ipairs(b.records) do
       if S.seed_of(one) == S.seed_of(other) then
@@ -127,7 +117,7 @@ local function compare(a, b, digits)
           local first = S.marks(one, "random", digits, a.loops)
           local second = S.marks(other, "random", digits, b.loops)
           if first and second then
-            p_value = math.max(p_value, stats.sign_test(only_first(first, second), only_first(second, first)))
+            p_value = math.max(p_value or 0, stats.sign_test(only_first(first, second), only_first(second, first)))
           end
         end
       end
@@ -152,7 +142,7 @@ local function tabulate_pairs(report, models, digits)
           other.title, { value = n, ref = ref }, { value = c.mean, ref = ref },
           c.low and { value = c.low, ref = ref } or "", c.high and { value = c.high, ref = ref } or "",
           { value = c.ahead, ref = ref, text = ("%d, %d of %d"):format(c.ahead, c.behind, c.pairs) },
-          { value = c.sign, ref = ref }, { value = c.p_value, ref = ref },
+          { value = c.sign, ref = ref }, c.p_value and { value = c.p_value, ref = ref } or "",
         }
       end
     end
@@ -202,12 +192,13 @@ end
 
 -- --- waiting to think ---
 
--- Tests of decoding, pooled over the seeds: solved, problems, and tokens and loops of each kind, for one threshold.
-local function decoded(records, threshold)
-  local sum = { right = 0, n = 0, spent = {}, records = records }
+-- Tests of decoding, pooled over the seeds: solved, problems, and tokens and loops of each kind, as one of the requests
+-- has them.
+local function decoded(records, asked)
+  local sum = { right = 0, n = 0, spent = {} }
   for _, record in ipairs(records) do
     for _, test in ipairs(record.decoded or {}) do
-      if test.threshold == threshold then
+      if test.threshold == asked.threshold and test.thinking_threshold == asked.thinking_threshold then
         sum.right, sum.n = sum.right + test.correct[1], sum.n + test.problems
         for kind, spent in pairs(test.spent) do
           local s = sum.spent[kind] or { 0, 0 }
@@ -219,6 +210,13 @@ local function decoded(records, threshold)
   return sum.n > 0 and sum or nil
 end
 
+-- The first n of a test's marks. A digit holds four, the first in its lowest bit.
+local function first_marks(marks, n)
+  local whole, left = marks:sub(1, n // 4), n % 4
+  if left == 0 then return whole end
+  return whole .. ("%x"):format(tonumber(marks:sub(n // 4 + 1, n // 4 + 1), 16) & (1 << left) - 1)
+end
+
 -- Decoding a token at a time solves the very problems that are solved given the right tokens.
 local function check_decoding(records)
   local same, tests = 0, 0
@@ -227,7 +225,7 @@ local function check_decoding(records)
       local given = not test.threshold and S.marks(record, "random", test.digits, test.loops[1])
       if given then
         tests = tests + 1
-        if given:sub(1, #test.marks - 1) == test.marks:sub(1, #test.marks - 1) then same = same + 1 end
+        if first_marks(given, test.problems) == first_marks(test.marks, test.problems) then same = same + 1 end
       end
     end
   end
@@ -236,8 +234,17 @@ end
 
 local function tabulate_halting(report, loop)
   local rows, ref = {}, report:ref(loop.records[1])
-  local off, default = decoded(loop.records, nil), decoded(loop.records, 0.9)
-  if not (off and default) then return end
+  local off, default, zero
+  local runs = {}
+  for _, asked in ipairs(loop.records[1].problem.decode) do
+    local run = decoded(loop.records, asked)
+    if run then
+      run.title = asked.threshold and ("%.2f, from '=' on %g"):format(asked.threshold, asked.thinking_threshold) or "off"
+      runs[#runs + 1] = run
+      if not asked.threshold then off = run elseif asked.threshold > 0 then default = run else zero = run end
+    end
+  end
+  if not (off and default and zero) then return end
   local KINDS <const> = { "operand", "sign", "equals", "answer" }
   local function saved(run, kinds)
     local spent, full = 0, 0
@@ -247,14 +254,12 @@ local function tabulate_halting(report, loop)
     end
     return 100 * (1 - spent / full)
   end
-  for _, run in ipairs { { "off", off }, { "0.90, from '=' on 0.999", default }, { "0, from '=' on 0.999", decoded(loop.records, 0) } } do
-    local sum = run[2]
-    local row = { run[1], { value = 100 * sum.right / sum.n, ref = ref } }
+  for _, sum in ipairs(runs) do
+    local row = { sum.title, { value = 100 * sum.right / sum.n, ref = ref } }
     for _, kind in ipairs(KINDS) do row[#row + 1] = { value = sum.spent[kind][2] / sum.spent[kind][1], ref = ref } end
     row[#row + 1] = { value = saved(sum, { "operand", "sign" }), ref = ref }
     rows[#rows + 1] = row
   end
-  local zero = decoded(loop.records, 0)
   S.value(report, "halting_saved_input", saved(default, { "operand", "sign" }), loop.records)
   S.value(report, "halting_saved_answer", saved(default, { "equals", "answer" }), loop.records)
   S.value(report, "halting_points", 100 * (default.right / default.n - off.right / off.n), loop.records, "%.2f")
@@ -275,22 +280,49 @@ local function tabulate_halting(report, loop)
   }
 end
 
+-- L1 under the source's protocol. A share of the training problems has operands of up to one or two digits more.
+local function report_bridge(report, models, most_digits)
+  local bridged = {}
+  for _, group in ipairs(S.grouped(S.trials(report, "bridge"), function(r) return r.config.variant end)) do
+    bridged[#bridged + 1] = { title = group.key, records = group.records }
+    local key = group.key == models.gpt.title and "gpt" or group.key == models.loop.title and "loop"
+    if key then
+      S.put_share(report, key .. "_bridged", group.records, "random", most_digits + 1)
+      S.put_share(report, key .. "_past_bridge", group.records, "random", most_digits + 3)
+    end
+  end
+  if #bridged == 0 then return end
+  local records = bridged[1].records
+  local task = records[1].training.task
+  S.value(report, "bridge_share", 100 * task.bridge_share, records, "%.0f")
+  tabulate(report, "looplm_bridge",
+    ("The source's protocol: %.0f %% of the training problems have up to %d or %d digits; exact match in %%, %s a model"):format(
+      100 * task.bridge_share, most_digits + 1, most_digits + 2, #records == 1 and "one seed" or ("%d seeds"):format(#records)),
+    bridged, S.digits(records, "random"), most_digits)
+end
+
+-- What was trained: the seeds, the sizes, and the time of all runs.
+local function report_sizes(report, gpt, loop)
+  local first = gpt[1]
+  S.value(report, "model_seeds", #gpt, gpt, "%d")
+  S.value(report, "model_digits", first.training.task.most_digits, gpt, "%d")
+  S.value(report, "model_width", first.config.width, gpt, "%d")
+  S.value(report, "model_steps", first.problem.steps, gpt, "%d")
+  report:value("model_loops", loop[1].config.loops, { refs = S.refs(report, loop), text = common.in_words(loop[1].config.loops) })
+end
+
 return function(report)
   local models = read(report)
   if not (models.gpt and models.loop) then return end
   local most_digits = models.gpt.records[1].training.task.most_digits
   local digits = S.digits(models.gpt.records, "random")
   local seeds = #models.gpt.records
-  S.value(report, "model_seeds", seeds, models.gpt.records, "%d")
-  S.value(report, "model_digits", most_digits, models.gpt.records, "%d")
-  S.value(report, "model_width", models.gpt.records[1].config.width, models.gpt.records, "%d")
-  S.value(report, "model_steps", models.gpt.records[1].problem.steps, models.gpt.records, "%d")
+  report_sizes(report, models.gpt.records, models.loop.records)
   for _, model in ipairs(models) do
     S.put_share(report, model.key .. "_trained", model.records, "random", most_digits, model.loops)
     S.put_share(report, model.key .. "_next", model.records, "random", most_digits + 1, model.loops)
     S.put_share(report, model.key .. "_longest", model.records, "random", digits[#digits], model.loops)
   end
-  S.value(report, "longest_digits", digits[#digits], models.gpt.records, "%d")
   tabulate(report, "looplm_models",
     ("Exact match in %% (mean over %d seeds, least and most of one), small scale: trained on 1 to %d digits only"):format(seeds, most_digits),
     models, digits, most_digits)
@@ -299,21 +331,7 @@ return function(report)
   tabulate_pairs(report, models, { most_digits, most_digits + 1 })
   tabulate_carries(report, models, most_digits)
   tabulate_halting(report, models.loop)
-  local gain = compare(models.loop, models.gpt, most_digits + 1)
-  S.value(report, "recurrence_gain", gain.mean, models.loop.records)
-  S.value(report, "recurrence_gain_low", gain.low or gain.mean, models.loop.records)
-  S.value(report, "recurrence_gain_high", gain.high or gain.mean, models.loop.records)
-
-  local bridged = S.grouped(S.trials(report, "bridge"), function(r) return r.config.variant end)
-  for i, group in ipairs(bridged) do
-    bridged[i] = { title = group.key, records = group.records }
-    S.put_share(report, i == 1 and "gpt_bridged" or "loop_bridged", group.records, "random", most_digits + 1)
-    S.put_share(report, i == 1 and "gpt_past_bridge" or "loop_past_bridge", group.records, "random", most_digits + 3)
-  end
-  if #bridged > 0 then
-    tabulate(report, "looplm_bridge",
-      ("The source's protocol: three in ten training problems have up to %d or %d digits; exact match in %%, %s a model")
-        :format(most_digits + 1, most_digits + 2, #bridged[1].records == 1 and "one seed" or ("%d seeds"):format(#bridged[1].records)),
-      bridged, S.digits(bridged[1].records, "random"), most_digits)
-  end
+  S.put_difference(report, "recurrence_gain", compare(models.loop, models.gpt, most_digits + 1), models.loop.records)
+  S.put_difference(report, "twice_gain", compare(models.twice, models.loop, most_digits), models.loop.records)
+  report_bridge(report, models, most_digits)
 end

@@ -27,7 +27,7 @@ end
 function M.marks(record, set, digits, loops)
   loops = loops or record.training.model.loops
   for _, test in ipairs(record.evaluations or {}) do
-    if test.set == set and test.digits == digits and test.loops[#test.loops] == loops and test.marks then
+    if test.set == set and test.digits == digits and not test.wrong_format and test.loops[#test.loops] == loops and test.marks then
       return test.marks
     end
   end
@@ -102,6 +102,46 @@ function M.digits(records, set)
   end
   table.sort(list)
   return list
+end
+
+-- The source's models, told apart by how they stand to each other: the static one has layers, the looped one is the one
+-- that is decoded, and of the others one has more loops and one is narrower.
+function M.models(report)
+  local all, loop = M.trials(report, "models"), nil
+  for _, record in ipairs(all) do
+    if record.problem.decode then loop = record.config end
+  end
+  local found = {}
+  for _, record in ipairs(all) do
+    local c = record.config
+    local key = c.layers > 1 and "gpt" or loop and (record.problem.decode and "loop" or c.loops > loop.loops and "deep"
+      or c.width < loop.width and "narrow")
+    if key then
+      found[key] = found[key] or { key = key, title = c.variant, records = {} }
+      table.insert(found[key].records, record)
+    end
+  end
+  return found
+end
+
+-- A difference in points and what its interval says, as words for a sentence; without an interval it says nothing.
+function M.in_points(mean, low, high)
+  if not low then return ("%+.1f points, which one pair of seeds gives no interval"):format(mean) end
+  local interval = ("95 %% interval %+.1f to %+.1f"):format(low, high)
+  if low > 0 then return ("%.1f points more (%s)"):format(mean, interval) end
+  if high < 0 then return ("%.1f points fewer (%s)"):format(-mean, interval) end
+  return ("%+.1f points, not told from nought (%s)"):format(mean, interval)
+end
+
+-- The value NAME, and where there is an interval NAME_low and NAME_high; NAME_words: the sentence's words.
+function M.put_difference(report, name, d, records)
+  if not (d and d.mean) then return end
+  M.value(report, name, d.mean, records)
+  report:value(name .. "_words", d.mean, { refs = M.refs(report, records), text = M.in_points(d.mean, d.low, d.high) })
+  if d.low then
+    M.value(report, name .. "_low", d.low, records)
+    M.value(report, name .. "_high", d.high, records)
+  end
 end
 
 function M.seed_of(record) return record.problem.seed end
