@@ -8,7 +8,7 @@ tags: [looplm, cpu, recurrence, length_generalisation]
 // A recurrent transformer on a task with right answers. The number of this version is the one that the source gives it.
 // The systems before asked how fast a known result can be had; this one asks whether a claimed result is there at all.
 system LoopLM_System_v3 {
-    inherits: "microgpt_system_v3.dsl"
+    inherits: "nanogpt_system_v2.dsl"
     operator: looplm
 
     objective Algorithmic_Emergence {

@@ -449,7 +449,7 @@ static void refuses(void) {
         " 'model': {'preset': 'nanogpt-cpu'}}",
         "too few");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'beta1': 1}",
-            "beta1: expected a number from 0 to below 1");
+            "beta1: expected a number from 0 to 0.9999999");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12'}, 'beta2': 0.99999999999}", "beta2");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 5}}", "model.preset");
     refused("{'task': {'kind': 'addition'}, 'model': {'preset': 'looplm-12', 'vocab': 3}}", "model.vocab");
