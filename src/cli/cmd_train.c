@@ -167,7 +167,10 @@ static bool record_run(run *r, spak_error *err) {
     if (!spak_sha256_self(binary, err)) return false;
     spak_utc_now(started);
     json_t *data = json_array(), *seed = json_integer((json_int_t)r->config.seed);
-    if (nn_trainer_data(r->trainer)) json_array_append(data, (json_t *)nn_trainer_data(r->trainer));
+    if (nn_trainer_data(r->trainer) && json_array_append(data, (json_t *)nn_trainer_data(r->trainer)) != 0) {
+        json_decref(data);
+        data = NULL; /* as for all that is packed: then there is no record */
+    }
     json_t *body = json_pack("{s:s,s:s,s:O,s:{s:s,s:s},s:o,s:o,s:s,s:o,s:b,s:I,s:o}", "name", r->name, "started",
                              started, "hw", r->hw, "config_file", "path", r->options.config_path, "sha256",
                              r->config_sha256, "config", nn_train_config_json(nn_trainer_config(r->trainer)), "data",
@@ -302,9 +305,12 @@ static bool validate(run *r, bool final, spak_error *err) {
     json_t *result = NULL;
     if (!flush_steps(r, err) || !nn_trainer_validate(r->trainer, &result, err)) return false;
     const double loss = spak_json_num(result, "validation_loss", NAN);
-    json_object_set_new(result, "name", json_string(r->name));
-    json_object_set_new(result, "step", json_integer((json_int_t)nn_trainer_next(r->trainer)));
-    json_object_set_new(result, "final", json_boolean(final));
+    if (!spak_json_set(result, "name", json_string(r->name), err) ||
+        !spak_json_set(result, "step", json_integer((json_int_t)nn_trainer_next(r->trainer)), err) ||
+        !spak_json_set(result, "final", json_boolean(final), err)) {
+        json_decref(result);
+        return false;
+    }
     if (r->bar.terminal) fprintf(stderr, "\r\033[K");
     printf("step %llu: validation loss %.4f\n", (unsigned long long)nn_trainer_next(r->trainer), loss);
     fflush(stdout);
