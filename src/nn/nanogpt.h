@@ -21,10 +21,10 @@
  *            part, as nanoGPT has it; "pass": "step" | "forward": forward passes with their loss, nothing is trained}
  *   options  {"check": true}
  *   result   {"status", "config", "losses": [each step], "time_ms": [each step], "validations": [{"step": steps done,
- *            "loss": of the whole part, "estimate": [each random batch] with eval_iters}], "parameters", "memory", "flops_per_step", "gflops", "dataset": what data_describe says,
- *            "first_loss_bound": [from, to], "gradient_error_over_bound", "correct"}
- * The checks: the first loss is that of a model that knows nothing, and loss and gradient of the first step are the
- * oracle's. A trial that fails one has status "failed". */
+ *            "loss": of the whole part, "estimate": [each random batch] with eval_iters}], "parameters", "memory",
+ * "flops_per_step", "gflops", "dataset": what data_describe says, "first_loss_bound": [from, to],
+ * "gradient_error_over_bound", "correct"} The checks: the first loss is that of a model that knows nothing, and loss
+ * and gradient of the first step are the oracle's. A trial that fails one has status "failed". */
 bool nanogpt_trial(const json_t *config, const json_t *problem, const json_t *options, json_t **result,
                    spak_error *err);
 
