@@ -121,7 +121,7 @@ test-long: $(BIN) $(LONG) ## the tests that take minutes
 	$(Q)SPAK=$(BIN) B=$(B) $(PROVE) $(or $(LONG),$(error no test in tests/long))
 
 .PHONY: reproduce figures book claim status data bench readme
-reproduce: $(BIN) ## run every experiment (resumes), then tables, figures, verdicts, chapters and the paper
+reproduce: $(BIN) ## run every experiment (resumes) or RECIPES=experiments/fmha.lua, then tables, figures, verdicts, the paper
 	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --profile $(PROFILE) --out $(OUT) || exit 1; done
 	$(Q)for recipe in $(filter-out $(RECIPES),$(EVERY)); do $(BIN) run $$recipe --report-only --out $(OUT) || exit 1; done
 	$(Q)$(BIN) claims --out $(OUT) >/dev/null

@@ -102,6 +102,7 @@ claim C4 {
         scope: "CPU, forward, against PyTorch on as many threads"
         experiment: fmha
         needs: [over_torch]
+        without: "PyTorch is not installed"
         holds: `v.over_torch >= published_ratio`
         value: `v.over_torch`
         show: "%.2f times"
@@ -110,6 +111,7 @@ claim C4 {
         scope: "CPU, forward with a causal mask, against PyTorch on as many threads"
         experiment: fmha
         needs: [over_torch_causal]
+        without: "PyTorch is not installed"
         holds: `v.over_torch_causal >= published_ratio`
         value: `v.over_torch_causal`
         show: "%.2f times"
@@ -322,7 +324,8 @@ claim N1 {
     source: "Systematic Compound Engineering, section 2, Tier 3; NanoGPT Plan, Phase 2"
     published: "2.64 times native PyTorch, 2.8 against 7.4 ms a step"
     evaluate: "Training step and forward pass apart, against PyTorch eager, with fused attention, and compiled."
-    known: "Later public traces give 9.87 against 8.91 ms, training on PyTorch's own kernels."
+    known: "Later public traces give 9.87 against 8.91 ms, training on PyTorch's own kernels. torch.compile is not"
+    known: "measured here. A ratio to a peer in the same run is judged on the machine that it was measured on, and says so."
     published_value: 2.64
     implied: `7.4 / 2.8`
 
@@ -330,6 +333,7 @@ claim N1 {
         scope: "CPU, nanoGPT's CPU configuration, a training step, against PyTorch in eager mode on as many threads"
         experiment: nanogpt
         needs: [ratio_step]
+        without: "PyTorch is not installed"
         holds: `v.ratio_step >= published_value`
         value: `v.ratio_step`
         show: "%.2f times"
@@ -338,6 +342,7 @@ claim N1 {
         scope: "the same, a forward pass with its loss"
         experiment: nanogpt
         needs: [ratio_forward]
+        without: "PyTorch is not installed"
         holds: `v.ratio_forward >= published_value`
         value: `v.ratio_forward`
         show: "%.2f times"
@@ -352,13 +357,14 @@ claim N2 {
     source: "NanoGPT Production Engineering Plan, Phase 2"
     published: "Loss from 4.28 to 2.45 in 500 iterations"
     evaluate: "The same configuration; and the full run, against nanoGPT's best published validation loss of 1.4697."
-    known: "The source does not say which model and batch its 500 iterations had. nanoGPT's README gives 1.88 for its CPU"
-    known: "configuration, over 20 batches of 768 characters, whose mean wanders by about 0.02."
+    known: "The source does not say which model and batch its 500 iterations had. nanoGPT's README gives \"a loss of only"
+    known: "1.88\" for its CPU configuration, which is taken for the validation loss that the command prints: of one run,"
+    known: "from 20 random batches of 768 characters. Ours may be off by twice the root of the sum of two squares: the"
+    known: "deviation over seeds, and the standard error of such an estimate, both measured here."
     published_final_loss: 2.45
     published_steps: 500
     peer_best_loss: 1.4697
     peer_cpu_loss: 1.88
-    peer_cpu_noise: 0.02
 
     evaluation cpu_500 {
         scope: "nanoGPT's CPU configuration, mean over the last batches before iteration 500"
@@ -369,10 +375,11 @@ claim N2 {
         show: "%.2f"
     }
     evaluation cpu_readme {
-        scope: "nanoGPT's CPU configuration, 2,000 iterations, validation loss, against the 1.88 of nanoGPT's README"
+        scope: "nanoGPT's CPU configuration, 2,000 iterations, whole validation part, mean over seeds, against the README's 1.88"
         experiment: nanogpt
-        needs: [tinyshakespeare_bytes, validation_2000]
-        holds: `v.validation_2000 <= peer_cpu_loss + peer_cpu_noise`
+        needs: [tinyshakespeare_bytes, validation_2000, loss_tolerance]
+        without: "it needs PROFILE=paper, and the data set itself"
+        holds: `v.validation_2000 <= peer_cpu_loss + v.loss_tolerance`
         value: `v.validation_2000`
         show: "%.3f"
     }
@@ -390,11 +397,19 @@ claim N3 {
     published_error: 1e-2
 
     evaluation cpu_single {
-        scope: "CPU, single precision against double, 12 layers, random gamma and beta, scores up to 100 times as large: logits"
+        scope: "CPU, single precision against double, 12 layers, up to 257 tokens, random gamma and beta: logits"
         experiment: nanogpt
-        needs: [parity_largest]
+        needs: [parity_logits_plain]
+        undecided: "single precision is no half precision; 1,023 tokens, width 384 and trained weights are in tests alone"
+        value: `v.parity_logits_plain`
+        show: "%.1e at most"
+    }
+    evaluation cpu_sharp {
+        scope: "the same with scores 100 times as large"
+        experiment: nanogpt
+        needs: [parity_logits_sharp]
         undecided: "single precision is no half precision"
-        value: `v.parity_largest`
+        value: `v.parity_logits_sharp`
         show: "%.1e at most"
     }
     evaluation gpu {
@@ -409,11 +424,11 @@ claim N4 {
     evaluate: "Weights from a PyTorch nanoGPT or GPT-2 checkpoint: greedy text identical, token by token."
 
     evaluation cpu_own {
-        scope: "CPU, weights trained here, written in transformers' layout and read back; cache, no cache, double precision"
+        scope: "CPU, weights trained here, in transformers' layout and back; greedy and drawn, cache or none, double precision"
         experiment: nanogpt
         needs: [transplant_same]
         undecided: "the weights are our own, and no program of others read them"
-        value: `100 * v.transplant_same / v.transplant_tokens`
+        value: `50 * (v.transplant_same + v.transplant_same_drawn) / v.transplant_tokens`
         show: "%.0f %% of the tokens"
     }
 }
@@ -429,7 +444,7 @@ claim N5 {
         scope: "CPU, single precision against double; vectors of a fixed width with a remainder"
         experiment: nanogpt
         needs: [norm_over_bound]
-        holds: `v.norm_over_bound <= 1`
+        undecided: "the published method, tiles of a power of two with masked sums, is not used here: rows end where they end"
         value: `v.norm_over_bound`
         show: "%.2g of the bound"
     }

@@ -29,7 +29,8 @@ set bmargin at screen 0.24
 set key at screen 0.53,0.1 center top vertical maxrows 2 Left reverse samplen 2.2 spacing 1.15 width 0 font small
 plot start with lines linestyle 20 title 'log of the vocabulary', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'batch') ? column(col_loss) : NaN) \
-         with points pointtype 7 pointsize 0.18 linecolor rgb '#b8b8b8' title is(i, 'batch') ? 'single batches' : '', \
+         with points pointtype 7 pointsize 0.18 linecolor rgb '#a8a8a8' notitle, \
+     NaN with points pointtype 7 pointsize 0.8 linecolor rgb '#a8a8a8' title 'single batches', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'mean') ? column(col_loss) : NaN) with lines \
          linecolor rgb spak_colour[1] linewidth 2.2 title is(i, 'mean') ? sprintf('mean of the %d around', window) : '', \
      for [i=1:series] data index (i-1) using (column(col_step)):(is(i, 'validation') ? column(col_loss) : NaN) \

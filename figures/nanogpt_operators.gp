@@ -1,5 +1,5 @@
 # Where the time of a training step goes: a bar for each operator, the longest on top. Columns: operator, place (from the
-# top), ms, percent. Variables: step_ms, machine and measured (two lines of text).
+# top), ms, percent. Variables: machine and measured (two lines of text).
 
 if (kind eq 'svg') {
     set terminal svg size 720,560 dynamic rounded enhanced font 'Helvetica,Arial,sans-serif,16' linewidth 1.5 background '#ffffff'
@@ -17,7 +17,7 @@ stats data using (column(col_place)) nooutput name 'x'
 stats data using (column(col_ms)) nooutput name 'y'
 set title sprintf("nanoGPT: a training step by operator\n{/*0.8 %s}\n{/*0.8 %s}", machine, measured)
 set xlabel 'milliseconds a step' offset 0,0.2
-set xrange [0 : y_max * 1.16]
+set xrange [0 : y_max * 1.2]
 set yrange [x_max + 0.6 : 0.4] # the first on top
 set lmargin at screen 0.37
 set rmargin 4
@@ -28,5 +28,5 @@ set boxwidth 0.66
 set style fill solid 0.9 noborder
 plot data using (0):(column(col_place)):(0):(column(col_ms)):(column(col_place) - 0.33):(column(col_place) + 0.33) \
          :ytic(strcol(col_operator)) with boxxyerror linecolor rgb spak_colour[1], \
-     data using (column(col_ms)):(column(col_place)):(sprintf(' %.1f %%', column(col_percent))) with labels left font small \
+     data using (column(col_ms)):(column(col_place)):(sprintf(' %.1f %%', column(col_percent))) with labels left offset 0.4,0 font small \
          textcolor rgb '#333333'

@@ -400,8 +400,8 @@ static const char *below_root(const rep_place *place, const char *path) {
     return !strncmp(path, place->root, len) && path[len] == '/' ? path + len + 1 : path;
 }
 
-/* `needs: [names]`: values that a run may lack for a good reason (one core, no second thread). The first that is not
- * there, or NULL. */
+/* `needs: [names]`: values that a run may lack for a good reason (one core, no second thread), which `without: "..."`
+ * can tell. The first that is not there, or NULL. */
 static const char *lacking(const json_t *evaluation, const json_t *values) {
     const json_t *needs = dsl_value(evaluation, "needs");
     for (size_t i = 0; i < json_array_size(needs); i++) {
@@ -419,7 +419,8 @@ static bool decide(ledger_state *s, const char *id, const json_t *evaluation, co
     bool holds = false, ok;
     const char *lacks = lacking(evaluation, values), *open = dsl_text(dsl_value(evaluation, "undecided"), NULL);
     if (lacks) {
-        spak_fail(&cause, "the run has no value %s", lacks);
+        const char *why = dsl_text(dsl_value(evaluation, "without"), NULL);
+        spak_fail(&cause, "the run has no value %s%s%s", lacks, why ? ": " : "", why ? why : "");
         say(row, NOT_EVALUATED, cause.message);
         return true;
     }

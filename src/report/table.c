@@ -14,7 +14,8 @@ static const char *align_of(const columns_of *columns, size_t c) {
     return spak_json_str(json_array_get(columns->list, c), "align", "left");
 }
 
-/* The cell's text (without escapes) and its ref, NULL when it has none. */
+/* The cell's text (without escapes) and its ref, NULL when it has none. A number made from several records has the
+ * others in `refs`. */
 static bool cell_text(const columns_of *columns, const json_t *cell, size_t c, spak_str *text, const char **ref,
                       spak_error *err) {
     *ref = NULL;
@@ -35,14 +36,29 @@ static bool cell_text(const columns_of *columns, const json_t *cell, size_t c, s
                              text, err);
 }
 
-static void md_cell(spak_str *md, const char *text, const char *ref) {
+/* All refs of the cell, or its one. */
+static bool put_refs(rep_traces *traces, const json_t *cell, const char *ref, spak_str *out, spak_error *err) {
+    const json_t *refs = json_object_get(cell, "refs");
+    if (!json_array_size(refs)) {
+        spak_str_puts(out, ref ? ref : "");
+        return !ref || rep_ref_check(traces, ref, NULL, NULL, err);
+    }
+    for (size_t i = 0; i < json_array_size(refs); i++) {
+        const char *each = json_string_value(json_array_get(refs, i));
+        if (!rep_ref_check(traces, each ? each : "?", NULL, NULL, err)) return false;
+        spak_str_printf(out, "%s%s", i ? " " : "", each);
+    }
+    return true;
+}
+
+static void md_cell(spak_str *md, const char *text, const char *ref, const char *refs) {
     rep_ref parsed;
     if (ref && rep_ref_parse(ref, &parsed, NULL)) {
         spak_str_putc(md, '[');
         rep_markdown(md, text);
         spak_str_puts(md, "](../book/");
         rep_ref_href(parsed.name, parsed.machine, parsed.seq, md);
-        spak_str_printf(md, " \"%s\")", ref);
+        spak_str_printf(md, " \"%s\")", refs);
     } else {
         rep_markdown(md, text);
     }
@@ -76,19 +92,20 @@ static bool body_row(rep_traces *traces, const columns_of *columns, const json_t
     bool good = true;
     spak_str_putc(md, '|');
     for (size_t c = 0; good && c < columns->count; c++) {
-        spak_str text = {0};
+        spak_str text = {0}, refs = {0};
         const char *ref = NULL;
-        good = cell_text(columns, json_array_get(row, c), c, &text, &ref, err) &&
-               (!ref || rep_ref_check(traces, ref, NULL, NULL, err));
+        const json_t *cell = json_array_get(row, c);
+        good = cell_text(columns, cell, c, &text, &ref, err) && put_refs(traces, cell, ref, &refs, err);
         if (!good) spak_fail_context(err, "column '%s'", spak_json_str(json_array_get(columns->list, c), "header", ""));
         spak_str_putc(md, ' ');
-        md_cell(md, spak_str_text(&text), ref);
+        md_cell(md, spak_str_text(&text), ref, spak_str_text(&refs));
         spak_str_puts(md, " |");
         if (c) spak_str_puts(tex, " & ");
         rep_latex(tex, spak_str_text(&text));
-        if (ref) spak_str_printf(&comment, " %s", ref);
-        if (text.oom) good = spak_fail_oom(err);
+        if (refs.len) spak_str_printf(&comment, " %s", refs.data);
+        if (text.oom || refs.oom) good = spak_fail_oom(err);
         spak_str_free(&text);
+        spak_str_free(&refs);
     }
     spak_str_putc(md, '\n');
     spak_str_puts(tex, " \\\\");

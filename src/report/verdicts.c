@@ -65,7 +65,10 @@ static void put_measured(const json_t *row, rep_table_for target, spak_str *out)
     if (link) {
         spak_str_puts(out, "](");
         put_target(row, &ref, target, out);
-        spak_str_printf(out, " \"%s\")", first);
+        const size_t more = json_array_size(json_object_get(row, "refs")) - 1;
+        spak_str_printf(out, " \"%s", first);
+        if (more) spak_str_printf(out, " and %zu more", more);
+        spak_str_puts(out, "\")");
     }
     const char *profile = spak_json_str(row, "profile", "");
     if (*profile && strcmp(profile, "paper") != 0) spak_str_printf(out, " (%s run)", profile);

@@ -161,12 +161,14 @@ static void broken(const char *from, const char *to, const char *want) {
 /* A value that a run may lack: NOT EVALUATED with the reason and no error; one that is there changes nothing. */
 static void test_needs(void) {
     static const char *const lists[] = {"holds: `v.ratio", "needs: [absent]\n        holds: `v.ratio",
-                                        "needs: [ratio]\n        holds: `v.ratio"};
-    static const char *const verdicts[] = {"REPRODUCED", "NOT EVALUATED", "REPRODUCED"};
-    for (int i = 0; i < 3; i++) {
+                                        "needs: [ratio]\n        holds: `v.ratio",
+                                        "needs: [absent]\n        without: \"one core\"\n        holds: `v.ratio"};
+    static const char *const verdicts[] = {"REPRODUCED", "NOT EVALUATED", "REPRODUCED", "NOT EVALUATED"};
+    static const char *const reasons[] = {"", "no value absent", "", "no value absent: one core"};
+    for (int i = 0; i < 4; i++) {
         char *text = get("tests/report/fixtures/dsl/claims.dsl"), *changed = with(text, lists[0], lists[i]);
         put(in(root, "dsl/claims.dsl"), changed);
-        reads(verdicts[i], "here", i == 1 ? "no value absent" : "", lists[i]);
+        reads(verdicts[i], "here", reasons[i], lists[i]);
         json_t *ledger = ledger_of(false);
         is_int(json_array_size(json_object_get(ledger, "errors")), 0, "and no error");
         json_decref(ledger);
