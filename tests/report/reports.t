@@ -40,6 +40,11 @@ check $? 'the same of nanoGPT'
 wrong 'is(v.ratio_step, 2,' 'is(v.ratio_step, 2.5,' "the median of the rounds' quotients" 'a wrong ratio is seen'
 wrong 'ours 800' 'ours 80!' "found 'record 5: PyTorch" 'and damage that is not refused'
 
+take looplm_checks.lua
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of LoopLM'
+wrong 'is(v.decoding_same, 1,' 'is(v.decoding_same, 2,' 'the sixth differs with one seed: 1, not 2' 'a wrong count is seen'
+
 checks=tests/report/fixtures/lib_checks.lua
 recipe "$checks"
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"

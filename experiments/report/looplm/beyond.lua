@@ -72,6 +72,14 @@ local function tabulate_without(report, whole, groups)
   }
 end
 
+-- The variants that sentences speak of.
+local function name_of(c)
+  if c.layout or c.slope then return nil end
+  if c.positions == "rope" then return c.window == 1 and "token_window" or "token" end
+  if c.positions ~= "rope_index" then return nil end
+  return c.loops > 1 and ("loops%d"):format(c.loops) or c.window == -1 and "no_window" or nil
+end
+
 local function report_twelve(report)
   local whole = S.trials(report, "twelve")
   if #whole == 0 then return end
@@ -86,14 +94,10 @@ local function report_twelve(report)
   local seconds = 0
   for _, record in ipairs(whole) do seconds = math.max(seconds, record.train_seconds) end
   S.value(report, "twelve_seconds", seconds, whole, "%.0f")
-  for _, n in ipairs { 5, 6, 12, 40, 100 } do S.put_share(report, ("twelve_%d"):format(n), whole, "random", n) end
+  for _, n in ipairs { 12, 40, 100 } do S.put_share(report, ("twelve_%d"):format(n), whole, "random", n) end
   for _, n in ipairs { 12, 40 } do S.put_share(report, ("twelve_chain_%d"):format(n), whole, "full_chains", n) end
   for _, group in ipairs(groups) do
-    local c = group.records[1].config
-    local name = c.layout == "blanks" and "blanks" or c.positions == "learned_index" and (c.loops > 1 and "abacus_loops" or "abacus")
-      or c.positions == "none" and "no_positions" or c.positions == "rope" and (c.window == 1 and "token_window" or "token")
-      or c.slope and "slope" or c.window == -1 and "no_window" or c.kinds == 0 and "no_kinds"
-      or c.loops == 3 and "loops3" or c.loops == 6 and "loops6"
+    local name = name_of(group.records[1].config)
     if name then S.put_share(report, "without_" .. name, group.records, "random", 12) end
   end
 end
