@@ -25,8 +25,6 @@ local function column(header, format)
   return { header = header, align = format and "right" or "left", format = format }
 end
 
-<<<<<<< HEAD
-=======
 -- 124439808 -> "124,439,808"
 local function grouped(n)
   local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,")
@@ -35,19 +33,11 @@ end
 
 -- The standard deviation of a sample.
 local function deviation(list)
-  local middle, square = mean(list, 1, #list), 0
+  local middle, square = common.mean(list, 1, #list), 0
   for _, x in ipairs(list) do square = square + (x - middle) ^ 2 end
   return math.sqrt(square / (#list - 1))
 end
 
--- There only when the run read the data set itself: a claim about it needs this value.
-local function report_data(report)
-  local data, first = report.data.tinyshakespeare, report.records[1]
-  if not data or data.origin == "builtin" then return end
-  report:value("tinyshakespeare_bytes", data.bytes, { refs = { report:ref(first) }, format = "%d" })
-end
-
->>>>>>> ngm
 -- --- training ---
 
 local function draw_loss(report, record)
@@ -72,8 +62,8 @@ local function end_of(record)
   local losses, last = record.losses, record.validations[#record.validations]
   local batches = last.estimate
   return {
-    step = last.step, training = mean(losses, math.max(1, #losses - WINDOW + 1), #losses), whole = last.loss,
-    estimate = mean(batches, 1, #batches), noise = deviation(batches) / math.sqrt(#batches), batches = #batches,
+    step = last.step, training = common.mean(losses, math.max(1, #losses - WINDOW + 1), #losses), whole = last.loss,
+    estimate = common.mean(batches, 1, #batches), noise = deviation(batches) / math.sqrt(#batches), batches = #batches,
   }
 end
 
@@ -93,11 +83,11 @@ local function report_seeds(report, list)
   end
   local function put(name, value, format) report:value(name, value, { refs = refs, format = format or "%.3f" }) end
   put("seeds", #list, "%d")
-  put("validation_last", mean(whole, 1, #whole))
-  put("estimate_last", mean(estimates, 1, #estimates))
+  put("validation_last", common.mean(whole, 1, #whole))
+  put("estimate_last", common.mean(estimates, 1, #estimates))
   put("estimate_noise", math.sqrt(noise))
   put("estimate_batches", ends.batches, "%d")
-  if ends.step == README_STEPS then put("validation_2000", mean(whole, 1, #whole)) end
+  if ends.step == README_STEPS then put("validation_2000", common.mean(whole, 1, #whole)) end
   if #list > 1 then
     put("seeds_deviation", deviation(whole))
     put("loss_tolerance", DEVIATIONS * math.sqrt(deviation(whole) ^ 2 + noise))
@@ -135,18 +125,12 @@ local function report_training(report)
   put("gradient_error_over_bound", record.gradient_error_over_bound, "%.2g")
   put("ms_training_step", q.median, "%.1f", "ms")
   put("gflops", record.gflops, "%.1f")
-<<<<<<< HEAD
-  if #losses >= PUBLISHED_STEPS then put("loss_500", common.mean(losses, PUBLISHED_STEPS - WINDOW + 1, PUBLISHED_STEPS)) end
-  local rows, best = {}, math.huge
-  for _, at in ipairs(record.validations) do
-    best = math.min(best, at.loss)
-    local near = at.step == 0 and losses[1] or common.mean(losses, math.max(1, at.step - WINDOW + 1), at.step)
-=======
-  if #losses >= PUBLISHED_STEPS then put("loss_500", mean(losses, PUBLISHED_STEPS - WINDOW + 1, PUBLISHED_STEPS)) end
+  if #losses >= PUBLISHED_STEPS then
+    put("loss_500", common.mean(losses, PUBLISHED_STEPS - WINDOW + 1, PUBLISHED_STEPS))
+  end
   local rows = {}
   for _, at in ipairs(record.validations) do
-    local near = at.step == 0 and losses[1] or mean(losses, math.max(1, at.step - WINDOW + 1), at.step)
->>>>>>> ngm
+    local near = at.step == 0 and losses[1] or common.mean(losses, math.max(1, at.step - WINDOW + 1), at.step)
     rows[#rows + 1] = { { value = at.step, ref = ref }, { value = near, ref = ref }, { value = at.loss, ref = ref } }
     if at.step == PUBLISHED_STEPS then put("validation_500", at.loss) end
   end
@@ -284,19 +268,6 @@ local function draw_depth(report, record)
 end
 
 local function report_depth(report)
-<<<<<<< HEAD
-  local list = common.studies(report, "parity_over_depth")
-  if #list == 0 then return end
-  local rows, refs, most, relative, bound = {}, {}, 0, 0, 0
-  for at, record in ipairs(list) do
-    local r, ref, o = record.result, report:ref(record), record.options
-    local last = r.blocks[#r.blocks]
-    refs[at] = ref
-    most = math.max(most, r.logits.largest)
-    relative = math.max(relative, r.logits.relative)
-    for _, block in ipairs(r.blocks) do relative = math.max(relative, block.relative) end
-    bound = math.max(bound, r.bound)
-=======
   local record = common.study(report, "parity_over_depth")
   if not record then return end
   local ref, o, rows = report:ref(record), record.options, {}
@@ -307,7 +278,6 @@ local function report_depth(report)
     for _, block in ipairs(case.blocks) do
       state[kind], single[kind] = math.max(state[kind], block.relative), math.max(single[kind], block.largest)
     end
->>>>>>> ngm
     rows[at] = {
       { value = case.len, ref = ref }, { value = case.sharpness, ref = ref },
       { value = case.blocks[2].relative, ref = ref },
