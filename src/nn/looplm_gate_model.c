@@ -203,7 +203,7 @@ bool looplm_threads(nn_check *check) {
         bool good = alone != NULL;
         for (size_t j = 0; j < numbers && good; j++)
             good = isfinite(alone[j]) ||
-                   looplm_refute(check, looplm_subjects[i].name, "after three steps a parameter is %g", alone[j]);
+                   nn_refute(check, looplm_subjects[i].name, "after three steps a parameter is %g", alone[j]);
         for (size_t threads = 2; threads < 5 && good; threads++, check->tried++) {
             double *shared = trained_on(check, &looplm_subjects[i], threads, &numbers);
             good = shared && (memcmp(alone, shared, numbers * sizeof *alone) == 0 ||
