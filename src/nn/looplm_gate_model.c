@@ -201,7 +201,7 @@ bool looplm_threads(nn_check *check) {
         size_t numbers;
         double *alone = trained_on(check, &looplm_subjects[i], 1, &numbers);
         bool good = alone != NULL;
-        for (size_t j = 0; j < numbers && good; j++)
+        for (size_t j = 0; good && j < numbers; j++)
             good = isfinite(alone[j]) ||
                    nn_refute(check, looplm_subjects[i].name, "after three steps a parameter is %g", alone[j]);
         for (size_t threads = 2; threads < 5 && good; threads++, check->tried++) {
