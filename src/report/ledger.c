@@ -486,7 +486,8 @@ static bool is_decided(const json_t *row) {
 
 /* A misspelt key must not silently drop a condition. */
 static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation, bool *known, spak_error *err) {
-    static const char *const keys[] = {"scope", "experiment", "needs", "holds", "undecided", "value", "show"};
+    static const char *const keys[] = {"scope", "experiment", "needs", "without",
+                                       "holds", "undecided",  "value", "show"};
     size_t i;
     json_t *item;
     *known = true;
@@ -496,9 +497,10 @@ static bool keys_known(ledger_state *s, const char *id, const json_t *evaluation
             found = found || !strcmp(spak_json_str(item, "key", ""), keys[k]);
         if (found) continue;
         *known = false;
-        if (!note_error(s, item, id,
-                        "an evaluation has scope, experiment, needs, holds or undecided, value and show, nothing else",
-                        err))
+        if (!note_error(
+                s, item, id,
+                "an evaluation has scope, experiment, needs, without, holds or undecided, value and show, nothing else",
+                err))
             return false;
     }
     return true;

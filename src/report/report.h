@@ -58,7 +58,8 @@ bool rep_plot(const rep_place *place, const json_t *spec, bool *drawn, spak_erro
  *     "columns": [ {"header": "step", "align": "left"|"right"|"center", "format": "%.2f"}, ... ],
  *     "rows": [ [ "text", {"value": 0.97, "ref": "trace:..."}, {"text": "n/a"}, ... ], ... ] }
  *
- * A number needs a ref; `text` beside a value replaces the formatted number. */
+ * A number needs a ref; `text` beside a value replaces the formatted number, and `refs` names all records that it comes
+ * from. */
 bool rep_table(const rep_place *place, const json_t *spec, spak_error *err);
 
 /* --- values --- */

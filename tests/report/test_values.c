@@ -114,6 +114,8 @@ static void table_refused(json_t *spec, const char *want) {
 
 static json_t *first_row(json_t *spec) { return json_array_get(json_object_get(spec, "rows"), 0); }
 
+static const char SEVERAL[] = "[\"trace:step/here#1\", \"trace:step/here#2\"]";
+
 static void test_table(void) {
     spak_error err = {0};
     json_t *spec = table();
@@ -121,6 +123,18 @@ static void test_table(void) {
     ok(same_file(in(out, "tables/step.md"), "tests/report/fixtures/golden/table.md"), "its Markdown");
     ok(same_file(in(out, "tables/step.tex"), "tests/report/fixtures/golden/table.tex"), "its LaTeX");
     json_decref(spec);
+
+    spec = table();
+    json_object_set_new(json_array_get(first_row(spec), 1), "refs", json(SEVERAL));
+    ok(rep_table(&place, spec, &err), "a number from several records %s", err.message);
+    char *md = get(in(out, "tables/step.md")), *tex = get(in(out, "tables/step.tex"));
+    ok(strstr(md, "\"trace:step/here#1 trace:step/here#2\")") && strstr(tex, "% trace:step/here#1 trace:step/here#2"),
+       "names them all");
+    free(md);
+    free(tex);
+    json_object_set_new(json_array_get(first_row(spec), 1), "refs",
+                        json("[\"trace:step/here#1\", \"trace:step/here#51\"]"));
+    table_refused(spec, "trace:step/here#51");
 
     spec = table();
     json_array_set_new(first_row(spec), 1, json_real(0.5));
