@@ -38,7 +38,7 @@ set xrange [x_min - 0.45 : x_max + 0.45]
 set xtics 1
 set xlabel 'digits of both operands' offset 0,0.4
 set object 1 rectangle from graph 0, graph 0 to first trained + 0.5, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first (x_min + trained) / 2.0, graph 1.03 center textcolor rgb '#666666' font sized(0.8)
+set label 4 'trained' at first (x_min + trained) / 2.0, graph 1.025 center textcolor rgb '#666666' font sized(0.8)
 beside(i) = 0.07 * (i - (series + 1) / 2.0)
 plot for [i=1:series] data index (i-1) using (column(col_digits) + beside(i)):(column(col_share)):(column(col_low)) \
          :(column(col_high)) with yerrorbars linestyle i notitle, \

@@ -37,7 +37,7 @@ set xrange [x_min - 0.4 : x_max + 0.4]
 set xtics 1
 set xlabel 'loops in the test' offset 0,0.4
 set arrow 1 from first trained, graph 0 to first trained, graph 1 nohead back linecolor rgb '#bbbbbb' linewidth 1.2
-set label 4 'trained' at first trained, graph 1.03 center textcolor rgb '#666666' font sized(0.8)
+set label 4 'trained' at first trained, graph 1.025 center textcolor rgb '#666666' font sized(0.8)
 plot static with lines linestyle 20 title static_title, \
      for [i=1:series] data index (i-1) using (column(col_loops)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linestyle i notitle, \

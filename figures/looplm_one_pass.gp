@@ -40,8 +40,10 @@ set xrange [x_min / 1.1 : x_max * 1.12]
 set xtics (2, 4, 6, 8, 12, 16, 24, 32, 48)
 set xlabel 'loops in the test' offset 0,0.4
 set object 1 rectangle from first first, graph 0 to first last, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first sqrt(first * last), graph 1.03 center textcolor rgb '#666666' font sized(0.8)
-plot for [i=1:series] level(i) with lines linecolor rgb spak_colour[i] linewidth 1.4 dashtype (0.01, 6*i, 6, 6*(series-i)+5) notitle, \
+set label 4 'trained' at first sqrt(first * last), graph 1.025 center textcolor rgb '#666666' font sized(0.8)
+set samples 4 * series * 14 + 1 # of each four steps three are a dash, and the dashes are the series' in turn
+dash(step, i) = int(step) / 4 % series == i - 1 && int(step) % 4 < 3
+plot for [i=1:series] '+' using 1:(dash($0, i) ? level(i) : NaN) with lines linecolor rgb spak_colour[i] linewidth 1.4 notitle, \
      NaN with lines linecolor rgb '#555555' linewidth 1.2 dashtype (8,5) title sprintf('static, %d layers', layers), \
      for [i=1:series] data index (i-1) using (column(col_loops)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linestyle i notitle, \

@@ -44,7 +44,7 @@ set xrange [x_min / 1.1 : x_max * 1.12]
 set xtics (1, 2, 4, 6, 12, 20, 40, 60, 100)
 set xlabel 'digits of both operands' offset 0,0.4
 set object 1 rectangle from graph 0, graph 0 to first trained * 1.1, graph 1 behind fillcolor rgb '#f0f4f8' fillstyle solid noborder
-set label 4 'trained' at first sqrt(x_min * trained), graph 1.03 center textcolor rgb '#666666' font sized(0.8)
+set label 4 'trained' at first sqrt(x_min * trained), graph 1.025 center textcolor rgb '#666666' font sized(0.8)
 plot for [i=1:series] data index (i-1) using (column(col_digits)):(column(col_share)):(column(col_low)):(column(col_high)) \
          with yerrorbars linecolor rgb colour(i) linewidth 1 pointtype 7 pointsize 0.4 notitle, \
      for [i=1:seeds] data index (i-1) using (column(col_digits)):(column(col_share)) with lines \
