@@ -123,7 +123,7 @@ local function report_entropy(report)
       { value = record.result.nats_per_problem, ref = ref }, { value = record.result.tokens_per_problem, ref = ref },
       { value = record.result.floor, ref = ref },
     }
-    S.value(report, "entropy_" .. name, record.result.floor, { record }, "%.3f")
+    if name == "published" then S.value(report, "entropy_published", record.result.floor, { record }, "%.3f") end
   end
   report:table {
     name = "looplm_entropy", rows = rows,
@@ -173,17 +173,17 @@ local function report_by_heart(report)
 end
 
 local function report_parameters(report)
-  local rows, named, widths, refs = {}, {}, {}, {}
+  local rows, widths, refs = {}, {}, {}
   for _, record in ipairs(S.studies(report, "parameters")) do
     local r, ref = record.result, report:ref(record)
     rows[#rows + 1] = {
       record.options.variant, { value = r.width, ref = ref }, { value = r.parameters, ref = ref }, { value = r.blocks, ref = ref },
       { value = r.tables, ref = ref },
     }
-    local name = ("parameters_%s_%d"):format(r.layers > 1 and "gpt" or "loop", r.width)
-    if not named[name] then S.value(report, name, r.parameters / 1e6, { record }, "%.2f") end -- loops have no parameters
-    named[name] = true
-    if r.layers > 1 then widths[#widths + 1], refs[#refs + 1] = r.width, ref end
+    if r.layers > 1 then
+      S.value(report, ("parameters_gpt_%d"):format(r.width), r.parameters / 1e6, { record }, "%.2f")
+      widths[#widths + 1], refs[#refs + 1] = r.width, ref
+    end
   end
   if #rows == 0 then return end
   if #widths > 0 then

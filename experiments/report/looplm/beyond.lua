@@ -94,8 +94,9 @@ local function report_twelve(report)
   local seconds = 0
   for _, record in ipairs(whole) do seconds = math.max(seconds, record.train_seconds) end
   S.value(report, "twelve_seconds", seconds, whole, "%.0f")
-  for _, n in ipairs { 12, 40, 100 } do S.put_share(report, ("twelve_%d"):format(n), whole, "random", n) end
-  for _, n in ipairs { 12, 40 } do S.put_share(report, ("twelve_chain_%d"):format(n), whole, "full_chains", n) end
+  S.put_share(report, "twelve_12", whole, "random", 12)
+  for _, n in ipairs { 12, 40, 100 } do S.put_share(report, ("twelve_%d_least"):format(n), whole, "random", n, nil, "least") end
+  for _, n in ipairs { 12, 40 } do S.put_share(report, ("twelve_chain_%d_least"):format(n), whole, "full_chains", n, nil, "least") end
   for _, group in ipairs(groups) do
     local name = name_of(group.records[1].config)
     if name then S.put_share(report, "without_" .. name, group.records, "random", 12) end

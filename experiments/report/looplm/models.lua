@@ -318,11 +318,12 @@ return function(report)
   local digits = S.digits(models.gpt.records, "random")
   local seeds = #models.gpt.records
   report_sizes(report, models.gpt.records, models.loop.records)
-  for _, model in ipairs(models) do
-    S.put_share(report, model.key .. "_trained", model.records, "random", most_digits, model.loops)
-    S.put_share(report, model.key .. "_next", model.records, "random", most_digits + 1, model.loops)
-    S.put_share(report, model.key .. "_longest", model.records, "random", digits[#digits], model.loops)
+  for _, key in ipairs { "gpt", "loop" } do
+    S.put_share(report, key .. "_trained", models[key].records, "random", most_digits)
+    S.put_share(report, key .. "_next", models[key].records, "random", most_digits + 1)
   end
+  S.put_share(report, "twice_trained", models.twice.records, "random", most_digits, models.twice.loops)
+  if models.deep then S.put_share(report, "deep_longest", models.deep.records, "random", digits[#digits]) end
   tabulate(report, "looplm_models",
     ("Exact match in %% (mean over %d seeds, least and most of one), small scale: trained on 1 to %d digits only"):format(seeds, most_digits),
     models, digits, most_digits)

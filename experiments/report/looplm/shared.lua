@@ -67,14 +67,10 @@ function M.value(report, name, value, records, format)
   report:value(name, value, { refs = M.refs(report, records), format = format or "%.1f" })
 end
 
--- Percent solved, with the least of any trial.
-function M.put_share(report, name, records, set, digits, loops)
+-- Percent solved, of all trials together or (which == "least") of the worst one.
+function M.put_share(report, name, records, set, digits, loops, which)
   local pooled = M.pool(records, set, digits, loops)
-  if not pooled then return end
-  M.value(report, name, 100 * pooled.share, records)
-  M.value(report, name .. "_least", 100 * pooled.least, records)
-  M.value(report, name .. "_low", 100 * pooled.low, records)
-  M.value(report, name .. "_high", 100 * pooled.high, records)
+  if pooled then M.value(report, name, 100 * pooled[which or "share"], records) end
 end
 
 -- Trials by what `key` says of each, in the order of their first one: {{key =, records =}, ...}
@@ -133,15 +129,10 @@ function M.in_points(mean, low, high)
   return ("%+.1f points, not told from nought (%s)"):format(mean, interval)
 end
 
--- The value NAME, and where there is an interval NAME_low and NAME_high; NAME_words: the sentence's words.
+-- A mean difference that a sentence reads in those words.
 function M.put_difference(report, name, d, records)
   if not (d and d.mean) then return end
-  M.value(report, name, d.mean, records)
-  report:value(name .. "_words", d.mean, { refs = M.refs(report, records), text = M.in_points(d.mean, d.low, d.high) })
-  if d.low then
-    M.value(report, name .. "_low", d.low, records)
-    M.value(report, name .. "_high", d.high, records)
-  end
+  report:value(name, d.mean, { refs = M.refs(report, records), text = M.in_points(d.mean, d.low, d.high) })
 end
 
 function M.seed_of(record) return record.problem.seed end
