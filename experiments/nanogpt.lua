@@ -103,7 +103,9 @@ return {
   system = "dsl/nanogpt_system_v1.dsl",
   seed = 1,
   data = { "tinyshakespeare" },
-  inputs = models.with { "experiments/peers/gpt_torch.py", "src/lua/api_program.c" },
+  inputs = models.with {
+    "experiments/peers/gpt_torch.py", "src/lua/api_program.c",
+  },
   report = "experiments/report/nanogpt.lua",
   experiment = function(run)
     local loop = dsl.block(run.system, "engineering_loop")
