@@ -105,7 +105,7 @@ local function report_seeds(report, list)
 end
 
 local function report_training(report)
-  local list = records_with(report, "train")
+  local list = common.trials(report, "train")
   local record = list[1]
   if not record then return end
   local ref, losses = report:ref(record), record.losses
@@ -389,7 +389,7 @@ local function report_operators(report)
   local record = common.study(report, "time_by_operator")
   if not record then return end
   local r, ref, list, parts = record.result, report:ref(record), {}, 0
-  local alone = records_with(report, "train")[1]
+  local alone = common.trials(report, "train")[1]
   list[1] = { name = "outside the operators", ms = r.outside_ms, calls = 1 }
   for _, op in ipairs(r.operators) do
     if op.ms > 0 then list[#list + 1] = op end
