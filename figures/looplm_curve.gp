@@ -30,7 +30,7 @@ set lmargin at screen 0.145
 set rmargin at screen 0.965
 set tmargin at screen 0.835
 set bmargin at screen 0.365
-set key at screen 0.56,0.265 center top vertical maxrows 5 Left reverse samplen 2 spacing 1.1 width 0 font key_font
+set key at screen 0.56,0.245 center top vertical maxrows 5 Left reverse samplen 2 spacing 1.1 width 0 font key_font
 set yrange [-3 : 103]
 set ytics 20
 set ylabel 'exact match, %' offset 0.8,0

@@ -9,7 +9,7 @@ local function tabulate_variants(report, name, caption, plain, variants, digits)
     { header = "", align = "left" }, { header = "seeds", align = "right", format = "%d" },
     { header = "last loss", align = "right", format = "%.3f" },
   }, {}
-  for _, n in ipairs(digits) do columns[#columns + 1] = { header = ("%d digits"):format(n), align = "right", format = "%.1f" } end
+  for _, n in ipairs(digits) do columns[#columns + 1] = { header = S.count(n, "digit"), align = "right", format = "%.1f" } end
   columns[#columns + 1] = { header = "points more", align = "right", format = "%.1f" }
   columns[#columns + 1] = { header = "from", align = "right", format = "%.1f" }
   columns[#columns + 1] = { header = "to", align = "right", format = "%.1f" }

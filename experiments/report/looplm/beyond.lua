@@ -163,7 +163,7 @@ local function draw_one_pass(report, loops, static, digits, asked)
       first = loops[1].training.least_loops, last = loops[1].training.most_loops, levels = table.concat(levels, "|"),
       layers = static[1].config.layers, machine = common.machine(report.hw), titles = table.concat(titles, "|"),
       measured = ("profile %s, trained on 1 to %d digits, full carry chains, %s"):format(report.profile,
-        loops[1].training.task.most_digits, #loops == 1 and "one seed" or ("%d seeds"):format(#loops)),
+        loops[1].training.task.most_digits, S.count(#loops, "seed")),
     },
   }
 end

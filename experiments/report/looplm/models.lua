@@ -21,7 +21,7 @@ local function tabulate(report, name, caption, models, digits, most_digits)
     { header = "model", align = "left" }, { header = "parameters", align = "right", format = "%d" },
   }
   for _, n in ipairs(digits) do
-    columns[#columns + 1] = { header = ("%d digits%s"):format(n, n <= most_digits and " (trained)" or ""), align = "right", format = "%.1f" }
+    columns[#columns + 1] = { header = S.count(n, "digit") .. (n <= most_digits and " (trained)" or ""), align = "right", format = "%.1f" }
   end
   local rows = {}
   for _, model in ipairs(models) do
@@ -70,7 +70,7 @@ local function draw_loops(report, models, most_digits)
         drawn = true
       end
     end
-    if drawn then titles[#titles + 1] = n == 1 and "1 digit" or ("%d digits"):format(n) end
+    if drawn then titles[#titles + 1] = S.count(n, "digit") end
   end
   local static = S.pool(models.gpt.records, "random", most_digits)
   report:figure {
@@ -167,8 +167,8 @@ local function tabulate_carries(report, models, digits)
   for _, model in ipairs(models) do
     local by, ref = {}, report:ref(model.records[1])
     for _, record in ipairs(model.records) do
-      local _, _, test, last = S.solved(record, "random", digits, model.loops)
-      for _, line in ipairs(test and last and test.by_carries or {}) do
+      local _, _, test = S.solved(record, "random", digits, model.loops)
+      for _, line in ipairs(test and test.by_carries or {}) do
         local sum = by[line[1]] or { 0, 0 }
         by[line[1]] = { sum[1] + line[2], sum[2] + line[3] }
       end
@@ -182,7 +182,7 @@ local function tabulate_carries(report, models, digits)
   end
   local columns = { { header = "model", align = "left" } }
   for carries = 0, digits do
-    columns[#columns + 1] = { header = ("%d carries"):format(carries), align = "right", format = "%.1f" }
+    columns[#columns + 1] = { header = carries == 1 and "1 carry" or ("%d carries"):format(carries), align = "right", format = "%.1f" }
   end
   report:table {
     name = "looplm_carries", columns = columns, rows = rows,
@@ -297,7 +297,7 @@ local function report_bridge(report, models, most_digits)
   S.value(report, "bridge_share", 100 * task.bridge_share, records, "%.0f")
   tabulate(report, "looplm_bridge",
     ("The source's protocol: %.0f %% of the training problems have up to %d or %d digits; exact match in %%, %s a model"):format(
-      100 * task.bridge_share, most_digits + 1, most_digits + 2, #records == 1 and "one seed" or ("%d seeds"):format(#records)),
+      100 * task.bridge_share, most_digits + 1, most_digits + 2, S.count(#records, "seed")),
     bridged, S.digits(records, "random"), most_digits)
 end
 

@@ -11,16 +11,19 @@ function M.refs(report, records)
 end
 
 -- How many problems a trial solved of a set, of so many digits, after so many loops (nil: those of its training); nil
--- when it was not asked. The third value is the test itself.
+-- when it was not asked. The third value is the test, where it ended with these loops: its details are of its last ones.
 function M.solved(record, set, digits, loops)
   loops = loops or record.training.model.loops
+  local correct, problems
   for _, test in ipairs(record.evaluations or {}) do
     if test.set == set and test.digits == digits and not test.wrong_format then
       for i, after in ipairs(test.loops) do
-        if after == loops then return test.correct[i], test.problems, test, i == #test.loops end
+        if after == loops and i == #test.loops then return test.correct[i], test.problems, test end
+        if after == loops then correct, problems = test.correct[i], test.problems end
       end
     end
   end
+  return correct, problems
 end
 
 -- Which problems were solved after so many loops, as the test's hexadecimal marks; nil when none were kept.
@@ -66,6 +69,8 @@ end
 function M.value(report, name, value, records, format)
   report:value(name, value, { refs = M.refs(report, records), format = format or "%.1f" })
 end
+
+function M.count(n, unit) return n == 1 and "1 " .. unit or ("%d %ss"):format(n, unit) end
 
 -- Percent solved, of all trials together or (which == "least") of the worst one.
 function M.put_share(report, name, records, set, digits, loops, which)
