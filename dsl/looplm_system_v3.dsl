@@ -69,6 +69,9 @@ system LoopLM_System_v3 {
         // How much of it a profile runs. smoke: minutes. paper: the same experiments from more seeds, which a processor
         // has time for. The published configurations are of a third scale, further down.
         plan smoke {
+            steps: 1000
+            bridge_steps: 1400
+            one_pass_steps: 1200
             seeds: 3
             bridge_seeds: 1
             problems: 2000
@@ -83,10 +86,13 @@ system LoopLM_System_v3 {
             one_pass_seeds: 1
             one_pass_loops: [2, 4, 6, 8, 10, 12, 16, 24, 32, 48]
             one_pass_digits: [4, 8, 12]
-            one_pass_problems: 1000
+            one_pass_problems: 500
             paper_seeds: 1
         }
         plan paper {
+            steps: 1500
+            bridge_steps: 2000
+            one_pass_steps: 2000
             seeds: 5
             bridge_seeds: 3
             problems: 2000
@@ -121,23 +127,18 @@ system LoopLM_System_v3 {
         }
         training small {
             most_digits: 2
-            steps: 1500
             batch: 32
             rate: 4e-3
             min_rate: 1e-4
             warmup_steps: 100
             weight_decay: 1e-4
         }
-        training bridge {
-            steps: 2000
-        }
         decay high {
             weight_decay: 0.2
         }
         decay phased {
             weight_decay: 1e-4
-            late_weight_decay: 0.2
-            late_decay_from: 750
+            late_weight_decay: 0.2 // from half of the steps on
         }
 
         // The five models of the source's table: the fifth is the second, asked after twice as many loops.
@@ -289,7 +290,6 @@ system LoopLM_System_v3 {
         }
         training one_pass {
             most_digits: 4
-            steps: 2000
             batch: 64
             rate: 2e-3
             min_rate: 1e-4

@@ -32,9 +32,10 @@ end
 local function open(run)
   local loop = dsl.block(run.system, "engineering_loop")
   local function fields(kind, name) return blocks.fields(dsl.block(loop, kind, name)) end
+  local plan = fields("plan", run.profile)
   return {
-    run = run, loop = loop, fields = fields, plan = fields("plan", run.profile), small = fields("axes", "small"),
-    training = fields("training", "small"), arms = blocks.all(loop, "arm"), trials = {},
+    run = run, loop = loop, fields = fields, plan = plan, small = fields("axes", "small"),
+    training = merged(fields("training", "small"), { steps = plan.steps }), arms = blocks.all(loop, "arm"), trials = {},
   }
 end
 
@@ -65,7 +66,7 @@ local function bridge(e)
   for _, name in ipairs { "gpt", "loop" } do
     local axes = merged(e.small, e.fields("arm", name), { protocol = "published" })
     for seed = 1, e.plan.bridge_seeds do
-      train(e, "bridge", axes, merged(e.training, e.fields("training", "bridge")), seed,
+      train(e, "bridge", axes, merged(e.training, { steps = e.plan.bridge_steps }), seed,
         { evaluate = { { digits = range(1, e.plan.most_tested), problems = e.plan.problems, marks = true } } })
     end
   end
@@ -78,9 +79,9 @@ local function ablations(e)
     for _, change in ipairs { { inject = true }, { positions = "none" }, { positions = "none", inject = true } } do
       train(e, "injection", merged(e.small, change), e.training, seed, exam)
     end
-    for _, name in ipairs { "high", "phased" } do
-      train(e, "decay", e.small, merged(e.training, e.fields("decay", name)), seed, exam)
-    end
+    train(e, "decay", e.small, merged(e.training, e.fields("decay", "high")), seed, exam)
+    local phased = merged(e.fields("decay", "phased"), { late_decay_from = e.plan.steps // 2 })
+    train(e, "decay", e.small, merged(e.training, phased), seed, exam)
   end
 end
 
@@ -129,7 +130,8 @@ end
 
 -- Where loops must matter: all digits in one pass, attention to neighbouring digits only.
 local function one_pass(e)
-  local axes, training = e.fields("axes", "one_pass"), e.fields("training", "one_pass")
+  local axes = e.fields("axes", "one_pass")
+  local training = merged(e.fields("training", "one_pass"), { steps = e.plan.one_pass_steps })
   for seed = 1, e.plan.one_pass_seeds do
     for _, name in ipairs { "loops", "static" } do
       local arm = e.fields("one_pass", name)

@@ -141,7 +141,7 @@ static bool estimate(trial *t, json_t *entry, spak_error *err) {
     const size_t n = t->eval_iters;
     json_t *list = json_array();
     double *losses = spak_malloc(n * sizeof *losses);
-    bool good = (losses || spak_fail_oom(err)) && spak_json_set(entry, "estimate", list, err) &&
+    bool good = spak_json_set(entry, "estimate", list, err) && (losses || spak_fail_oom(err)) &&
                 nn_trainer_estimate(t->trainer, n, losses, err);
     for (size_t i = 0; good && i < n; i++) good = append(list, json_real(losses[i]), err);
     spak_free(losses);
