@@ -31,8 +31,8 @@ static const char usage[] =
     "FOLDER: a new or empty one. It gets\n"
     "  model.safetensors  the parameters in single precision, without the optimiser's state\n"
     "  config.json        the model's shape\n"
-    "  chars.json         the characters: the byte of token i is number i of `bytes`. transformers does not read it:\n"
-    "                     encode text and decode tokens by it\n";
+    "  chars.json         the characters: token i is the byte at index i (from 0) of `bytes`. transformers does not\n"
+    "                     read it: encode text and decode tokens by it\n";
 
 /* --- the place --- */
 
@@ -137,7 +137,7 @@ static bool export_lm(const cli_lm *lm, const char *folder, spak_error *err) {
     if (good) {
         size_t count, numbers;
         nn_model_params(model, &count, &numbers);
-        printf("%s: %zu parameters in %zu tensors of %s\n", folder, numbers, count, lm->path);
+        printf("%s: the %zu parameters of %s\n", folder, numbers, lm->path);
         printf("%s/%s: the %zu characters; transformers has no tokenizer for them\n", folder, CLI_CHARS,
                lm->chars.count);
     }
