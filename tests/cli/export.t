@@ -131,6 +131,9 @@ check $? 'nor where nobody may write'
 runs 1 sh -c 'ulimit -f 8; exec "$0" export "$1" "$2"' "$SPAK" "$out/plain" "$scratch/small"
 says 'model.safetensors: cannot write' && [ -z "$(ls -d "$scratch"/small* 2>/dev/null)" ]
 check $? 'a full disk leaves nothing behind'
+mkdir "$scratch/small"
+runs 1 sh -c 'ulimit -f 8; exec "$0" export "$1" "$2"' "$SPAK" "$out/plain" "$scratch/small"
+is "$(cd "$scratch" && find . -path './small*')" ./small 'and an empty folder as it was'
 gone=$(sh -c 'echo $$')
 mkdir "$scratch/again.spak-tmp-$gone" "$scratch/again.spak-tmp-$$" "$scratch/other.spak-tmp-$gone"
 : >"$scratch/again.spak-tmp-$gone/model.safetensors"
