@@ -129,7 +129,7 @@ static bool eval_gpt2(const options *o, const cli_lm *lm, spak_error *err) {
     if (o->of_additions) return spak_fail(err, "%s: GPT-2; of the options it has --text and --threads", lm->path);
     if (!o->text) return spak_fail(err, "%s: GPT-2 does not say what it learned from; give a text by --text", lm->path);
     bool good = spak_read_file(o->text, &text, err) &&
-                nn_bpe_encode(lm->bpe, spak_str_text(&text), text.len, true, &ids, &n, err);
+                cli_lm_encode(lm, o->text, spak_str_text(&text), text.len, &ids, &n, err);
     if (good && n < 2) good = spak_fail(err, "%s: expected 2 tokens or more, found %zu", o->text, n);
     good = good && cli_lm_model(lm, 1, 0, 0, o->threads, &model, err) && sum_losses(model, ids, n, &sum, err);
     if (good) {

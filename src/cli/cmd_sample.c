@@ -15,8 +15,9 @@ static const char usage[] =
     "N]\n"
     "                   [--no-cache]\n"
     "\n"
-    "CHECKPOINT: a file of `spak train`, its folder, or a folder with GPT-2 as transformers saves it: config.json,\n"
-    "vocab.json, merges.txt, and model.safetensors or its shards with model.safetensors.index.json.\n"
+    "CHECKPOINT: a file of `spak train`, its folder, a folder of `spak export`, or one with GPT-2 as transformers\n"
+    "saves it: config.json, vocab.json, merges.txt, and model.safetensors or its shards with\n"
+    "model.safetensors.index.json.\n"
     "A model of additions takes the prompt \"321+654=\", digits in the order that it was trained on.\n"
     "  --prompt       default: a new line\n"
     "  --tokens       how many to make (default 500)\n"
@@ -131,13 +132,6 @@ static bool next_token(sampler *s, const nn_batch *text, size_t n, int32_t *toke
 
 /* --- text --- */
 
-static bool encode(const cli_lm *lm, const char *prompt, int32_t **ids, size_t *count, spak_error *err) {
-    if (lm->bpe) return nn_bpe_encode(lm->bpe, prompt, strlen(prompt), true, ids, count, err);
-    *count = strlen(prompt);
-    *ids = spak_malloc(*count * sizeof **ids);
-    return (*ids || spak_fail_oom(err)) && nn_chars_encode(&lm->chars, "--prompt", prompt, *count, *ids, err);
-}
-
 static bool print_tokens(const cli_lm *lm, const int32_t *ids, size_t n, spak_error *err) {
     spak_str text = {0};
     const bool good =
@@ -153,7 +147,8 @@ static bool sample_text(const options *o, const cli_lm *lm, nn_model *model, spa
     sampler s = {0};
     int32_t *ids = NULL, *all = NULL;
     size_t n = 0;
-    bool good = encode(lm, o->prompt ? o->prompt : "\n", &ids, &n, err) &&
+    const char *prompt = o->prompt ? o->prompt : "\n";
+    bool good = cli_lm_encode(lm, "--prompt", prompt, strlen(prompt), &ids, &n, err) &&
                 open_sampler(o, o->temperature < 0 ? 0.8 : o->temperature, model, &s, err) &&
                 ((all = spak_realloc(ids, (n + o->tokens) * sizeof *ids)) || spak_fail_oom(err));
     if (all) ids = all;

@@ -16,31 +16,42 @@ static bool is_folder(const char *path) {
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* A model may have more than its tokenizer: nanoGPT rounds their number up. */
-static bool enough_tokens(const cli_lm *lm, const char *vocab, spak_error *err) {
-    return nn_bpe_vocab(lm->bpe) <= lm->config.model.vocab ||
-           spak_fail(err, "%s: %zu tokens, but the model beside it has %zu; are the two of one model?", vocab,
-                     nn_bpe_vocab(lm->bpe), lm->config.model.vocab);
-}
-
-static bool open_gpt2(cli_lm *lm, spak_error *err) {
-    spak_str vocab = {0}, merges = {0};
-    spak_str_printf(&vocab, "%s/vocab.json", lm->path);
-    spak_str_printf(&merges, "%s/merges.txt", lm->path);
-    const bool good = spak_str_ok(&vocab, err) && spak_str_ok(&merges, err) &&
-                      nn_bpe_load(vocab.data, merges.data, &lm->bpe, err) &&
-                      nn_hf_config(lm->path, 0, &lm->config.model, err) && enough_tokens(lm, vocab.data, err);
-    spak_str_free(&vocab);
-    spak_str_free(&merges);
-    return good;
-}
-
 static bool holds(const char *folder, const char *name) {
     spak_str file = {0};
     spak_str_printf(&file, "%s/%s", folder, name);
     const bool found = !file.oom && spak_exists(file.data);
     spak_str_free(&file);
     return found;
+}
+
+static bool load_chars(const char *path, nn_chars *chars, spak_error *err) {
+    json_t *json = NULL;
+    if (!spak_json_load(path, &json, err)) return false;
+    const bool good = nn_chars_read(json, chars, err) || spak_fail_context(err, "%s", path);
+    json_decref(json);
+    return good;
+}
+
+/* A model may have more than its tokenizer: nanoGPT rounds their number up. */
+static bool enough_tokens(const cli_lm *lm, const char *vocab, spak_error *err) {
+    const size_t tokens = lm->bpe ? nn_bpe_vocab(lm->bpe) : lm->chars.count;
+    return tokens <= lm->config.model.vocab ||
+           spak_fail(err, "%s: %zu tokens, but the model beside it has %zu; are the two of one model?", vocab, tokens,
+                     lm->config.model.vocab);
+}
+
+static bool open_gpt2(cli_lm *lm, spak_error *err) {
+    spak_str vocab = {0}, merges = {0};
+    const bool chars = holds(lm->path, CLI_CHARS);
+    spak_str_printf(&vocab, "%s/%s", lm->path, chars ? CLI_CHARS : "vocab.json");
+    spak_str_printf(&merges, "%s/merges.txt", lm->path);
+    const bool good =
+        spak_str_ok(&vocab, err) && spak_str_ok(&merges, err) &&
+        (chars ? load_chars(vocab.data, &lm->chars, err) : nn_bpe_load(vocab.data, merges.data, &lm->bpe, err)) &&
+        nn_hf_config(lm->path, 0, &lm->config.model, err) && enough_tokens(lm, vocab.data, err);
+    spak_str_free(&vocab);
+    spak_str_free(&merges);
+    return good;
 }
 
 static bool is_gpt2(const char *folder) {
@@ -93,6 +104,14 @@ bool cli_lm_model(const cli_lm *lm, size_t batch, size_t len, size_t most_loops,
     nn_model_free(*model);
     *model = NULL;
     return false;
+}
+
+bool cli_lm_encode(const cli_lm *lm, const char *name, const char *text, size_t len, int32_t **ids, size_t *count,
+                   spak_error *err) {
+    if (lm->bpe) return nn_bpe_encode(lm->bpe, text, len, true, ids, count, err);
+    *count = len;
+    *ids = spak_malloc(len * sizeof **ids);
+    return (*ids || spak_fail_oom(err)) && nn_chars_encode(&lm->chars, name, text, len, *ids, err);
 }
 
 static bool number(const char **text, size_t *value) {

@@ -24,6 +24,7 @@ static const struct {
     {"train", cli_train, "train a model from a configuration; stop and go on"},
     {"sample", cli_sample, "text from a trained model, or the sum that it finds"},
     {"eval", cli_eval, "the loss or the exact match of a trained model"},
+    {"export", cli_export, "a trained model for transformers"},
     {"bench", cli_bench, "time an operator beside its peer"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
