@@ -11,13 +11,13 @@ system NanoGPT_System_v2 {
     operator: nanogpt
 
     objective Whole_Model_Same_Numbers {
-        target: "train nanoGPT's configurations to their published losses, faster than PyTorch on the same cores"
+        target: "train nanoGPT's configurations to their published losses, faster than eager PyTorch on the same cores"
         minimise: time_per_step
         correctness: "kernel, gradients and whole model agree with double precision, whatever the widths and lengths"
     }
 
     baseline {
-        peer: "PyTorch in eager mode, with its fused attention, on as many threads, in turn with ours"
+        peer: "PyTorch in eager mode, with its fused attention, on as many threads, in turn with ours; not compiled"
         metric: "the peer's time of a training step, and of a forward pass, over ours; above one means faster"
     }
 
@@ -45,7 +45,6 @@ system NanoGPT_System_v2 {
             dataset: tinyshakespeare
             batch: 12
             len: 64
-            seed: 1337
             rate: 1e-3
             min_rate: 1e-4
             warmup_steps: 100
@@ -55,33 +54,44 @@ system NanoGPT_System_v2 {
         }
 
         // Nothing is searched, so the budget of trials is the least there is.
-        // fidelity: steps in both precisions. speed: steps, or forward passes, of a round beside PyTorch. transplant:
-        // steps of training, and tokens that each prompt is continued by.
+        // eval_iters: random batches of an estimate, as in nanoGPT's command. fidelity: steps in both precisions. speed:
+        // steps, or forward passes, of a round beside PyTorch. transplant: steps of training, prompts, and tokens
+        // that each is continued by.
         profile smoke {
             trials: 2
+            seeds: [1337]
             steps: 500
             validate_every: 250
+            eval_iters: 20
             fidelity_steps: 5
             speed_steps: 30
             rounds: 2
             clocked_steps: 60
             transplant_steps: 200
+            transplant_prompts: 4
             transplant_tokens: 60
             depth_lens: [13, 64]
             depth_layers: 12
+            depth_sharp: 100
+            large_passes: 2
         }
         profile paper {
             trials: 2
+            seeds: [1337, 1338, 1339]
             steps: 2000
             validate_every: 250
+            eval_iters: 20
             fidelity_steps: 50
             speed_steps: 100
             rounds: 7
             clocked_steps: 300
             transplant_steps: 2000
-            transplant_tokens: 250
-            depth_lens: [1, 13, 127, 257, 64]
+            transplant_prompts: 16
+            transplant_tokens: 96
+            depth_lens: [1, 13, 64, 127, 257]
             depth_layers: 12
+            depth_sharp: 100
+            large_passes: 3
         }
         // The wide model, which a short run makes smaller; widths of LayerNorm are the claim's.
         depth smoke {
@@ -111,7 +121,8 @@ system NanoGPT_System_v2 {
         }
     }
 
-    // Written down before the first measurement.
+    // Written down before the first measurement; the last two as one, over whose cases a median was taken, in which the
+    // sharp scores did not show. Each has kept that one's interval, and of each the largest growth over lengths counts.
     hypothesis floats_and_vectors_beat_plain_loops {
         expect: "vectors, and tiles that stay in the cache, against doubles"
         predict: `ratio(time_ms, variant == "oracle", variant == "cpu")`
@@ -124,7 +135,12 @@ system NanoGPT_System_v2 {
     }
     hypothesis errors_do_not_pile_up_over_depth {
         expect: "each block adds roundings of its own to a stream that grows"
-        predict: `study("parity_over_depth", "growth")`
+        predict: `study("parity_over_depth", "growth_plain")`
+        within: [1.0, 12.0]
+    }
+    hypothesis errors_do_not_pile_up_with_sharp_scores {
+        expect: "the same where attention's scores are a hundred times as large"
+        predict: `study("parity_over_depth", "growth_sharp")`
         within: [1.0, 12.0]
     }
 
@@ -184,10 +200,10 @@ system NanoGPT_System_v2 {
             outcome: confirmed
             comparison: `ratio(time_ms, variant == "oracle", variant == "cpu")`
             predicted: [10, 200]
-            measured: 13.3
+            measured: 11.7
             pairs: 1
             scope { op: [nanogpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:nanogpt/amd-epyc-zen3-2c#41, trace:nanogpt/amd-epyc-zen3-2c#42]
+            evidence: [trace:nanogpt/amd-epyc-zen3-2c#42, trace:nanogpt/amd-epyc-zen3-2c#43]
             support: 1
             contradictions: 0
             status: valid
@@ -196,22 +212,35 @@ system NanoGPT_System_v2 {
             outcome: confirmed
             comparison: `study("time_by_operator", "linear_share")`
             predicted: [0.45, 0.8]
-            measured: 0.746
+            measured: 0.777
             pairs: 1
             scope { op: [nanogpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:nanogpt/amd-epyc-zen3-2c#98]
+            evidence: [trace:nanogpt/amd-epyc-zen3-2c#94]
             support: 1
             contradictions: 0
             status: valid
         }
         fact outcome_of_errors_do_not_pile_up_over_depth_on_amd_epyc_zen3_2c {
             outcome: confirmed
-            comparison: `study("parity_over_depth", "growth")`
+            comparison: `study("parity_over_depth", "growth_plain")`
             predicted: [1, 12]
             measured: 1.69
-            pairs: 10
+            pairs: 1
             scope { op: [nanogpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
-            evidence: [trace:nanogpt/amd-epyc-zen3-2c#88, trace:nanogpt/amd-epyc-zen3-2c#89, trace:nanogpt/amd-epyc-zen3-2c#90, trace:nanogpt/amd-epyc-zen3-2c#91, trace:nanogpt/amd-epyc-zen3-2c#92, trace:nanogpt/amd-epyc-zen3-2c#93]
+            evidence: [trace:nanogpt/amd-epyc-zen3-2c#93]
+            support: 1
+            contradictions: 0
+            status: valid
+        }
+        fact outcome_of_errors_do_not_pile_up_with_sharp_scores_on_amd_epyc_zen3_2c {
+            negative: true
+            outcome: contradicted
+            comparison: `study("parity_over_depth", "growth_sharp")`
+            predicted: [1, 12]
+            measured: 763
+            pairs: 1
+            scope { op: [nanogpt] id: ["amd-epyc-zen3-2c"] dtype: [f32] }
+            evidence: [trace:nanogpt/amd-epyc-zen3-2c#93]
             support: 1
             contradictions: 0
             status: valid
