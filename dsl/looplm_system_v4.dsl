@@ -137,7 +137,7 @@ system LoopLM_System_v4 {
         }
         decay phased {
             weight_decay: 1e-4
-            late_weight_decay: 0.2  // from half of the steps on
+            late_weight_decay: 0.2 // from half of the steps on
         }
 
         // The five models of the source's table: the fifth is the second, asked after twice as many loops.

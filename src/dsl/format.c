@@ -1,12 +1,12 @@
 /* Tokens to the canonical layout.
  *
  * The formatter prints every token in order and chooses the white space between: four spaces a level, one space or
- * none inside a line, at most one blank line, two spaces before a comment that follows code. As gofmt does, it keeps
- * the author's line breaks, since where a line ends says something in this language; it adds them only after the '{'
- * and before the '}' of a body that spans lines. Whether two tokens touch is kept where the parser asks for it (f(x),
- * Tensor[B]). So the tokens, their line breaks and their gluing come back the same, hence the same tree, which is why
- * fmt(fmt(x)) = fmt(x) and why no comment or unknown construct can be lost. Reprinting from the tree was rejected:
- * it has to know every construct, and loses the one it forgot.
+ * none inside a line, at most one blank line, one space before a comment that follows code, as in our C. As gofmt does,
+ * it keeps the author's line breaks, since where a line ends says something in this language; it adds them only after
+ * the '{' and before the '}' of a body that spans lines. Whether two tokens touch is kept where the parser asks for it
+ * (f(x), Tensor[B]). So the tokens, their line breaks and their gluing come back the same, hence the same tree, which
+ * is why fmt(fmt(x)) = fmt(x) and why no comment or unknown construct can be lost. Reprinting from the tree was
+ * rejected: it has to know every construct, and loses the one it forgot.
  *
  * A file whose first line ends in CR LF keeps CR LF throughout; any other gets LF. A byte order mark is dropped. */
 #include <string.h>
@@ -113,9 +113,8 @@ static void put_space(printer *f, uint32_t left, uint32_t right) {
     const dsl_token *last = f->out->len ? a : NULL;
     if (!last || !space_between(f->doc, left, right)) return;
     bool after_item = b->flags & F_ITEM && a->kind != T_LBRACE && a->kind != T_COMMA && !is_comment(a->kind);
-    bool wide =
-        b->kind == T_COMMENT ||
-        (after_item && (!f->depth || !f->levels[f->depth - 1].body || f->levels[f->depth - 1].indent != f->indent));
+    bool wide = after_item && b->kind != T_COMMENT &&
+                (!f->depth || !f->levels[f->depth - 1].body || f->levels[f->depth - 1].indent != f->indent);
     spak_str_puts(f->out, wide ? "  " : " ");
 }
 

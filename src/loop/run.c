@@ -373,11 +373,12 @@ bool loop_record(loop_run *run, const char *kind, json_t *body, const json_t **r
         json_decref(kept);
         return false;
     }
-    if (json_object_set_new(kept, "kind", json_string(kind)) ||
-        json_object_set_new(kept, "seq", json_integer((json_int_t)seq)) || json_array_append_new(run->records, kept))
-        return spak_fail_oom(err);
-    if (record) *record = kept;
-    return true;
+    bool ok = !json_object_set_new(kept, "kind", json_string(kind)) &&
+              !json_object_set_new(kept, "seq", json_integer((json_int_t)seq)) &&
+              !json_array_append(run->records, kept);
+    json_decref(kept); /* the list holds it now */
+    if (ok && record) *record = kept;
+    return ok || spak_fail_oom(err);
 }
 
 const json_t *loop_find(const loop_run *run, const char *kind, const json_t *like) {
