@@ -53,7 +53,7 @@ local function report_injection(report, plain, digits)
   if #rope == 0 or #none == 0 or #none_injected == 0 then return end
   local variants = {
     { title = "rotary positions", records = plain }, { title = "rotary positions, x0 injected", records = rope },
-    { title = "no positions", records = none },
+    { title = "no positions", records = none, against = none },
     { title = "no positions, x0 injected", records = none_injected, against = none },
   }
   tabulate_variants(report, "looplm_injection",

@@ -67,7 +67,7 @@ local function tabulate_without(report, whole, groups)
   for _, group in ipairs(groups) do row_of(group.key, group.records) end
   report:table {
     name = "looplm_without", columns = columns, rows = rows,
-    caption = ("Trained on 1 to %d digits: exact match in %% by the number of digits, all ingredients, and with one of them changed")
+    caption = ("Trained on 1 to %d digits: exact match in %% by the number of digits, all ingredients, and with one or more of them changed")
       :format(whole[1].training.task.most_digits),
   }
 end
@@ -77,6 +77,7 @@ local function name_of(c)
   if c.layout or c.slope then return nil end
   if c.positions == "rope" then return c.window == 1 and "token_window" or "token" end
   if c.positions ~= "rope_index" then return nil end
+  if c.kinds == 0 then return "kinds" end
   return c.loops > 1 and ("loops%d"):format(c.loops) or c.window == -1 and "no_window" or nil
 end
 
@@ -99,7 +100,10 @@ local function report_twelve(report)
   for _, n in ipairs { 12, 40 } do S.put_share(report, ("twelve_chain_%d_least"):format(n), whole, "full_chains", n, nil, "least") end
   for _, group in ipairs(groups) do
     local name = name_of(group.records[1].config)
-    if name then S.put_share(report, "without_" .. name, group.records, "random", 12) end
+    if name then
+      S.put_share(report, "without_" .. name, group.records, "random", 12)
+      S.put_share(report, "trained_" .. name, group.records, "random", whole[1].training.task.most_digits)
+    end
   end
 end
 
@@ -168,23 +172,20 @@ local function draw_one_pass(report, loops, static, digits, asked)
   }
 end
 
--- What the figure says of one length: where the most trained loops, the best and the last end, as one value each.
-local function put_one_pass(report, loops, static, n, asked, most_trained)
+-- What is said of one length, of each seed: after the most loops of training, after the best and the last number of them.
+local function put_one_pass(report, prefix, loops, static, n, asked, most_trained)
   local best
   for _, after in ipairs(asked) do
-    local p = S.pool(loops, "full_chains", n, after)
-    if not best or p.share > best.share then best = { share = p.share, after = after } end
+    local share = S.pool(loops, "full_chains", n, after).share
+    if not best or share > best.share then best = { share = share, after = after } end
   end
-  local function share(after) return 100 * S.pool(loops, "full_chains", n, after).share end
-  S.value(report, "one_pass_digits", n, loops, "%d")
-  S.value(report, "one_pass_best", 100 * best.share, loops)
-  S.value(report, "one_pass_best_loops", best.after, loops, "%d")
-  S.value(report, "one_pass_trained", share(most_trained), loops)
-  S.value(report, "one_pass_trained_loops", most_trained, loops, "%d")
-  S.value(report, "one_pass_last", share(asked[#asked]), loops)
-  S.value(report, "one_pass_last_loops", asked[#asked], loops, "%d")
-  S.value(report, "one_pass_static", 100 * S.pool(static, "full_chains", n).share, static)
-  S.value(report, "one_pass_static_layers", static[1].config.layers, static, "%d")
+  S.value(report, prefix .. "digits", n, loops, "%d")
+  S.put_each(report, prefix .. "trained", loops, "full_chains", n, most_trained)
+  S.put_each(report, prefix .. "best", loops, "full_chains", n, best.after)
+  S.value(report, prefix .. "best_loops", best.after, loops, "%d")
+  S.put_each(report, prefix .. "static", static, "full_chains", n)
+  S.put_each(report, prefix .. "static_plain", static, "chains", n)
+  S.put_each(report, prefix .. "best_plain", loops, "chains", n, best.after)
 end
 
 local function report_one_pass(report)
@@ -195,7 +196,14 @@ local function report_one_pass(report)
   local most_trained = loops[1].training.most_loops
   tabulate_one_pass(report, loops, static, digits, asked, most_trained)
   draw_one_pass(report, loops, static, digits, asked)
-  put_one_pass(report, loops, static, digits[#digits], asked, most_trained)
+  put_one_pass(report, "one_pass_", loops, static, digits[#digits], asked, most_trained)
+  put_one_pass(report, "one_pass_twice_", loops, static, digits[2], asked, most_trained)
+  S.value(report, "one_pass_seeds", #loops, loops, "%d")
+  S.value(report, "one_pass_trained_loops", most_trained, loops, "%d")
+  S.value(report, "one_pass_static_layers", static[1].config.layers, static, "%d")
+  S.value(report, "one_pass_parameters", loops[1].parameters, loops, "%d")
+  S.value(report, "one_pass_static_parameters", static[1].parameters, static, "%d")
+  S.value(report, "one_pass_chain_share", 100 * loops[1].training.task.chain_share, loops, "%.0f")
 end
 
 return function(report)

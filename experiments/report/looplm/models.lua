@@ -323,7 +323,11 @@ return function(report)
     S.put_share(report, key .. "_next", models[key].records, "random", most_digits + 1)
   end
   S.put_share(report, "twice_trained", models.twice.records, "random", most_digits, models.twice.loops)
-  if models.deep then S.put_share(report, "deep_longest", models.deep.records, "random", digits[#digits]) end
+  if models.deep then
+    S.put_share(report, "deep_trained", models.deep.records, "random", most_digits)
+    S.put_share(report, "deep_longest", models.deep.records, "random", digits[#digits])
+    S.value(report, "deep_loops", models.deep.records[1].config.loops, models.deep.records, "%d")
+  end
   tabulate(report, "looplm_models",
     ("Exact match in %% (mean over %d seeds, least and most of one), small scale: trained on 1 to %d digits only"):format(seeds, most_digits),
     models, digits, most_digits)

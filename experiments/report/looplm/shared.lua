@@ -78,6 +78,15 @@ function M.put_share(report, name, records, set, digits, loops, which)
   if pooled then M.value(report, name, 100 * pooled[which or "share"], records) end
 end
 
+-- Percent solved by each trial: "0.0 and 99.5"; the value itself is that of all together.
+function M.put_each(report, name, records, set, digits, loops)
+  local pooled, texts = M.pool(records, set, digits, loops), {}
+  for i, share in ipairs(pooled.shares) do texts[i] = ("%.1f"):format(100 * share) end
+  local last = table.remove(texts)
+  local text = #texts > 0 and table.concat(texts, ", ") .. " and " .. last or last
+  report:value(name, 100 * pooled.share, { refs = M.refs(report, records), text = text })
+end
+
 -- Trials by what `key` says of each, in the order of their first one: {{key =, records =}, ...}
 function M.grouped(records, key)
   local groups, at = {}, {}
@@ -130,6 +139,7 @@ function M.in_points(mean, low, high)
   if not low then return ("%+.1f points, which one pair of seeds gives no interval"):format(mean) end
   local interval = ("95 %% interval %+.1f to %+.1f"):format(low, high)
   if low > 0 then return ("%.1f points more (%s)"):format(mean, interval) end
+  if low == 0 and high == 0 then return "no points more, in any pair of seeds" end
   if high < 0 then return ("%.1f points fewer (%s)"):format(-mean, interval) end
   return ("%+.1f points, not told from nought (%s)"):format(mean, interval)
 end
