@@ -254,7 +254,7 @@ if [ "$goal" = reproduce ]; then
     esac
 fi
 case $goal in
-    reproduce) time='every experiment: about 20 minutes; a second run less than a minute' ;;
+    reproduce) time='every experiment: about 12 minutes; a second run less than a minute' ;;
     test) time='the quick tests: about 5 minutes' ;;
     *) time= ;;
 esac
