@@ -31,6 +31,9 @@ int cli_usage(const char *usage);
 /* Says on standard error what is wrong with an argument, before the usage; returns false. */
 bool cli_wrong(const char *argument, const char *why);
 
+/* The same of an argument that is no known option: first says that there is one already of what else it could be. */
+bool cli_stray(const char *argument, const char *first);
+
 /* True when argv[*i] is this option and a text that is not empty follows; then *value is that text and *i its place. */
 bool cli_value(int argc, char **argv, int *i, const char *option, const char **value);
 

@@ -61,9 +61,7 @@ static bool parse(int argc, char **argv, options *o) {
             cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--set", &set) ||
             cli_value(argc, argv, &i, "--text", &o->text))
             continue;
-        if (argv[i][0] == '-' || o->path)
-            return cli_wrong(argv[i],
-                             argv[i][0] == '-' ? "no such option, or no value follows it" : "one checkpoint is enough");
+        if (argv[i][0] == '-' || o->path) return cli_stray(argv[i], "one checkpoint is enough");
         o->path = argv[i];
     }
     if (digits && !cli_numbers(digits, o->digits, MOST, &o->num_digits))

@@ -59,8 +59,7 @@ static bool parse(int argc, char **argv, options *o) {
                  cli_value(argc, argv, &i, "--threads", &threads))
             continue;
         else if (argv[i][0] == '-' || o->path)
-            return cli_wrong(argv[i],
-                             argv[i][0] == '-' ? "no such option, or no value follows it" : "one model is enough");
+            return cli_stray(argv[i], "one model is enough");
         else
             o->path = argv[i];
     }
@@ -197,10 +196,10 @@ static void print_number(const unsigned char *digits, size_t n) {
     while (n-- > 0) putchar('0' + digits[n]);
 }
 
-/* The same in the usual order, with the verdict. */
-static void judge(nn_problem *p, const unsigned char *answer, size_t n) {
+/* The same in the usual order, with the verdict. whole: the answer is digits and nothing else. */
+static void judge(nn_problem *p, const unsigned char *answer, size_t n, bool whole) {
     int carry = 0;
-    bool right = n > 0;
+    bool right = n > 0 && whole;
     for (size_t i = 0; i < p->c_digits; i++) {
         const int a = i < p->a_digits ? p->a[i] : 0, b = i < p->b_digits ? p->b[i] : 0, sum = a + b + carry;
         p->c[i] = (unsigned char)(sum % 10);
@@ -250,12 +249,18 @@ static bool answer_row(const nn_addition *task, sampler *s, nn_add_rows *r, size
 static void show_answer(const nn_addition *task, const nn_add_rows *r, size_t end, nn_problem *p) {
     unsigned char answer[NN_ADD_MOST_DIGITS + 1], turned[NN_ADD_MOST_DIGITS + 1];
     size_t n = 0;
+    bool whole = true, blanks = task->layout == NN_ADD_BLANKS || task->layout == NN_ADD_ONE_PASS;
     for (size_t i = 0; i < end; i++) putchar(SYMBOLS[r->tokens[i]]);
     putchar('\n');
-    for (size_t i = place_after_equals(r); i < end; i++)
-        if (r->tokens[i] < 10 && n < sizeof answer) answer[n++] = (unsigned char)r->tokens[i];
+    for (size_t i = place_after_equals(r); i < end; i++) {
+        const int32_t token = r->tokens[i];
+        if (token < 10 && n < sizeof answer)
+            answer[n++] = (unsigned char)token;
+        else if (!(blanks && token == NN_ADD_BLANK))
+            whole = false;
+    }
     for (size_t i = 0; i < n; i++) turned[i] = answer[task->reversed ? i : n - 1 - i];
-    judge(p, turned, n);
+    judge(p, turned, n, whole);
 }
 
 static bool sample_addition(const options *o, const cli_lm *lm, nn_model *model, const nn_problem *problem,

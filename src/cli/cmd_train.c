@@ -83,8 +83,7 @@ static bool parse(int argc, char **argv, options *o) {
                  cli_value(argc, argv, &i, "--threads", &threads) || cli_value(argc, argv, &i, "--device", &o->device))
             continue;
         else if (argv[i][0] == '-' || o->config_path)
-            return cli_wrong(
-                argv[i], argv[i][0] == '-' ? "no such option, or no value follows it" : "one configuration is enough");
+            return cli_stray(argv[i], "one configuration is enough");
         else
             o->config_path = argv[i];
     }

@@ -47,6 +47,10 @@ bool cli_wrong(const char *argument, const char *why) {
     return false;
 }
 
+bool cli_stray(const char *argument, const char *first) {
+    return cli_wrong(argument, *argument == '-' ? "no such option, or no value follows it" : first);
+}
+
 bool cli_value(int argc, char **argv, int *i, const char *option, const char **value) {
     if (strcmp(argv[*i], option) != 0 || *i + 1 >= argc || !*argv[*i + 1]) return false;
     *value = argv[++*i];

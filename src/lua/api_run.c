@@ -8,12 +8,12 @@
  *   run:best(label)                         the best configuration that a search with this label ended at, or nil
  *   run:problem(name) run:options()         the system's problem; the profile's options, and its budget of trials
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
- *   run:evaluate_all{{label=, config=, problem=, options=}, ...}
- *                                           the same for many at once, one on each core (problem.threads = 1) ->
- * records run:mutate()                            the gate on each of the operator's planted faults run:study(name,
- * options)                one of the operator's studies -> its record run:engine{label=, script=, problem=, ...} times
- * a model in Lua (api_engine.c) -> its record run:program{label=, command=, ...}           a peer that is a program
- * (api_program.c) -> its record run:crystallise(file)                   writes OUT/NAME/file
+ *   run:evaluate_all{{label=, ...}, ...}    many of them, one on each core (problem.threads = 1) -> their records
+ *   run:mutate()                            the gate on each of the operator's planted faults
+ *   run:study(name, options)                one of the operator's studies -> its record
+ *   run:engine{label=, script=, problem=, ...}   times a model in Lua (api_engine.c) -> its record
+ *   run:program{label=, command=, ...}           a peer that is a program (api_program.c) -> its record
+ *   run:crystallise(file)                   writes OUT/NAME/file
  *
  * Every step traces itself, and every step that stands in the trace already is not done again. */
 #include <lauxlib.h>

@@ -127,6 +127,13 @@ check $? 'additions'
 runs 0 "$SPAK" sample "$out/sums" --prompt 3+4=
 says '^3+4=' && says '^3 + 4 = .*, which is [rw]'
 check $? 'a sum is asked for, and judged'
+for seed in $(seq 120); do # nearly every token as likely as every other
+    "$SPAK" sample "$out/sums" --prompt 1+0= --temperature 1000 --seed "$seed" --threads 1 | tr '\n' ' '
+    echo
+done >"$scratch/drawn"
+grep -q '^1+0=[0-9]* .*is right' "$scratch/drawn" && grep -q '^1+0=[0-9]*[^0-9 ]' "$scratch/drawn" &&
+    ! grep '^1+0=[0-9]*[^0-9 ].*is right' "$scratch/drawn"
+check $? 'an answer with other tokens than digits is wrong, whatever its digits are'
 nines=$(printf '%0128d' 0 | tr 0 9)
 runs 0 "$SPAK" sample "$out/sums" --prompt "$nines+1="
 says "wrong: it is 1$(echo "$nines" | tr 9 0)\$" || says "= nothing, which is wrong"
