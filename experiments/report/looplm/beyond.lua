@@ -172,7 +172,7 @@ local function draw_one_pass(report, loops, static, digits, asked)
   }
 end
 
--- What is said of one length, of each seed: after the most loops of training, after the best and the last number of them.
+-- What is said of one length, of each seed: after the most loops of training, and after the number of them that is best.
 local function put_one_pass(report, prefix, loops, static, n, asked, most_trained)
   local best
   for _, after in ipairs(asked) do
@@ -197,7 +197,7 @@ local function report_one_pass(report)
   tabulate_one_pass(report, loops, static, digits, asked, most_trained)
   draw_one_pass(report, loops, static, digits, asked)
   put_one_pass(report, "one_pass_", loops, static, digits[#digits], asked, most_trained)
-  put_one_pass(report, "one_pass_twice_", loops, static, digits[2], asked, most_trained)
+  put_one_pass(report, "one_pass_second_", loops, static, digits[2], asked, most_trained)
   S.value(report, "one_pass_seeds", #loops, loops, "%d")
   S.value(report, "one_pass_trained_loops", most_trained, loops, "%d")
   S.value(report, "one_pass_static_layers", static[1].config.layers, static, "%d")
