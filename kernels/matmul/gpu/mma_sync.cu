@@ -92,6 +92,8 @@ static_assert(TILE_K % 32 == 0, "fragments alternate between two sets");
 static_assert(STAGES >= 2, "one slot is filled while another is read");
 static_assert(A_CHUNKS % 8 == 0 || 8 % A_CHUNKS == 0, "swizzle.h");
 static_assert(B_CHUNKS % 8 == 0 || 8 % B_CHUNKS == 0, "swizzle.h");
+static_assert(THREADS % A_CHUNKS == 0, "a thread copies one column of chunks");
+static_assert(THREADS % B_CHUNKS == 0, "a thread copies one column of chunks");
 static_assert(A_ROWS * A_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(B_ROWS * B_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(WARPS * STRIP_BYTES <= STAGES * STAGE_BYTES, "strips fit");
@@ -107,20 +109,24 @@ extern __shared__ __align__(1024) unsigned char smem[];
 DEVICE void copy_tile(unsigned char *to, const element *from, int ld, int rows,
                       int cols, int row0, int col0, int tile_rows, int chunks,
                       int part, int parts) {
-    const int each = tile_rows * chunks / THREADS;
+    const int down = THREADS / chunks; /* from a thread's chunk to its next */
+    const int first = tile_rows / down * part / parts;
+    const int last = tile_rows / down * (part + 1) / parts;
+    const int row = (int)threadIdx.x / chunks + first * down;
+    const int chunk = (int)threadIdx.x % chunks;
+    const int c = col0 + 8 * chunk;
+    const element *source = from + (long long)(row0 + row) * ld + c;
 #pragma unroll
-    for (int i = each * part / parts; i < each * (part + 1) / parts; i++) {
-        const int at = (int)threadIdx.x + i * THREADS;
-        const int row = at / chunks, chunk = at % chunks;
-        const int r = row0 + row, c = col0 + 8 * chunk;
-        const element *source = from + (long long)r * ld + c;
-        unsigned char *place = to + 16 * matmul_swizzle(row, chunk, chunks);
-        const int there = r < rows ? cols - c : 0; /* elements of this chunk */
+    for (int i = 0; i < last - first; i++) {
+        const int r = row + i * down;
+        unsigned char *place = to + 16 * matmul_swizzle(r, chunk, chunks);
+        const int there = row0 + r < rows ? cols - c : 0; /* elements */
 #if ALIGNED
         cp_async16(smem_address(place), source, there > 0 ? 16 : 0);
 #else
         *(vec16 *)place = load_some(source, there);
 #endif
+        source += (long long)down * ld;
     }
 }
 
@@ -146,19 +152,15 @@ DEVICE void copy_stage(const matmul_params *p, unsigned char *stage, int m0,
 
 /* --- shared memory to registers --- */
 
-/* One ldmatrix brings a 16 x 16 block as four 8 x 8 matrices, 0 1 2 3. Down
- * first, then right: the order of A's registers where A's rows are stored. */
-DEVICE unsigned block_down(unsigned tile, int row, int chunk, int chunks) {
+/* One ldmatrix brings a 16 x 16 block as four 8 x 8 matrices. What a lane hands
+ * in for the block whose corner is chunk `chunk` of stored row `row`, when the
+ * second matrix lies below the first (`down`), or right of it. */
+DEVICE unsigned block(unsigned tile, int row, int chunk, int chunks, int down) {
     const int lane = (int)threadIdx.x % 32;
-    return tile + 16 * (unsigned)matmul_swizzle(row + lane % 16,
-                                                chunk + lane / 16, chunks);
-}
-
-/* Right first, then down. */
-DEVICE unsigned block_right(unsigned tile, int row, int chunk, int chunks) {
-    const int lane = (int)threadIdx.x % 32;
-    return tile + 16 * (unsigned)matmul_swizzle(row + lane / 16 * 8 + lane % 8,
-                                                chunk + lane / 8 % 2, chunks);
+    const int below = down ? lane / 8 % 2 : lane / 16;
+    const int right = down ? lane / 16 : lane / 8 % 2;
+    return tile + 16 * (unsigned)matmul_swizzle(row + below * 8 + lane % 8,
+                                                chunk + right, chunks);
 }
 
 /* The registers of all of a warp's products in k-step `step`: a[i] is the 16 x
@@ -173,18 +175,18 @@ DEVICE void load_fragments(const unsigned char *stage, int warp_m, int warp_n,
     for (int i = 0; i < FRAGS_M; i++) {
         const int m = warp_m + 16 * i;
 #if TRANS_A
-        ldmatrix_trans(a[i], block_right(a_tile, 16 * step, m / 8, A_CHUNKS));
+        ldmatrix_trans(a[i], block(a_tile, 16 * step, m / 8, A_CHUNKS, 0));
 #else
-        ldmatrix(a[i], block_down(a_tile, m, 2 * step, A_CHUNKS));
+        ldmatrix(a[i], block(a_tile, m, 2 * step, A_CHUNKS, 1));
 #endif
     }
 #pragma unroll
     for (int j = 0; j < FRAGS_N / 2; j++) {
         const int n = warp_n + 16 * j;
 #if TRANS_B
-        ldmatrix(b[j], block_right(b_tile, n, 2 * step, B_CHUNKS));
+        ldmatrix(b[j], block(b_tile, n, 2 * step, B_CHUNKS, 0));
 #else
-        ldmatrix_trans(b[j], block_down(b_tile, 16 * step, n / 8, B_CHUNKS));
+        ldmatrix_trans(b[j], block(b_tile, 16 * step, n / 8, B_CHUNKS, 1));
 #endif
     }
 }
