@@ -15,6 +15,9 @@
 #include "matmul/gpu/params.h"
 #include "ptx/types.cuh"
 
+#ifndef ALIGNED
+#define ALIGNED 0
+#endif
 #ifndef OUT_F32
 #define OUT_F32 0
 #endif

@@ -78,6 +78,7 @@ enum {
     B_ROWS = TRANS_B ? TILE_N : TILE_K,
     B_CHUNKS = (TRANS_B ? TILE_K : TILE_N) / 8,
     A_BYTES = TILE_M * TILE_K * 2,
+    COPY_UNROLL = ALIGNED ? 32 : 1, /* addresses by hand are many registers */
     STAGE_BYTES = (TILE_M + TILE_N) * TILE_K * 2,
 
     /* The epilogue's strip of a warp: 16 rows of floats, padded so that the
@@ -98,7 +99,7 @@ static_assert(A_ROWS * A_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(B_ROWS * B_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(WARPS * STRIP_BYTES <= STAGES * STAGE_BYTES, "strips fit");
 
-extern __shared__ __align__(1024) unsigned char smem[];
+extern __shared__ __align__(128) unsigned char smem[];
 
 /* --- global to shared memory --- */
 
@@ -116,7 +117,7 @@ DEVICE void copy_tile(unsigned char *to, const element *from, int ld, int rows,
     const int chunk = (int)threadIdx.x % chunks;
     const int c = col0 + 8 * chunk;
     const element *source = from + (long long)(row0 + row) * ld + c;
-#pragma unroll
+#pragma unroll(COPY_UNROLL)
     for (int i = 0; i < last - first; i++) {
         const int r = row + i * down;
         unsigned char *place = to + 16 * matmul_swizzle(r, chunk, chunks);
