@@ -64,7 +64,7 @@ $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 
 # --- sources ---
-SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
+SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c kernels/*/*/*.c))
 MAIN     := $(B)/obj/src/cli/main.o
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)
 LIB      := $(B)/libspak.a
