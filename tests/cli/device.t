@@ -55,6 +55,8 @@ if command -v "${CC:-cc}" >/dev/null && "${CC:-cc}" -std=c17 -shared -fPIC -D_GN
     check $? 'and gives the others'
     SPAK_NVML=none "$SPAK" device >"$scratch/out" 2>"$scratch/log" && good && grep -q '^    driver: "CUDA 13.0"$' "$scratch/out"
     check $? 'no management library at all'
+    SPAK_NVML=none "$SPAK" device --measure >"$scratch/out" 2>"$scratch/log" && good && ! grep -q '^    before' "$scratch/out"
+    check $? 'a state of which nothing is known is left out'
     SPAK_FAKE_CUDA_FAIL=cuMemAlloc_v2:1:2 runs 1 "$SPAK" device --measure && says 'for the copy whose speed is measured'
     check $? 'a measurement that fails is a failure'
 else

@@ -506,7 +506,7 @@ static bool everything(dev_gpu *gpu, spak_error *err) {
     double ms, rate[2];
     size_t bytes;
     uint32_t word = 0;
-    char what[16];
+    char what[32];
     dev_launch l = {
         .kernel = &fill, .grid = {2, 1, 1}, .block = {1, 1, 1}, .cluster = {2, 1, 1}, .smem_bytes = 64 << 10};
     memset(gpu->smem, 0, sizeof gpu->smem);
