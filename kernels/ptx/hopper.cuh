@@ -79,37 +79,13 @@ DEVICE unsigned cluster_rank(void) {
     return rank;
 }
 
-/* All threads of the cluster meet. Orders what they wrote. */
-DEVICE void cluster_sync(void) {
-    asm volatile(
-        "barrier.cluster.arrive.release.aligned;\n\t"
-        "barrier.cluster.wait.acquire.aligned;" ::
-            : "memory");
-}
-
-/* The same without ordering, which needs no fence over the whole GPU. */
+/* All threads of the cluster meet. Orders nothing but what barriers of their
+ * own order: a release here would be a fence over the whole GPU. */
 DEVICE void cluster_meet(void) {
     asm volatile(
         "barrier.cluster.arrive.relaxed.aligned;\n\t"
         "barrier.cluster.wait.aligned;" ::
             : "memory");
-}
-
-/* The address in another block's shared memory of what lies at `at` in this
- * one's; read by load_remote. */
-DEVICE unsigned remote_at(unsigned at, unsigned block) {
-    unsigned remote;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-                 : "=r"(remote)
-                 : "r"(at), "r"(block));
-    return remote;
-}
-
-DEVICE void load_remote(unsigned remote, float x[4]) {
-    asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
-                 : "r"(remote)
-                 : "memory");
 }
 
 /* --- plain stores into shared memory --- */
@@ -119,10 +95,32 @@ DEVICE void store_shared_pair(unsigned to, float x, float y) {
                  : "memory");
 }
 
-DEVICE void store_shared_four(unsigned to, const float x[4]) {
-    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to),
+/* --- sums and flags in global memory, from block to block --- */
+
+DEVICE void store_four(float *to, const float x[4]) {
+    asm volatile("st.global.cg.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(to),
                  "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
                  : "memory");
+}
+DEVICE void add_four(const float *from, float x[4]) {
+    float y[4];
+    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3])
+                 : "l"(from)
+                 : "memory");
+    x[0] += y[0], x[1] += y[1], x[2] += y[2], x[3] += y[3];
+}
+DEVICE void store_release(unsigned *to, unsigned x) {
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(x)
+                 : "memory");
+}
+DEVICE unsigned load_acquire(const unsigned *from) {
+    unsigned x;
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];"
+                 : "=r"(x)
+                 : "l"(from)
+                 : "memory");
+    return x;
 }
 
 /* --- the bulk copy engine: cp.async.bulk.tensor --- */
@@ -199,6 +197,10 @@ DEVICE void wait_for_previous(void) {
 
 #define named_barrier(id, threads) \
     asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(threads) : "memory")
+
+/* Counts at such a barrier, and does not wait. */
+#define named_arrive(id, threads) \
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "n"(threads) : "memory")
 
 /* Hands registers of this warpgroup back, or takes some; a multiple of 8. */
 #define registers_give(count) \

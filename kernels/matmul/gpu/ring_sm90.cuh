@@ -10,6 +10,10 @@
 
 #include "matmul/gpu/tile_sm90.cuh"
 
+#ifndef STAGGER
+#define STAGGER 0
+#endif
+
 //> ring
 typedef struct ring {
     unsigned stage, parity;
@@ -32,12 +36,10 @@ DEVICE void ring_init(unsigned base) {
     barrier_init_visible();
 }
 
-/* The producer, one thread: all steps of the tile at (row, col). */
+/* The producer, one thread: a piece of work, whose tile is at (row, col). */
 DEVICE void produce(const matmul_params *p, const place *at, unsigned base,
-                    ring *r, int row, int col) {
-    int first, end;
-    steps_of(p->k, at->part, &first, &end);
-    for (int step = first; step < end; step++) {
+                    ring *r, const matmul_work *work, int row, int col) {
+    for (int step = work->first; step < work->end; step++) {
         barrier_wait(EMPTY(base, r->stage), r->parity ^ 1);
         fetch(p, at, base, r->stage, row, col, step * TILE_K);
         ring_next(r);
@@ -59,19 +61,23 @@ DEVICE void release(const place *at, unsigned base, unsigned stage) {
 #endif
 }
 
-/* A consumer: the sums of the tile. A step's products start before the last
- * step's are done, so that the matrix units never run dry; then the last step's
- * stage is released. */
-DEVICE void consume(const matmul_params *p, const place *at, unsigned base,
-                    ring *r, int consumer, float acc[BLOCKS_M][TILE_N / 2]) {
-    int first, end;
+/* A consumer: the sums of a piece of work. A step's products start before the
+ * last step's are done, so that the matrix units never run dry; then the last
+ * step's stage is released. */
+DEVICE void consume(const place *at, unsigned base, ring *r,
+                    const matmul_work *work, int consumer, bool first_work,
+                    float acc[BLOCKS_M][TILE_N / 2]) {
     unsigned last = 0;
-    steps_of(p->k, at->part, &first, &end);
-    for (int step = first; step < end; step++) {
+    /* The step after which the second consumer may begin its first work. */
+    const int lead = work->first + (work->end - work->first > 1 ? 1 : 0);
+    if (STAGGER && first_work && consumer == 1) named_barrier(6, 256);
+    for (int step = work->first; step < work->end; step++) {
         barrier_wait(FULL(base, r->stage), r->parity);
-        multiply(acc, base, r->stage, consumer, step > first);
+        multiply(acc, base, r->stage, consumer, step > work->first);
         wgmma_wait(1);
-        if (step > first) release(at, base, last);
+        if (STAGGER && first_work && consumer == 0 && step == lead)
+            named_arrive(6, 256);
+        if (step > work->first) release(at, base, last);
         last = r->stage;
         ring_next(r);
     }

@@ -15,27 +15,28 @@ KERNEL void __launch_bounds__(384, 1)
     const unsigned base = smem_at(memory);
     const place at = place_of((int)cluster_rank());
     ring r = {0, 0};
+    matmul_walk w = walk_begin(&p);
+    matmul_work work;
     int row, col;
     if (threadIdx.x == 0) ring_init(base);
     cluster_meet();
     if (threadIdx.x < 128) {
         registers_give(40);
         if (threadIdx.x == 0)
-            for (tile_walk w = tiles_begin(&p); tiles_more(&w);
-                 tiles_next(&w)) {
-                tile_at(&w, &at, &row, &col);
-                produce(&p, &at, base, &r, row, col);
+            while (matmul_walk_next(&w, &work)) {
+                tile_at(&p, &at, work.tile, &row, &col);
+                produce(&p, &at, base, &r, &work, row, col);
             }
         __syncwarp();
     } else {
         registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
         unsigned stored = 0;
-        for (tile_walk w = tiles_begin(&p); tiles_more(&w); tiles_next(&w)) {
+        while (matmul_walk_next(&w, &work)) {
             float acc[BLOCKS_M][TILE_N / 2];
-            tile_at(&w, &at, &row, &col);
-            consume(&p, &at, base, &r, consumer, acc);
-            store_pieces(&p, acc, base, row, col, consumer, 0, &stored);
+            tile_at(&p, &at, work.tile, &row, &col);
+            consume(&at, base, &r, &work, consumer, false, acc);
+            store_pieces(&p, acc, base, row, col, consumer, &stored);
         }
         tma_store_wait();
     }

@@ -3,10 +3,12 @@
  *
  *   overlap   its launch overlaps the end of the kernel before it in the
  *             stream: barriers are set up and maps fetched meanwhile
+ *   stagger   the second consumer starts a step late, so that the two do not
+ *             store at the same time and leave the matrix units without work
+ *   stream    the last round of tiles is shared out by steps of k (walk.h), so
+ *             that all blocks end together; few tiles with a long k are shared
+ *             by several blocks each
  *   small     one or two consumers, so that small products have enough tiles
- *   split     where even so tiles are few, SPLIT blocks form a cluster, share
- *             one tile, each with its part of k, and add their sums through
- * each other's shared memory, always in the same order
  *
  * The data's way: global memory -> TMA -> STAGES tiles of A and B in shared
  * memory -> wgmma -> sums in registers -> epilogue -> pieces of C in shared
@@ -16,15 +18,25 @@
  * two warpgroups consume; barriers as in ring_sm90.cuh.
  *
  * Floor: 2 m n k operations of the matrix units; each of A, B, C moved once. */
+#define STAGGER (CONSUMERS == 2)
 #include "matmul/gpu/ring_sm90.cuh"
 
-#define CLUSTER (CLUSTER_M * CLUSTER_N * SPLIT)
-
 DEVICE void meet(void) {
-    if (CLUSTER > 1)
+    if (CLUSTER_M * CLUSTER_N > 1)
         cluster_meet();
     else
         __syncthreads();
+}
+
+/* The sums of the tile's beginning, which are in the slots of the blocks at
+ * this one's place in the clusters before. */
+DEVICE void gather(const matmul_params *p, const matmul_walk *w,
+                   const matmul_work *work, int consumer,
+                   float acc[BLOCKS_M][TILE_N / 2]) {
+    const int blocks = CLUSTER_M * CLUSTER_N;
+    const int before = matmul_runs_before(w, (int)blockIdx.x / blocks, work);
+    for (int i = 1; i <= before; i++)
+        take_sums(p, acc, (int)blockIdx.x - i * blocks, consumer);
 }
 
 //> best
@@ -32,8 +44,11 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     matmul(const __grid_constant__ matmul_params p) {
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
-    const place at = place_of(CLUSTER > 1 ? (int)cluster_rank() : 0);
+    const place at =
+        place_of(CLUSTER_M * CLUSTER_N > 1 ? (int)cluster_rank() : 0);
     ring r = {0, 0};
+    matmul_walk w = walk_begin(&p);
+    matmul_work work;
     int row, col;
     let_next_start();
     if (threadIdx.x == 0) {
@@ -46,28 +61,30 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     if (threadIdx.x < 128) {
         if (CONSUMERS == 2) registers_give(40);
         if (threadIdx.x == 0)
-            for (tile_walk w = tiles_begin(&p); tiles_more(&w);
-                 tiles_next(&w)) {
-                tile_at(&w, &at, &row, &col);
-                produce(&p, &at, base, &r, row, col);
+            while (matmul_walk_next(&w, &work)) {
+                tile_at(&p, &at, work.tile, &row, &col);
+                produce(&p, &at, base, &r, &work, row, col);
             }
         __syncwarp();
-        if (SPLIT > 1) cluster_sync(); /* the one in add_up */
     } else {
         if (CONSUMERS == 2) registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
         unsigned stored = 0;
-        for (tile_walk w = tiles_begin(&p); tiles_more(&w); tiles_next(&w)) {
+        bool first_work = true;
+        while (matmul_walk_next(&w, &work)) {
             float acc[BLOCKS_M][TILE_N / 2];
-            tile_at(&w, &at, &row, &col);
-            consume(&p, &at, base, &r, consumer, acc);
-#if SPLIT > 1
-            add_up(acc, base, at.part);
-#endif
-            store_pieces(&p, acc, base, row, col, consumer, at.part, &stored);
+            tile_at(&p, &at, work.tile, &row, &col);
+            consume(&at, base, &r, &work, consumer, first_work, acc);
+            first_work = false;
+            if (STREAM && work.end < w.steps) {
+                leave_sums(&p, acc, consumer);
+                continue;
+            }
+            if (STREAM && work.first > 0) gather(&p, &w, &work, consumer, acc);
+            store_pieces(&p, acc, base, row, col, consumer, &stored);
         }
         tma_store_wait();
     }
-    if (CLUSTER > 1) cluster_meet();
+    if (CLUSTER_M * CLUSTER_N > 1) cluster_meet();
 }
 //< best

@@ -17,17 +17,17 @@ KERNEL void __launch_bounds__(256, 1)
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
     const place at = place_of(0);
-    const tile_walk w = tiles_begin(&p);
+    const matmul_work work = {(int)blockIdx.x, 0, matmul_tiles(p.k, TILE_K)};
     ring r = {0, 0};
     int row, col;
-    tile_at(&w, &at, &row, &col);
+    tile_at(&p, &at, work.tile, &row, &col);
     if (threadIdx.x == 0) ring_init(base);
     __syncthreads();
     if (threadIdx.x < 128) {
-        if (threadIdx.x == 0) produce(&p, &at, base, &r, row, col);
+        if (threadIdx.x == 0) produce(&p, &at, base, &r, &work, row, col);
     } else {
         float acc[BLOCKS_M][TILE_N / 2];
-        consume(&p, &at, base, &r, 0, acc);
+        consume(&at, base, &r, &work, 0, false, acc);
         store_pairs(&p, acc, row, col, 0);
     }
 }

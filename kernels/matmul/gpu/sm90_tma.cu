@@ -20,11 +20,10 @@ KERNEL void __launch_bounds__(128)
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
     const place at = place_of(0);
-    const tile_walk w = tiles_begin(&p);
     const int steps = matmul_tiles(p.k, TILE_K);
     float acc[BLOCKS_M][TILE_N / 2];
     int row, col;
-    tile_at(&w, &at, &row, &col);
+    tile_at(&p, &at, (int)blockIdx.x, &row, &col);
     if (threadIdx.x == 0) {
         for (int s = 0; s < STAGES; s++) barrier_init(FULL(base, s), 1);
         barrier_init_visible();

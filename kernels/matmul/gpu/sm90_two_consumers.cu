@@ -15,20 +15,20 @@ KERNEL void __launch_bounds__(384, 1)
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
     const place at = place_of(0);
-    const tile_walk w = tiles_begin(&p);
+    const matmul_work work = {(int)blockIdx.x, 0, matmul_tiles(p.k, TILE_K)};
     ring r = {0, 0};
     int row, col;
-    tile_at(&w, &at, &row, &col);
+    tile_at(&p, &at, work.tile, &row, &col);
     if (threadIdx.x == 0) ring_init(base);
     __syncthreads();
     if (threadIdx.x < 128) {
         registers_give(40);
-        if (threadIdx.x == 0) produce(&p, &at, base, &r, row, col);
+        if (threadIdx.x == 0) produce(&p, &at, base, &r, &work, row, col);
     } else {
         registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
         float acc[BLOCKS_M][TILE_N / 2];
-        consume(&p, &at, base, &r, consumer, acc);
+        consume(&at, base, &r, &work, consumer, false, acc);
         store_pairs(&p, acc, row, col, consumer);
     }
 }

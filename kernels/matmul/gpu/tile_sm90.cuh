@@ -3,7 +3,7 @@
  *
  * Macros: TILE_M, TILE_N, TILE_K (a multiple of 64), STAGES, CONSUMERS, GROUP,
  * TRANS_A, TRANS_B and those of epilogue.cuh; from the step that has them on
- * CLUSTER_M, CLUSTER_N, STORE_BUFFERS, SPLIT.
+ * CLUSTER_M, CLUSTER_N, STORE_BUFFERS, STREAM.
  *
  * Shared memory, from a multiple of 1024 bytes on:
  *     STAGES tiles of A | STAGES tiles of B | pieces of C | barriers */
@@ -11,7 +11,7 @@
 #define SPAK_MATMUL_TILE_SM90_CUH
 
 #include "matmul/gpu/epilogue.cuh"
-#include "matmul/gpu/order.h"
+#include "matmul/gpu/walk.h"
 #include "ptx/hopper.cuh"
 
 #ifndef CLUSTER_M
@@ -20,8 +20,8 @@
 #ifndef CLUSTER_N
 #define CLUSTER_N 1
 #endif
-#ifndef SPLIT
-#define SPLIT 1
+#ifndef STREAM
+#define STREAM 0
 #endif
 #ifndef STORE_BUFFERS
 #define STORE_BUFFERS 0
@@ -32,14 +32,11 @@
 #define A_BYTES  (TILE_M * TILE_K * 2)
 #define B_BYTES  (TILE_N * TILE_K * 2)
 #define BLOCKS_M (TILE_M / CONSUMERS / 64) /* blocks of 64 rows a consumer */
-#define SUMS     (BLOCKS_M * TILE_N / 2)   /* a thread */
 
-/* A piece of C: 64 rows of 128 bytes, or of 64 where what is stored of a block
- * of rows is no multiple of that. SHARE: the sums that a thread stores. */
-#define OUT_BYTES (OUT_F32 ? 4 : 2)
-#define SHARE     (SUMS / SPLIT)
-#define PIECE_ROW \
-    (TILE_N * OUT_BYTES % 128 || SHARE * 2 * OUT_BYTES % 128 ? 64 : 128)
+/* A piece of C: 64 rows of 128 bytes, or of 64 where that does not divide a
+ * row of the tile. */
+#define OUT_BYTES   (OUT_F32 ? 4 : 2)
+#define PIECE_ROW   (TILE_N * OUT_BYTES % 128 ? 64 : 128)
 #define PIECE_COLS  (PIECE_ROW / OUT_BYTES)
 #define PIECE_BYTES (64 * PIECE_ROW)
 #define C_BYTES     (CONSUMERS * STORE_BUFFERS * PIECE_BYTES)
@@ -65,46 +62,33 @@
 
 /* --- which tiles, in what order --- */
 
-typedef struct tile_walk {
-    int at, step;   /* clusters' tiles */
-    int rows, cols; /* of them */
-} tile_walk;
-
-DEVICE tile_walk tiles_begin(const matmul_params *p) {
-    const int cluster = CLUSTER_M * CLUSTER_N * SPLIT;
-    tile_walk w = {(int)blockIdx.x / cluster, (int)gridDim.x / cluster,
-                   matmul_tiles(p->m, TILE_M * CLUSTER_M),
-                   matmul_tiles(p->n, TILE_N * CLUSTER_N)};
-    return w;
-}
-DEVICE bool tiles_more(const tile_walk *w) { return w->at < w->rows * w->cols; }
-DEVICE void tiles_next(tile_walk *w) { w->at += w->step; }
-
-/* Where a block stands in its cluster: blocks lie below each other first, and
- * parts of k last. */
+/* Where a block stands in its cluster: blocks lie below each other first. */
 typedef struct place {
-    int rank, row, col, part;
+    int rank, row, col;
 } place;
 
 DEVICE place place_of(int rank) {
-    place at = {rank, rank % CLUSTER_M, rank / CLUSTER_M % CLUSTER_N,
-                rank / (CLUSTER_M * CLUSTER_N)};
+    place at = {rank, rank % CLUSTER_M, rank / CLUSTER_M};
     return at;
 }
 
-/* First row and column of C of a block's tile. */
-DEVICE void tile_at(const tile_walk *w, const place *at, int *row, int *col) {
-    const matmul_tile t = matmul_order(w->at, w->rows, w->cols, GROUP);
-    *row = (t.row * CLUSTER_M + at->row) * TILE_M;
-    *col = (t.col * CLUSTER_N + at->col) * TILE_N;
+/* The work of this block's cluster (walk.h). */
+DEVICE matmul_walk walk_begin(const matmul_params *p) {
+    const int blocks = CLUSTER_M * CLUSTER_N;
+    return matmul_walk_begin((int)blockIdx.x / blocks, (int)gridDim.x / blocks,
+                             matmul_tiles(p->m, TILE_M * CLUSTER_M) *
+                                 matmul_tiles(p->n, TILE_N * CLUSTER_N),
+                             matmul_tiles(p->k, TILE_K), STREAM);
 }
 
-/* The steps of TILE_K that a block multiplies: all, or its part of them. The
- * host gives no more parts than steps, so no part is empty. */
-DEVICE void steps_of(int k, int part, int *first, int *end) {
-    const int steps = matmul_tiles(k, TILE_K);
-    *first = part * steps / SPLIT;
-    *end = (part + 1) * steps / SPLIT;
+/* First row and column of C of a block's tile. */
+DEVICE void tile_at(const matmul_params *p, const place *at, int tile, int *row,
+                    int *col) {
+    const matmul_tile t =
+        matmul_order(tile, matmul_tiles(p->m, TILE_M * CLUSTER_M),
+                     matmul_tiles(p->n, TILE_N * CLUSTER_N), GROUP);
+    *row = (t.row * CLUSTER_M + at->row) * TILE_M;
+    *col = (t.col * CLUSTER_N + at->col) * TILE_N;
 }
 
 /* --- fetching ---
@@ -214,38 +198,54 @@ DEVICE void settle(float acc[BLOCKS_M][TILE_N / 2]) {
             asm volatile("" : "+f"(acc[i][j])::"memory");
 }
 
-/* --- adding up what SPLIT blocks have of one tile --- */
+/* --- sums that several blocks have parts of (STREAM) ---
+ *
+ * A block that does not come to the end of a tile's k leaves its sums in the
+ * workspace, in a slot of its own, and raises a flag; each consumer by itself.
+ * The block that does comes after it in the walk, waits for the flags of those
+ * before it, adds their sums to its own, the nearest first, and takes the flags
+ * down. Sum j of a thread lies beside those of its neighbours. */
 
-#if SPLIT > 1
-/* Each block leaves its sums in its own shared memory, over the ring, whose
- * last product is done; sum j of a thread lies beside those of its neighbours.
- * Then block `part` adds up its share of all blocks' sums, always in the order
- * of the blocks. All threads of the cluster come to cluster_sync once. */
-DEVICE void add_up(float acc[BLOCKS_M][TILE_N / 2], unsigned base, int part) {
-    const unsigned mine = base + (threadIdx.x - 128) * 16;
-    const unsigned next = 128 * CONSUMERS * 16; /* to the thread's next four */
-    float *sums = &acc[0][0];
-    named_barrier(7, 128 * CONSUMERS);
-#pragma unroll
-    for (int j = 0; j < SUMS / 4; j++)
-        store_shared_four(mine + j * next, &sums[4 * j]);
-    cluster_sync();
-#pragma unroll
-    for (int j = 0; j < SUMS / 4; j++) {
-        if (4 * j / SHARE != part) continue;
-        float four[4], more[4];
-        load_remote(remote_at(mine + j * next, 0), four);
-#pragma unroll
-        for (int from = 1; from < SPLIT; from++) {
-            load_remote(remote_at(mine + j * next, from), more);
-#pragma unroll
-            for (int e = 0; e < 4; e++) four[e] += more[e];
-        }
-#pragma unroll
-        for (int e = 0; e < 4; e++) sums[4 * j + e] = four[e];
-    }
+#define SLOT_FLOATS (TILE_M * TILE_N)
+
+DEVICE float *slot_of(const matmul_params *p, int block, int consumer) {
+    return (float *)p->workspace + (long long)block * SLOT_FLOATS +
+           consumer * (SLOT_FLOATS / CONSUMERS) + threadIdx.x % 128 * 4;
 }
-#endif
+DEVICE unsigned *flag_of(const matmul_params *p, int block, int consumer) {
+    return (unsigned *)p->counters + block * CONSUMERS + consumer;
+}
+
+DEVICE void leave_sums(const matmul_params *p, float acc[BLOCKS_M][TILE_N / 2],
+                       int consumer) {
+    float *slot = slot_of(p, (int)blockIdx.x, consumer);
+#pragma unroll
+    for (int i = 0; i < BLOCKS_M; i++)
+#pragma unroll
+        for (int j = 0; j < TILE_N / 2; j += 4)
+            store_four(slot + (i * TILE_N / 2 + j) * 128, &acc[i][j]);
+    __threadfence();
+    named_barrier(1 + consumer, 128);
+    if (threadIdx.x % 128 == 0)
+        store_release(flag_of(p, (int)blockIdx.x, consumer), 1);
+}
+
+DEVICE void take_sums(const matmul_params *p, float acc[BLOCKS_M][TILE_N / 2],
+                      int block, int consumer) {
+    unsigned *flag = flag_of(p, block, consumer);
+    const float *slot = slot_of(p, block, consumer);
+    if (threadIdx.x % 128 == 0)
+        while (!load_acquire(flag)) {
+        }
+    named_barrier(1 + consumer, 128);
+#pragma unroll
+    for (int i = 0; i < BLOCKS_M; i++)
+#pragma unroll
+        for (int j = 0; j < TILE_N / 2; j += 4)
+            add_four(slot + (i * TILE_N / 2 + j) * 128, &acc[i][j]);
+    named_barrier(1 + consumer, 128);
+    if (threadIdx.x % 128 == 0) *flag = 0;
+}
 
 /* --- storing --- */
 
@@ -311,11 +311,10 @@ DEVICE void to_piece(const matmul_params *p, float acc[TILE_N / 2], int j,
 /* Through shared memory, piece by piece, by the copy engine, which clips what
  * lies outside of C. STORE_BUFFERS pieces a consumer: a buffer is written again
  * when its last piece but STORE_BUFFERS has been read. *stored counts pieces.
- * Where SPLIT blocks have the sums, each stores its share of the pieces. */
+ */
 DEVICE void store_pieces(const matmul_params *p,
                          float acc[BLOCKS_M][TILE_N / 2], unsigned base,
-                         int row, int col, int consumer, int part,
-                         unsigned *stored) {
+                         int row, int col, int consumer, unsigned *stored) {
     const unsigned buffers =
         C_AT(base) + consumer * STORE_BUFFERS * PIECE_BYTES;
     const bool leads = threadIdx.x % 128 == 0;
@@ -325,8 +324,6 @@ DEVICE void store_pieces(const matmul_params *p,
 #pragma unroll
         for (int c = 0; c < TILE_N / PIECE_COLS; c++) {
             const int first = c * PIECE_COLS / 8;
-            if (SPLIT > 1 && (i * TILE_N / 2 + first * 4) / SHARE != part)
-                continue;
             const unsigned piece =
                 buffers + *stored % STORE_BUFFERS * PIECE_BYTES;
             if (leads) tma_store_wait_read(STORE_BUFFERS - 1);
