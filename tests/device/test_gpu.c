@@ -459,8 +459,8 @@ static void encodes_tensors(void) {
         ok(fake->tensor_type == 9 && fake->tensor_rank == 2 && fake->tensor_swizzle == 3 && fake->tensor_stride0 == 256,
            "as asked for");
 #define REFUSED(at, change, part) \
-    bad = good;                      \
-    change;                          \
+    bad = good;                   \
+    change;                       \
     ok(!dev_tensor_encode(gpu, at, &bad, &map, &err) && says(&err, part), "%s", err.message)
     REFUSED(base + 8, , "multiples of 16 bytes");
     REFUSED(0, , "starts at 0x0");
