@@ -59,6 +59,7 @@ MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
 $(B)/obj/kernels/%.o:        ISA := $(SPEED)
 $(B)/obj/src/nn/%.o:         ISA := $(SPEED)
 $(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
+$(B)/obj/kernels/emulate/%.o:  ISA := $(SPEED) -Wno-psabi
 $(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
 # The one test that compares our declarations with CUDA's headers, where they are.
 CUDA_INC := $(firstword $(wildcard $(CUDA_HOME)/include/cuda.h $(CUDA_PATH)/include/cuda.h /usr/local/cuda/include/cuda.h))
