@@ -42,6 +42,7 @@ const char *dev_nvcc_release(spak_error *err);
 
 /* What both say of the entry, from ptxas' verbose output: fails when there is no such kernel. */
 bool dev_log_resources(const char *log, const dev_variant *variant, dev_cubin *cubin, spak_error *err);
+double dev_compile_ms(uint64_t start_ns); /* since then */
 /* Fills err with a compiler's output from its first error on. */
 bool dev_compile_failed(const dev_variant *variant, const char *target, const char *log, spak_error *err);
 

@@ -57,6 +57,9 @@ bool dev_compile_failed(const dev_variant *variant, const char *target, const ch
     return spak_fail(err, "%s does not compile for %s:\n%s", variant->file, target, at ? at : log);
 }
 
+/* Whole microseconds: jansson's scanner asserts when memory runs out within a number of more than 15 digits. */
+double dev_compile_ms(uint64_t start_ns) { return (double)((spak_now_ns() - start_ns) / 1000) / 1000; }
+
 /* --- the program --- */
 
 static struct {
@@ -142,7 +145,7 @@ bool dev_nvcc_compile(const dev_variant *variant, const char *target, dev_cubin 
                 dev_log_resources(spak_str_text(&log), variant, cubin, err) && spak_read_file(to, &data, err) &&
                 spak_str_ok(&data, err);
     unlink(to);
-    cubin->compile_ms = (double)(spak_now_ns() - start) * 1e-6;
+    cubin->compile_ms = dev_compile_ms(start);
     snprintf(compiler, sizeof compiler, "nvcc %s", nvcc.release);
     cubin->data = data.data; /* handed over, also when it is to be freed */
     cubin->bytes = data.len;

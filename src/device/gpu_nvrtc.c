@@ -149,7 +149,7 @@ bool dev_nvrtc_compile(const dev_variant *variant, const char *target, const cha
         nvrtc.destroy(&program);
     }
     spak_free(option);
-    cubin->compile_ms = (double)(spak_now_ns() - start) * 1e-6;
+    cubin->compile_ms = dev_compile_ms(start);
     snprintf(compiler, sizeof compiler, "NVRTC %s", nvrtc.version);
     if (good && !(cubin->compiler = spak_strdup(compiler))) good = spak_fail_oom(err);
     return good;
