@@ -64,7 +64,7 @@ $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 
 # --- sources ---
-SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c))
+SRC      := $(sort $(wildcard src/*/*.c kernels/*.c kernels/*/*.c kernels/*/*/*.c))
 MAIN     := $(B)/obj/src/cli/main.o
 OBJ      := $(SRC:%.c=$(B)/obj/%.o)
 LIB      := $(B)/libspak.a
@@ -158,7 +158,7 @@ check: check-format check-floors check-readme check-dsl check-san ## format, flo
 
 check-format: ## every C file as .clang-format has it
 	$(Q)if command -v $(FORMAT) >/dev/null; then echo '  FORMAT' && \
-	  $(FORMAT) --dry-run -Werror $(wildcard src/*/*.[ch] kernels/*.[ch] kernels/*/*.[ch] tests/*.h tests/*/*.[ch]); \
+	  $(FORMAT) --dry-run -Werror $(wildcard src/*/*.[ch] kernels/*.[ch] kernels/*/*.[ch] kernels/*/*/*.[ch] tests/*.h tests/*/*.[ch]); \
 	  else echo '  FORMAT  not checked: $(FORMAT) is not installed'; fi
 
 check-floors: ## no lower floor includes a higher one
@@ -169,8 +169,8 @@ check-readme: $(BIN) ## README.md's claims table is the one that the traces give
 	$(Q)$(BIN) claims --readme README.md --check
 
 check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and laid out as `spak dsl fmt` has it
-	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl src/nn/*.dsl) >/dev/null
-	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl src/nn/*.dsl)
+	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl) >/dev/null
+	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl)
 
 check-san: ## the C tests of all parts but the kernels, under the sanitizers
 	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data device loop nn lua report' test

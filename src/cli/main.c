@@ -26,6 +26,7 @@ static const struct {
     {"eval", cli_eval, "the loss or the exact match of a trained model"},
     {"export", cli_export, "a trained model for transformers"},
     {"bench", cli_bench, "time an operator beside its peer"},
+    {"trial", cli_trial, "one trial of one configuration, as JSON"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
     {"status", cli_status, "what this machine has, which traces there are, what is stale"},

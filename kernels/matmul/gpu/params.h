@@ -33,6 +33,9 @@ typedef struct matmul_params {
     int m, n, k;
     int lda, ldb, ldc;
     float alpha, beta;
+    /* Split sums only: where slices leave partial tiles (f32), and one int a
+     * tile of C, zero before and after a launch. */
+    matmul_ptr workspace, counters;
 } matmul_params;
 
 #endif
