@@ -1,15 +1,21 @@
 /* Kernels are data: a .cu file compiled at run time for the parameters that the tuner picks.
  *
- * A variant is a file, its macros and a target. Its key is the SHA-256 of the file, of every file that it includes, of
- * the macros, flags, target and compiler version; what was compiled before is found under that key
+ * A variant is a file, its macros and a target. Its key is the SHA-256 of the file, of every file of kernels/ that it
+ * includes, of the macros, flags and target. What a release of CUDA made of it before is found as KEY.RELEASE.cubin
+ * (RELEASE as in 13.0), in
  *
  *   build/kernels/         shipped defaults, compiled ahead by `make kernels` (found where there is no NVRTC, too)
  *   $SPAK_KERNEL_CACHE, else $XDG_CACHE_HOME/spak/kernels, else ~/.cache/spak/kernels
  *
- * as KEY.cubin, with KEY.json beside it: {"key", "file", "target", "defines", "compiler", "cubin_sha256", "registers",
- * "spill_store_bytes", "spill_load_bytes", "stack_bytes", "smem_bytes" (static), "constant_bytes", "compile_ms",
- * "log"}. An entry is written beside and renamed; one whose content is not what its hash says is compiled anew. Two
- * processes may compile the same variant at once; either's result is the other's.
+ * with KEY.RELEASE.json beside it: {"key", "release", "file", "target", "defines", "compiler", "cubin_sha256",
+ * "compile_ms", "log"}; what the kernel needs is read from the log, ptxas' own words. nvcc and NVRTC of one release
+ * have one front end and one ptxas, so that what either made stands for the other's. The release is no part of the key
+ * but stands beside it: a machine with NVRTC looks for its own release only, so that a new compiler never meets what an
+ * old one made; one without (or whose NVRTC does not know the target) takes the newest that is there.
+ *
+ * An entry is written beside and renamed, the cubin before its description; one whose content is not what its hash
+ * says is compiled anew. Two processes may compile the same variant at once; either's result is the other's. Where the
+ * cache cannot be written, kernels are compiled for this process alone.
  *
  * A compile error shows the kernel's own file and line, as the compiler says it. */
 #ifndef SPAK_DEVICE_GPU_MODULE_H
@@ -39,7 +45,8 @@ typedef struct dev_cubin {
     dev_resources resources;
     bool cached;       /* found, not compiled */
     double compile_ms; /* what compiling took, now or when it was compiled */
-    char *compiler;    /* "NVRTC 13.0" or "nvcc 13.0.88" */
+    char *compiler;    /* "NVRTC 13.0" or "nvcc 13.0" */
+    char *log;         /* what the compiler said */
 } dev_cubin;
 
 /* Targets are named by architecture: "sm_80", "sm_89", "sm_90a", "sm_120a". The one for a compute capability: 90 ->
