@@ -3,7 +3,8 @@
  *
  *   fill       to[i] = uniform in [-1, 1), rounded to the element's type, from
  *              block i / 4 of Philox4x32-10 with the key (seed, stream): the
- *              same numbers as spak_philox_uniform, mapped by 2 u - 1
+ *              same numbers as spak_philox_uniform, mapped by 2 u - 1; or,
+ *              where `integers` is not 0, an integer of at most that magnitude
  *   different  *result += number of i with a[i] != b[i], bit for bit
  *
  * Way of the data: registers to global memory; global memory to one counter.
@@ -14,7 +15,7 @@
 typedef unsigned long long u64;
 
 typedef struct fill_params {
-    u64 to, count, seed, stream;
+    u64 to, count, seed, stream, integers;
 } fill_params;
 
 typedef struct different_params {
@@ -52,8 +53,12 @@ KERNEL void fill(const __grid_constant__ fill_params p) {
         philox(p.seed, p.stream, group, word);
         for (int i = 0; i < 4; i++) {
             float u = (float)(word[i] >> 8) * 5.9604644775390625e-8f;
+            float x = 2.0f * u - 1.0f;
+            if (p.integers)
+                x = (float)(word[i] % (2 * (unsigned)p.integers + 1)) -
+                    (float)p.integers;
             if (4 * group + i < p.count)
-                to[4 * group + i] = element_from_float(2.0f * u - 1.0f);
+                to[4 * group + i] = element_from_float(x);
         }
     }
 }

@@ -159,7 +159,7 @@ bool matmul_gpu_trial(const json_t *config, const json_t *problem,
 bool matmul_gpu_problem_read(const json_t *json, matmul_gpu_problem *problem,
                              uint64_t *seed, spak_error *err);
 
-enum { MATMUL_GPU_INVARIANTS = 8, MATMUL_GPU_FAULTS = 10 };
+enum { MATMUL_GPU_INVARIANTS = 8, MATMUL_GPU_FAULTS = 13 };
 extern const dev_invariant matmul_gpu_invariants[MATMUL_GPU_INVARIANTS];
 extern const dev_fault matmul_gpu_faults[MATMUL_GPU_FAULTS];
 extern const dev_op matmul_gpu_op;

@@ -27,6 +27,7 @@ static const dev_member problem_members[] = {
     {"epilogue", JSON_ARRAY, 0, 0, false},
     {"alpha", JSON_REAL, -1e6, 1e6, false},
     {"beta", JSON_REAL, -1e6, 1e6, false},
+    {"integers", JSON_INTEGER, 0, 64, false},
     {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
 };
 
@@ -93,17 +94,18 @@ static bool has_epilogue(const matmul_gpu_problem *p) {
 /* Finds the peer and lets it compute once. A peer that is wrong is no peer. */
 static bool meet_peer(state *t, spak_error *err) {
     double worst = 0;
+    bool good = true;
+    spak_error why = {0};
     if (!t->options.peer) return true;
     t->peer = dev_gpu_blas_peer(t->gpu, &t->peer_reason);
     if (!t->peer || !t->options.check) return true;
     if (!matmul_gpu_trial_reset_peer(t, 0, err) ||
         !matmul_gpu_trial_run_peer(t, 0, err) || !dev_gpu_sync(t->gpu, err) ||
-        !matmul_gpu_trial_check(t, 0, true, &worst, err))
+        !matmul_gpu_trial_check(t, 0, true, &good, &worst, &why, err))
         return false;
-    if (worst <= 1) return true;
+    if (good) return true;
     t->peer = NULL;
-    spak_fail(&t->peer_reason,
-              "its product is wrong: error / bound is %.3g", worst);
+    spak_fail(&t->peer_reason, "its product is wrong: %s", why.message);
     return true;
 }
 
@@ -136,11 +138,15 @@ static bool run_once(state *t, int set, spak_error *err) {
 static bool first_product(state *t, json_t *result, bool *good,
                           spak_error *err) {
     double worst = 0;
+    spak_error why = {0};
     *good = true;
     if (!matmul_gpu_trial_reset(t, err) || !run_once(t, 0, err)) return false;
     if (!t->options.check) return true;
-    if (!matmul_gpu_trial_check(t, 0, false, &worst, err)) return false;
-    *good = dev_trial_put_first(result, worst);
+    if (!matmul_gpu_trial_check(t, 0, false, good, &worst, &why, err))
+        return false;
+    if (isfinite(worst))
+        json_object_set_new(result, "error_over_bound", json_real(worst));
+    if (!*good) dev_trial_put_failure(result, why.message);
     return true;
 }
 
@@ -176,15 +182,18 @@ static bool last_products(state *t, int launched, json_t *result,
             if (!run_once(t, i, err)) return false;
     }
     double most = 0, worst = 0;
+    bool good = true;
+    spak_error why = {0};
+    t->rows_checked = 16;
     for (int i = 0; i < launched; i++) {
-        if (!matmul_gpu_trial_check(t, i, false, &worst, err)) return false;
-        if (!(worst <= most)) most = worst;
-        if (worst <= 1) continue;
-        spak_error why = {0};
-        spak_fail(&why,
-                  "after the timed loop the output of set %d of %d is wrong "
-                  "(error / bound %.3g); the first one was right",
-                  i + 1, launched, worst);
+        if (!matmul_gpu_trial_check(t, i, false, &good, &worst, &why, err))
+            return false;
+        most = fmax(most, worst);
+        if (good) continue;
+        spak_fail_context(&why,
+                          "set %d of %d, after the timed loop (the first "
+                          "product was right)",
+                          i + 1, launched);
         dev_trial_put_failure(result, why.message);
         return true;
     }
@@ -255,6 +264,7 @@ bool matmul_gpu_trial(const json_t *config, const json_t *problem,
     if (config && !json_is_object(config))
         return spak_fail(err,
                          "matmul_gpu: the configuration must be an object");
+    t.integers = (int)spak_json_int(problem, "integers", 0);
     if (!matmul_gpu_problem_read(problem, &t.problem, &t.seed, err) ||
         !dev_trial_options_read("matmul_gpu", options, &t.options, err) ||
         !read_machine(&t, err))

@@ -28,7 +28,9 @@ typedef struct matmul_gpu_trial_state {
     int sets;
     dev_ptr outputs; /* every set's C, and pre, in one block ... */
     size_t outputs_bytes; /* ... of this size */
-    dev_ptr counter;
+    dev_ptr counter, c_old; /* c_old: beta only */
+    int integers;     /* inputs are integers of at most this; 0: any numbers */
+    int rows_checked; /* at each check; 0: the oracle's own choice */
     const char *peer; /* NULL: not compared */
     spak_error peer_reason;
 } matmul_gpu_trial_state;
@@ -46,17 +48,22 @@ bool matmul_gpu_trial_reset(matmul_gpu_trial_state *t, spak_error *err);
 bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
                                  spak_error *err);
 
+/* What the set's C holds before a product with beta, at c. */
+bool matmul_gpu_trial_draw_c(matmul_gpu_trial_state *t, dev_ptr c, int set,
+                             spak_error *err);
+
 /* Elements of 16 bits that differ between a and b. */
 bool matmul_gpu_trial_different(matmul_gpu_trial_state *t, dev_ptr a, dev_ptr b,
                                 size_t bytes, uint32_t *count, spak_error *err);
 
 /* --- trial_check.c --- */
 
-/* The largest |error| / bound over all elements of a C (that of the set, or the
- * peer's) against the double-precision oracle; infinite for a NaN.
- * plain: no epilogue was applied but alpha and beta. */
+/* One set's output, ours or the peer's, against the oracle: some rows of it
+ * element by element, all of it by Freivalds' check and for what is no number.
+ * *worst is the largest |error| / bound, why says what is wrong. */
 bool matmul_gpu_trial_check(matmul_gpu_trial_state *t, int set, bool peers,
-                            double *worst, spak_error *err);
+                            bool *good, double *worst, spak_error *why,
+                            spak_error *err);
 
 /* --- trial_time.c --- */
 

@@ -7,7 +7,7 @@
 enum { FILL_THREADS = 256, FILL_BLOCKS = 1024 };
 
 typedef struct fill_params { /* as inputs.cu has them */
-    uint64_t to, count, seed, stream;
+    uint64_t to, count, seed, stream, integers;
 } fill_params;
 typedef struct different_params {
     uint64_t a, b, count, result;
@@ -26,7 +26,7 @@ static bool helper(matmul_gpu_trial_state *t, const char *entry,
 
 static bool fill(matmul_gpu_trial_state *t, dev_ptr to, size_t elements,
                  uint64_t stream, spak_error *err) {
-    fill_params params = {to, elements, t->seed, stream};
+    fill_params params = {to, elements, t->seed, stream, (uint64_t)t->integers};
     return helper(t, "fill", &params, err);
 }
 
@@ -75,7 +75,7 @@ static bool take(matmul_gpu_trial_state *t, const char *what, size_t bytes,
     return bytes == 0 || dev_arena_take(t->arena, what, bytes, block, err);
 }
 
-/* Inputs of all sets lie in one block each, outputs too: 8 blocks in all. */
+/* Inputs of all sets lie in one block each, outputs too: 10 blocks in all. */
 static bool take_all(matmul_gpu_trial_state *t, const sizes *s,
                      spak_error *err) {
     const size_t n = (size_t)t->sets;
@@ -88,6 +88,7 @@ static bool take_all(matmul_gpu_trial_state *t, const sizes *s,
         !take(t, "the peer's C", n * s->c, &peer_c, err) ||
         !take(t, "partial tiles", t->plan.workspace_bytes, &workspace, err) ||
         !take(t, "tile counters", t->plan.counters_bytes, &counters, err) ||
+        !take(t, "C before", t->problem.beta != 0 ? s->c : 0, &t->c_old, err) ||
         !take(t, "counter", 1024, &t->counter, err))
         return false;
     for (size_t i = 0; i < n; i++)
@@ -122,10 +123,10 @@ bool matmul_gpu_trial_prepare(matmul_gpu_trial_state *t, spak_error *err) {
     t->sets = how_many_sets(t, &s);
     t->set = spak_calloc((size_t)t->sets, sizeof *t->set);
     if (!t->set) return spak_fail_oom(err);
-    size_t bytes = (size_t)t->sets * (sum(&s) + s.c) +
+    size_t bytes = (size_t)t->sets * (sum(&s) + s.c) + s.c +
                    whole(t->plan.workspace_bytes) +
                    whole(t->plan.counters_bytes) + 1024;
-    if (!dev_arena_new(t->gpu, "a trial's matrices", dev_arena_room(bytes, 9),
+    if (!dev_arena_new(t->gpu, "a trial's matrices", dev_arena_room(bytes, 10),
                        &t->arena, err) ||
         !take_all(t, &s, err) || !fill_inputs(t, &s, err))
         return false;
@@ -145,30 +146,29 @@ void matmul_gpu_trial_release(matmul_gpu_trial_state *t) {
 
 enum { STREAM_C = 16 };
 
-/* C as numbers: 16-bit ones are drawn; as 32-bit ones, whose bits then are
- * those of two 16-bit numbers in [-1, 1), they are finite all the same. */
-static bool draw_c(matmul_gpu_trial_state *t, dev_ptr c, size_t bytes, int set,
-                   spak_error *err) {
-    return fill(t, c, bytes / 2, STREAM_C + (uint64_t)set, err);
-}
-
 static size_t c_bytes(const matmul_gpu_trial_state *t) {
     return (size_t)t->problem.m * (size_t)t->problem.ldc *
            dev_element_bytes(t->problem.out);
+}
+
+/* 16-bit numbers; read as 32-bit ones, their bits are finite all the same. */
+bool matmul_gpu_trial_draw_c(matmul_gpu_trial_state *t, dev_ptr c, int set,
+                             spak_error *err) {
+    return fill(t, c, c_bytes(t) / 2, STREAM_C + (uint64_t)set, err);
 }
 
 bool matmul_gpu_trial_reset(matmul_gpu_trial_state *t, spak_error *err) {
     if (!dev_gpu_fill8(t->gpu, t->outputs, 0xFF, t->outputs_bytes, err))
         return false;
     for (int i = 0; i < t->sets && t->problem.beta != 0; i++)
-        if (!draw_c(t, t->set[i].x.c, c_bytes(t), i, err)) return false;
+        if (!matmul_gpu_trial_draw_c(t, t->set[i].x.c, i, err)) return false;
     return true;
 }
 
 bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
                                  spak_error *err) {
     return t->problem.beta != 0
-               ? draw_c(t, t->set[set].peer_c, c_bytes(t), set, err)
+               ? matmul_gpu_trial_draw_c(t, t->set[set].peer_c, set, err)
                : dev_gpu_fill8(t->gpu, t->set[set].peer_c, 0xFF, c_bytes(t),
                                err);
 }
