@@ -22,6 +22,9 @@
 
 #define KERNEL extern "C" __global__
 #define DEVICE static __device__ __forceinline__
+#define DYNAMIC_SHARED(name, alignment)    \
+    extern __shared__ __align__(alignment) \
+    unsigned char name[]
 
 typedef unsigned short element;
 typedef struct __align__(16) vec16 {
@@ -60,6 +63,10 @@ DEVICE unsigned pack_elements(float first, float second) {
     return y;
 }
 
+/* The same 32 bits. */
+DEVICE float word_to_float(unsigned x) { return __uint_as_float(x); }
+DEVICE unsigned word_of_float(float x) { return __float_as_uint(x); }
+
 /* --- global memory --- */
 
 DEVICE element load_element(const element *at) { return *at; }
@@ -86,23 +93,7 @@ DEVICE vec16 load_vec16_fresh(const void *at) {
 
 #endif
 
-DEVICE float word_to_float(unsigned x) {
-#ifdef SPAK_EMULATE
-    return emulate_float_of(x);
-#else
-    return __uint_as_float(x);
-#endif
-}
-
-DEVICE unsigned word_of_float(float x) {
-#ifdef SPAK_EMULATE
-    return emulate_word_of(x);
-#else
-    return __float_as_uint(x);
-#endif
-}
-
-/* Some elements, widened: `first` of the lower half of a word, `second`. */
+/* The elements of a word, widened. */
 DEVICE float first_element(unsigned pair) {
     return element_to_float((element)(pair & 0xffffu));
 }

@@ -22,6 +22,7 @@ int cli_trial(int argc, char **argv);
 int cli_claims(int argc, char **argv);
 int cli_weave(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_device(int argc, char **argv);
 
 /* Prints "spak: error: ..." and returns CLI_FAILED. */
 int cli_error(const spak_error *err);

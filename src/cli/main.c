@@ -29,6 +29,7 @@ static const struct {
     {"trial", cli_trial, "one trial of one configuration, as JSON"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
+    {"device", cli_device, "what processor and GPU this machine has"},
     {"status", cli_status, "what this machine has, which traces there are, what is stale"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -42,7 +42,8 @@ const dev_gpu_info *dev_gpu_about(const dev_gpu *gpu);
 
 /* The `hw` table of rules and the trace's environment on a GPU: {"kind": "gpu", "id": "h200", "name", "cc": 90, "sms",
  * "memory_bytes", "l2_bytes", "smem_per_block_bytes", "smem_per_sm_bytes", "registers_per_sm", "threads_per_sm",
- * "clock_mhz", "memory_clock_mhz", "memory_bus_bits", "driver", "nvrtc" (version), "host": dev_describe's table}. */
+ * "clock_mhz", "memory_clock_mhz", "memory_bus_bits", "driver" ("CUDA 13.0, 580.95.05"; the second where NVML tells),
+ * "nvrtc" (version; left out where it is not), "host": dev_describe's table}. */
 bool dev_gpu_describe(json_t **hw, spak_error *err);
 
 /* Clocks, power and temperature at this moment (NVML, loaded at run time): {"sm_mhz", "memory_mhz", "power_w",
@@ -64,7 +65,7 @@ size_t dev_arena_room(size_t bytes, size_t count);
  */
 bool dev_arena_check(dev_arena *arena, spak_error *err);
 
-/* Synchronous copies and fills; sizes in bytes. */
+/* Synchronous copies and fills; sizes in bytes. Inside dev_graph_record a fill is recorded, a copy is an error. */
 bool dev_gpu_upload(dev_gpu *gpu, dev_ptr to, const void *from, size_t bytes, spak_error *err);
 bool dev_gpu_download(dev_gpu *gpu, void *to, dev_ptr from, size_t bytes, spak_error *err);
 bool dev_gpu_fill8(dev_gpu *gpu, dev_ptr to, uint8_t value, size_t bytes, spak_error *err);
@@ -124,7 +125,13 @@ bool dev_graph_replay(dev_graph *graph, spak_error *err); /* enqueues */
 /* Replays it and waits; *ms is the time on the GPU's clock between an event before and one after it. */
 bool dev_graph_time(dev_graph *graph, double *ms, spak_error *err);
 
-/* Pushes everything out of the second-level cache by writing twice its size, and takes back persisting lines. */
+/* Enqueues what pushes everything out of the second-level cache: persisting lines are taken back, and twice its size is
+ * written. */
 bool dev_gpu_flush(dev_gpu *gpu, spak_error *err);
+
+/* Copies *bytes (4 GiB, or an eighth of the memory where that is less) from one place in the GPU's memory to another,
+ * `samples` times after one to warm up. gb_per_s[i] is what the i-th copy read and wrote, over the time on the GPU's
+ * clock, in 10^9 bytes a second. */
+bool dev_gpu_copy_bandwidth(dev_gpu *gpu, double *gb_per_s, size_t samples, size_t *bytes, spak_error *err);
 
 #endif

@@ -99,7 +99,7 @@ static_assert(A_ROWS * A_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(B_ROWS * B_CHUNKS % THREADS == 0, "each copies as much");
 static_assert(WARPS * STRIP_BYTES <= STAGES * STAGE_BYTES, "strips fit");
 
-extern __shared__ __align__(128) unsigned char smem[];
+DYNAMIC_SHARED(smem, 128);
 
 /* --- global to shared memory --- */
 
@@ -194,9 +194,8 @@ DEVICE void load_fragments(const unsigned char *stage, int warp_m, int warp_n,
 
 /* All products of a k-step; columns run to and fro, so that consecutive ones
  * share an operand. */
-DEVICE void multiply(float sum[FRAGS_M][FRAGS_N][4],
-                     const unsigned a[FRAGS_M][4],
-                     const unsigned b[FRAGS_N / 2][4]) {
+DEVICE void multiply(float sum[FRAGS_M][FRAGS_N][4], unsigned a[FRAGS_M][4],
+                     unsigned b[FRAGS_N / 2][4]) {
 #pragma unroll
     for (int i = 0; i < FRAGS_M; i++) {
 #pragma unroll
@@ -289,15 +288,20 @@ DEVICE int add_slices(const matmul_params *p, int tile,
     if (arrived < SPLIT) return 0;
     __threadfence(); /* the count before the others' sums */
 #pragma unroll
-    for (int i = 0; i < FRAGS_M * FRAGS_N; i++) {
-        float *to = sum[i / FRAGS_N][i % FRAGS_N];
-        to[0] = to[1] = to[2] = to[3] = 0.0f;
+    for (int i = 0; i < FRAGS_M; i++) {
 #pragma unroll
+        for (int j = 0; j < FRAGS_N; j++)
+            sum[i][j][0] = sum[i][j][1] = sum[i][j][2] = sum[i][j][3] = 0.0f;
+#pragma unroll 1
         for (int z = 0; z < SPLIT; z++) {
-            vec16 v =
-                load_vec16_fresh(all + (long long)z * slice_size + i * THREADS);
+            const vec16 *slice = all + z * slice_size + i * FRAGS_N * THREADS;
 #pragma unroll
-            for (int e = 0; e < 4; e++) to[e] += word_to_float(v.x[e]);
+            for (int j = 0; j < FRAGS_N; j++) {
+                const vec16 v = load_vec16_fresh(slice + j * THREADS);
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    sum[i][j][e] += word_to_float(v.x[e]);
+            }
         }
     }
     if (threadIdx.x == 0) atomicExch(counter, 0); /* for the next launch */
