@@ -103,7 +103,7 @@ static bool produce(const model *m, const state *s, int b, state *next) {
     barrier *full = &next->full[b][at];
     full->pending--;
     full->bytes = (signed char)(full->bytes + m->blocks);
-    for (int d = 0; d < m->blocks; d++) {
+    for (int d = 0; d < m->blocks && d < BLOCKS; d++) {
         if (s->copying[b][d][at])
             wrong(m, "a stage is filled while its copy is under way", b, t);
         next->copying[b][d][at] = (signed char)(t + 1);
@@ -128,7 +128,7 @@ static bool finish_copy(const model *m, const state *s, int from, int to,
 }
 
 static void release(const model *m, state *s, int b, int at) {
-    for (int d = 0; d < m->blocks; d++) {
+    for (int d = 0; d < m->blocks && d < BLOCKS; d++) {
         bool own = m->check->fault == MATMUL_GPU_RELEASE_OWN_BLOCK;
         if (own && d != b) continue;
         s->empty[d][at].pending--;
