@@ -204,6 +204,8 @@ static bool tiled(matmul_gpu_variant v) {
     return v >= MATMUL_GPU_REGISTER_TILE;
 }
 
+static bool mma_sync(matmul_gpu_variant v) { return v == MATMUL_GPU_MMA_SYNC; }
+
 #define AT(member) offsetof(matmul_gpu_config, member)
 static const axis axes[] = {
     {"tile_m", AT(tile_m), 32, 256, 8, tiled},
@@ -214,6 +216,7 @@ static const axis axes[] = {
     {"cluster_n", AT(cluster_n), 1, 2, 1, clusters},
     {"group", AT(group), 1, 64, 1, ordered},
     {"split", AT(split), 1, 32, 1, pipelined},
+    {"swizzle_bytes", AT(swizzle_bytes), 16, 128, 112, mma_sync},
 };
 #undef AT
 enum { AXES = sizeof axes / sizeof *axes };
@@ -228,9 +231,9 @@ static bool read_axis(const json_t *json, const axis *a, matmul_gpu_config *c,
     if (!dev_axis_size(json, a->name, (size_t)a->least, (size_t)a->most, &value,
                        why))
         return false;
-    if (value % (size_t)a->step)
-        return spak_fail(why, "axis %s: expected a multiple of %d", a->name,
-                         a->step);
+    if (value && (value - (size_t)a->least) % (size_t)a->step)
+        return spak_fail(why, "axis %s: expected %d and on in steps of %d",
+                         a->name, a->least, a->step);
     if (a->has(c->variant)) *member(c, a) = (int)value;
     return true;
 }

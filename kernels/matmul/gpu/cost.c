@@ -121,6 +121,7 @@ static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
     matmul_gpu_config c = *asked;
     bool free = c.variant == MATMUL_GPU_BEST || c.variant == MATMUL_GPU_MMA_SYNC;
     if (!c.group) c.group = 8;
+    if (!c.swizzle_bytes) c.swizzle_bytes = 128;
     switch (c.variant) {
     case MATMUL_GPU_NAIVE: fixed(&c, 32, 8, 1); break;
     case MATMUL_GPU_COALESCED: fixed(&c, 8, 32, 1); break;
@@ -162,9 +163,10 @@ static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
 
 static void fill_rest(matmul_gpu_config *c) {
     int *members[] = {&c->tile_m,    &c->tile_n,    &c->tile_k, &c->stages,
-                      &c->cluster_m, &c->cluster_n, &c->group,  &c->split};
-    const int otherwise[] = {128, 128, 64, 4, 1, 1, 1, 1};
-    for (int i = 0; i < 8; i++)
+                      &c->cluster_m, &c->cluster_n, &c->group,  &c->split,
+                      &c->swizzle_bytes};
+    const int otherwise[] = {128, 128, 64, 4, 1, 1, 1, 1, 128};
+    for (int i = 0; i < 9; i++)
         if (!*members[i]) *members[i] = otherwise[i];
 }
 

@@ -27,6 +27,7 @@ kernel matmul_gpu {
         cluster_n: [1, 2]
         group: [1, 4, 8, 16, 32]
         split: [1, 2, 3, 4, 6, 8]
+        swizzle_bytes: [16, 128]
     }
 
     derived {

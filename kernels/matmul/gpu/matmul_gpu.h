@@ -64,6 +64,7 @@ typedef struct matmul_gpu_config {
     int cluster_m, cluster_n;   /* blocks that share what they load */
     int group; /* rows of tiles that the order of tiles keeps together */
     int split; /* parts of k that are summed apart */
+    int swizzle_bytes; /* mma_sync: 128, or 16 for plain rows (an ablation) */
 } matmul_gpu_config;
 
 /* Reads the axes; those left out take what suits problem and machine (cost.c).

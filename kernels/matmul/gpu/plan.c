@@ -109,6 +109,7 @@ static void plan_simple(matmul_gpu_plan *plan) {
 static void plan_mma_sync(matmul_gpu_plan *plan) {
     const matmul_gpu_config *c = &plan->config;
     define_tile(plan);
+    if (c->swizzle_bytes == 16) define(plan, "MATMUL_PLAIN_ROWS=1");
     define(plan, "WARPS_M=%d", c->tile_m / 64);
     define(plan, "WARPS_N=%d", c->tile_n / 64);
     define(plan, "STAGES=%d", c->stages);
