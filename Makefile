@@ -120,7 +120,7 @@ test: $(BIN) $(QUICK) ## every quick test; make test PARTS="dsl trace" for some
 test-long: $(BIN) $(LONG) ## the tests that take minutes
 	$(Q)SPAK=$(BIN) B=$(B) $(PROVE) $(or $(LONG),$(error no test in tests/long))
 
-.PHONY: reproduce figures book claim status data bench readme
+.PHONY: reproduce figures book claim status data bench kernels readme
 reproduce: $(BIN) ## run every experiment (resumes) or RECIPES=experiments/fmha.lua, then tables, figures, verdicts, the paper
 	$(Q)for recipe in $(RECIPES); do $(BIN) run $$recipe --profile $(PROFILE) --out $(OUT) || exit 1; done
 	$(Q)for recipe in $(filter-out $(RECIPES),$(EVERY)); do $(BIN) run $$recipe --report-only --out $(OUT) || exit 1; done
@@ -150,6 +150,9 @@ data: $(BIN) ## fetch the data sets of data/MANIFEST.dsl that are not here into 
 bench: $(BIN) ## the top of the MatMul ladder beside OpenBLAS, one thread and two
 	$(Q)$(BIN) bench matmul
 
+kernels: $(BIN) ## compile the CUDA kernels ahead (nvcc or NVRTC; no GPU needed) and hold them against their budget
+	$(Q)$(BIN) kernels
+
 readme: $(BIN) ## write the claims table into README.md
 	$(Q)$(BIN) claims --readme README.md
 
@@ -158,7 +161,7 @@ check: check-format check-floors check-readme check-dsl check-san ## format, flo
 
 check-format: ## every C file as .clang-format has it
 	$(Q)if command -v $(FORMAT) >/dev/null; then echo '  FORMAT' && \
-	  $(FORMAT) --dry-run -Werror $(wildcard src/*/*.[ch] kernels/*.[ch] kernels/*/*.[ch] kernels/*/*/*.[ch] tests/*.h tests/*/*.[ch]); \
+	  $(FORMAT) --dry-run -Werror $(wildcard src/*/*.[ch] kernels/*.[ch] kernels/*/*.[ch] kernels/*/*/*.[ch] kernels/*/*.cu* kernels/*/*/*.cu* tests/*.h tests/*/*.[ch]); \
 	  else echo '  FORMAT  not checked: $(FORMAT) is not installed'; fi
 
 check-floors: ## no lower floor includes a higher one
@@ -169,8 +172,8 @@ check-readme: $(BIN) ## README.md's claims table is the one that the traces give
 	$(Q)$(BIN) claims --readme README.md --check
 
 check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and laid out as `spak dsl fmt` has it
-	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl) >/dev/null
-	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl)
+	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl) >/dev/null
+	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl)
 
 check-san: ## the C tests of all parts but the kernels, under the sanitizers
 	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data device loop nn lua report' test

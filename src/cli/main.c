@@ -25,6 +25,7 @@ static const struct {
     {"sample", cli_sample, "text from a trained model, or the sum that it finds"},
     {"eval", cli_eval, "the loss or the exact match of a trained model"},
     {"export", cli_export, "a trained model for transformers"},
+    {"kernels", cli_kernels, "compile the CUDA kernels that are shipped, ahead; what each takes"},
     {"bench", cli_bench, "time an operator beside its peer"},
     {"trial", cli_trial, "one trial of one configuration, as JSON"},
     {"claims", cli_claims, "give a verdict on every claim"},

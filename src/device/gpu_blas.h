@@ -23,8 +23,8 @@ typedef struct dev_gpu_gemm {
 bool dev_gpu_blas_gemm(dev_gpu *gpu, const dev_gpu_gemm *x, spak_error *err);
 
 /* The same through cuBLASLt with the fastest of the (at most `most`) algorithms that its heuristic offers, found by
- * timing each once warm: what a user who tunes the library gets. plan is made outside of any recording, and only valid
- * for this x. */
+ * timing each once warm: what a user who tunes the library gets. A plan is made outside of any recording, overwrites C,
+ * and is only valid for this x; run takes other arrays of the same shape, aligned as well as those of x. */
 typedef struct dev_gpu_gemm_plan dev_gpu_gemm_plan;
 bool dev_gpu_blas_plan(dev_gpu *gpu, const dev_gpu_gemm *x, int most, dev_gpu_gemm_plan **plan, spak_error *err);
 bool dev_gpu_blas_run(dev_gpu_gemm_plan *plan, dev_ptr a, dev_ptr b, dev_ptr c, spak_error *err);

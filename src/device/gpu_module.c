@@ -18,8 +18,6 @@ struct dev_kernel {
     dev_cubin cubin; /* without its data, which the driver has copied */
 };
 
-enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8 };
-
 static dev_kernel *kernels;
 
 const char *dev_target_of(int cc) {
@@ -114,16 +112,6 @@ static void kernel_free(dev_kernel *kernel) {
     spak_free(kernel);
 }
 
-/* A block may ask for all the shared memory that the GPU has: what it does ask for is the launch's matter. */
-static bool open_smem(dev_kernel *kernel, spak_error *err) {
-    size_t most = kernel->gpu->info.smem_per_block_bytes, taken = (size_t)kernel->cubin.resources.smem_bytes;
-    if (taken >= most) return true;
-    return dev_gpu_check(kernel->gpu,
-                         kernel->gpu->driver.function_set(
-                             kernel->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)(most - taken)),
-                         kernel->name, err);
-}
-
 static bool load(dev_kernel *kernel, const dev_variant *variant, spak_error *err) {
     dev_gpu *gpu = kernel->gpu;
     spak_str name = {0};
@@ -137,7 +125,7 @@ static bool load(dev_kernel *kernel, const dev_variant *variant, spak_error *err
         return false;
     spak_free(kernel->cubin.data);
     kernel->cubin.data = NULL;
-    return open_smem(kernel, err);
+    return true;
 }
 
 static const dev_kernel *loaded(dev_gpu *gpu, const char *key, const char *entry) {
@@ -183,6 +171,7 @@ json_t *dev_kernel_json(const dev_kernel *kernel) {
 }
 
 bool dev_kernel_occupancy(const dev_kernel *kernel, int threads, size_t smem_bytes, int *blocks, spak_error *err) {
-    return dev_gpu_check(kernel->gpu, kernel->gpu->driver.occupancy(blocks, kernel->function, threads, smem_bytes),
+    return dev_gpu_allow_smem(kernel->gpu, kernel->function, smem_bytes, err) &&
+           dev_gpu_check(kernel->gpu, kernel->gpu->driver.occupancy(blocks, kernel->function, threads, smem_bytes),
                          kernel->name, err);
 }

@@ -64,7 +64,8 @@ const char *dev_nvrtc_version(spak_error *err) {
     if (!nvrtc.tried) {
         int major, minor;
         nvrtc.tried = true;
-        void *library = dev_library_open("SPAK_NVRTC", names, "compiling CUDA kernels", &nvrtc.why);
+        void *library =
+            dev_library_open("SPAK_NVRTC", names, "compiling kernels (those compiled before still run)", &nvrtc.why);
         if (library && bind(library, &nvrtc.why)) {
             if (nvrtc.version_of(&major, &minor) == 0)
                 snprintf(nvrtc.version, sizeof nvrtc.version, "%d.%d", major, minor);
