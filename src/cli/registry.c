@@ -8,5 +8,4 @@
 #include "nn/looplm.h"
 #include "nn/nanogpt.h"
 
-const dev_op *const dev_ops[] = {&matmul_op,  &matmul_gpu_op, &fmha_op, &microgpt_op,
-                               &nanogpt_op, &looplm_op,     NULL};
+const dev_op *const dev_ops[] = {&matmul_op, &matmul_gpu_op, &fmha_op, &microgpt_op, &nanogpt_op, &looplm_op, NULL};

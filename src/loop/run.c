@@ -117,8 +117,7 @@ bool loop_load_block(const char *path, const char *kind, const char *name, json_
 
 static bool find_operator(const json_t *system, const char *path, const dev_op **op, spak_error *err) {
     const char *name = dsl_text(dsl_value(system, "operator"), NULL);
-    if (!name)
-        return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`", path);
+    if (!name) return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`", path);
     *op = dev_op_find(name);
     return *op || spak_fail(err, "%s: no operator '%s' in src/cli/registry.c", path, name);
 }

@@ -234,8 +234,9 @@ bool lua_recipe_run(const lua_recipe_options *options, spak_error *err) {
     if (!spak_exists("dsl/claims.dsl"))
         return spak_fail(err, "this is not the project's root (there is no dsl/claims.dsl here); change to it first");
     spak_sweep_temporaries(options->out_dir);
-    bool ok = lua_box_new(NULL, &r.box, err) && lua_box_new(NULL, &r.expressions, err) && load(&r, err) && find_machine(&r, err) &&
-              (options->report_only || experiment(&r, err)) && (options->experiment_only || reports(&r, err));
+    bool ok = lua_box_new(NULL, &r.box, err) && lua_box_new(NULL, &r.expressions, err) && load(&r, err) &&
+              find_machine(&r, err) && (options->report_only || experiment(&r, err)) &&
+              (options->experiment_only || reports(&r, err));
     lua_box_free(r.box);
     lua_box_free(r.expressions);
     spak_free(r.name);

@@ -9,9 +9,9 @@
 #include "matmul/gpu/matmul_gpu.h"
 
 static const char *const variant_names[MATMUL_GPU_VARIANTS] = {
-    "naive",     "coalesced",    "shared_tile", "register_tile",
-    "mma_sync",  "tma",          "specialised", "two_consumers",
-    "persistent", "cluster",     "async_store", "best"};
+    "naive",      "coalesced", "shared_tile", "register_tile",
+    "mma_sync",   "tma",       "specialised", "two_consumers",
+    "persistent", "cluster",   "async_store", "best"};
 
 const char *matmul_gpu_variant_name(matmul_gpu_variant variant) {
     return variant_names[variant];
@@ -39,20 +39,19 @@ int matmul_gpu_consumers(const matmul_gpu_config *c) {
 
 int matmul_gpu_threads(const matmul_gpu_config *c) {
     switch (c->variant) {
-    case MATMUL_GPU_NAIVE:
-    case MATMUL_GPU_COALESCED:
-    case MATMUL_GPU_SHARED_TILE: return c->tile_m * c->tile_n;
-    case MATMUL_GPU_REGISTER_TILE: return c->tile_m / 8 * (c->tile_n / 8);
-    case MATMUL_GPU_MMA_SYNC: return c->tile_m / 64 * (c->tile_n / 64) * 32;
-    case MATMUL_GPU_TMA: return 128;
-    default: return 128 * (matmul_gpu_consumers(c) + 1);
+        case MATMUL_GPU_NAIVE:
+        case MATMUL_GPU_COALESCED:
+        case MATMUL_GPU_SHARED_TILE: return c->tile_m * c->tile_n;
+        case MATMUL_GPU_REGISTER_TILE: return c->tile_m / 8 * (c->tile_n / 8);
+        case MATMUL_GPU_MMA_SYNC: return c->tile_m / 64 * (c->tile_n / 64) * 32;
+        case MATMUL_GPU_TMA: return 128;
+        default: return 128 * (matmul_gpu_consumers(c) + 1);
     }
 }
 
 int matmul_gpu_sums(const matmul_gpu_config *c) {
-    int threads = matmul_gpu_has_tma(c->variant)
-                      ? 128 * matmul_gpu_consumers(c)
-                      : matmul_gpu_threads(c);
+    int threads = matmul_gpu_has_tma(c->variant) ? 128 * matmul_gpu_consumers(c)
+                                                 : matmul_gpu_threads(c);
     return threads > 0 ? (c->tile_m * c->tile_n + threads - 1) / threads : 0;
 }
 
@@ -74,7 +73,8 @@ static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 static bool tile_fits_variant(const matmul_gpu_config *c,
                               const matmul_gpu_problem *p, spak_error *why) {
-    const int consumers = matmul_gpu_consumers(c), threads = matmul_gpu_threads(c);
+    const int consumers = matmul_gpu_consumers(c),
+              threads = matmul_gpu_threads(c);
     if (threads < 32 || threads > 1024 || threads % 32)
         return spak_fail(why,
                          "constraint whole_warps: a tile of %d x %d takes %d "
@@ -243,10 +243,11 @@ bool matmul_gpu_config_read(const json_t *json,
                             const matmul_gpu_machine *machine,
                             matmul_gpu_config *config, spak_error *why) {
     const char *names[AXES + 1];
-    bool aligned = problem->lda % 8 == 0 && problem->ldb % 8 == 0 &&
-                   problem->ldc * (int)dev_element_bytes(problem->out) % 16 == 0;
-    int variant = machine->cc == 90 && aligned ? MATMUL_GPU_BEST
-                                               : MATMUL_GPU_MMA_SYNC;
+    bool aligned =
+        problem->lda % 8 == 0 && problem->ldb % 8 == 0 &&
+        problem->ldc * (int)dev_element_bytes(problem->out) % 16 == 0;
+    int variant =
+        machine->cc == 90 && aligned ? MATMUL_GPU_BEST : MATMUL_GPU_MMA_SYNC;
     memset(config, 0, sizeof *config);
     for (int i = 0; i < AXES; i++) names[i] = axes[i].name;
     names[AXES] = "variant";

@@ -28,9 +28,9 @@ static double cycles_of_tile(const matmul_gpu_config *c, double steps,
                              double products_per_cycle, double out_bytes) {
     double area = (double)c->tile_m * c->tile_n;
     double matrix = area * c->tile_k / products_per_cycle / MATRIX_SHARE;
-    double bytes = 2.0 * c->tile_k *
-                   ((double)c->tile_m / c->cluster_n +
-                    (double)c->tile_n / c->cluster_m);
+    double bytes =
+        2.0 * c->tile_k *
+        ((double)c->tile_m / c->cluster_n + (double)c->tile_n / c->cluster_m);
     double store = area * out_bytes / STORE_BYTES_PER_CYCLE;
     bool overlaps = c->variant >= MATMUL_GPU_PERSISTENT;
     return steps * fmax(matrix, bytes / L2_BYTES_PER_CYCLE) +
@@ -52,8 +52,9 @@ double matmul_gpu_expect(const matmul_gpu_config *c,
     double products = rate / sms / hertz / 2;
     double compute =
         waves * cycles_of_tile(c, steps, products, out_bytes) / hertz;
-    double mn = (double)p->m * p->n, bytes =
-        2.0 * ((double)p->m * p->k + (double)p->n * p->k) + mn * out_bytes;
+    double mn = (double)p->m * p->n,
+           bytes = 2.0 * ((double)p->m * p->k + (double)p->n * p->k) +
+                   mn * out_bytes;
     double seconds = fmax(compute, bytes / memory / DRAM_SHARE) + LAUNCH_S;
     if (c->split > 1)
         seconds += LAUNCH_S + mn * (4.0 * c->split + 2) / memory / DRAM_SHARE;
@@ -75,8 +76,8 @@ static range choose(int given, const int *values, int count) {
         r.value[r.count] = values[r.count];
     return r;
 }
-#define CHOOSE(given, ...)                           \
-    choose(given, (const int[]){__VA_ARGS__},        \
+#define CHOOSE(given, ...)                    \
+    choose(given, (const int[]){__VA_ARGS__}, \
            sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 typedef struct picking {
@@ -119,19 +120,20 @@ static void fixed(matmul_gpu_config *c, int m, int n, int k) {
  * the top and the portable path choose. */
 static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
     matmul_gpu_config c = *asked;
-    bool free = c.variant == MATMUL_GPU_BEST || c.variant == MATMUL_GPU_MMA_SYNC;
+    bool free =
+        c.variant == MATMUL_GPU_BEST || c.variant == MATMUL_GPU_MMA_SYNC;
     if (!c.group) c.group = 8;
     if (!c.swizzle_bytes) c.swizzle_bytes = 128;
     switch (c.variant) {
-    case MATMUL_GPU_NAIVE: fixed(&c, 32, 8, 1); break;
-    case MATMUL_GPU_COALESCED: fixed(&c, 8, 32, 1); break;
-    case MATMUL_GPU_SHARED_TILE: fixed(&c, 32, 32, 32); break;
-    case MATMUL_GPU_REGISTER_TILE: fixed(&c, 128, 128, 16); break;
-    case MATMUL_GPU_MMA_SYNC: fixed(&c, 0, 0, 32); break;
-    case MATMUL_GPU_TMA:
-    case MATMUL_GPU_SPECIALISED: fixed(&c, 128, 128, 64); break;
-    case MATMUL_GPU_BEST: fixed(&c, 0, 0, 64); break;
-    default: fixed(&c, 128, 256, 64); break;
+        case MATMUL_GPU_NAIVE: fixed(&c, 32, 8, 1); break;
+        case MATMUL_GPU_COALESCED: fixed(&c, 8, 32, 1); break;
+        case MATMUL_GPU_SHARED_TILE: fixed(&c, 32, 32, 32); break;
+        case MATMUL_GPU_REGISTER_TILE: fixed(&c, 128, 128, 16); break;
+        case MATMUL_GPU_MMA_SYNC: fixed(&c, 0, 0, 32); break;
+        case MATMUL_GPU_TMA:
+        case MATMUL_GPU_SPECIALISED: fixed(&c, 128, 128, 64); break;
+        case MATMUL_GPU_BEST: fixed(&c, 0, 0, 64); break;
+        default: fixed(&c, 128, 256, 64); break;
     }
     if (!free && c.variant >= MATMUL_GPU_CLUSTER) {
         if (!c.cluster_m) c.cluster_m = 2;
@@ -162,9 +164,9 @@ static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
 }
 
 static void fill_rest(matmul_gpu_config *c) {
-    int *members[] = {&c->tile_m,    &c->tile_n,    &c->tile_k, &c->stages,
-                      &c->cluster_m, &c->cluster_n, &c->group,  &c->split,
-                      &c->swizzle_bytes};
+    int *members[] = {&c->tile_m, &c->tile_n,    &c->tile_k,
+                      &c->stages, &c->cluster_m, &c->cluster_n,
+                      &c->group,  &c->split,     &c->swizzle_bytes};
     const int otherwise[] = {128, 128, 64, 4, 1, 1, 1, 1, 128};
     for (int i = 0; i < 9; i++)
         if (!*members[i]) *members[i] = otherwise[i];

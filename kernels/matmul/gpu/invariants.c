@@ -42,17 +42,17 @@ uint32_t matmul_gpu_draw(matmul_gpu_check *check, uint32_t count) {
 /* --- random cases --- */
 
 static int draw_length(matmul_gpu_check *check) {
-    static const int lengths[] = {1,    13,   127,  257,  1000, 4097, 8,   64,
-                                  128,  136,  256,  512,  768,  1024, 2048, 3072,
-                                  4096, 8192, 2304, 50304};
+    static const int lengths[] = {1,    13,   127,  257,  1000, 4097, 8,
+                                  64,   128,  136,  256,  512,  768,  1024,
+                                  2048, 3072, 4096, 8192, 2304, 50304};
     return lengths[matmul_gpu_draw(check, sizeof lengths / sizeof *lengths)];
 }
 
 static int pick(matmul_gpu_check *check, const int *values, uint32_t count) {
     return values[matmul_gpu_draw(check, count)];
 }
-#define PICK(check, ...)                         \
-    pick(check, (const int[]){__VA_ARGS__},      \
+#define PICK(check, ...)                    \
+    pick(check, (const int[]){__VA_ARGS__}, \
          sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 static void draw_config(matmul_gpu_check *check, matmul_gpu_config *c) {
@@ -87,8 +87,8 @@ void matmul_gpu_draw_case(matmul_gpu_check *check, matmul_gpu_case *c) {
         c->config.variant =
             (matmul_gpu_variant)matmul_gpu_draw(check, MATMUL_GPU_VARIANTS);
         draw_config(check, &c->config);
-    } while (!matmul_gpu_pick(&c->problem, &matmul_gpu_planned_machine,
-                              &c->config));
+    } while (
+        !matmul_gpu_pick(&c->problem, &matmul_gpu_planned_machine, &c->config));
 }
 
 json_t *matmul_gpu_case_json(const matmul_gpu_case *c) {
@@ -141,17 +141,16 @@ static bool run(matmul_gpu_checker checker, const json_t *options,
         json_decref(check.counterexample);
         return false;
     }
-    *evidence = json_pack("{s:b, s:I, s:o*}", "holds",
-                          check.counterexample == NULL, "cases",
-                          (json_int_t)check.cases, "counterexample",
-                          check.counterexample);
+    *evidence = json_pack(
+        "{s:b, s:I, s:o*}", "holds", check.counterexample == NULL, "cases",
+        (json_int_t)check.cases, "counterexample", check.counterexample);
     return *evidence || spak_fail_oom(err);
 }
 
-#define RUN(name)                                                             \
-    static bool run_##name(const json_t *options, json_t **evidence,          \
-                           spak_error *err) {                                 \
-        return run(matmul_gpu_check_##name, options, evidence, err);          \
+#define RUN(name)                                                    \
+    static bool run_##name(const json_t *options, json_t **evidence, \
+                           spak_error *err) {                        \
+        return run(matmul_gpu_check_##name, options, evidence, err); \
     }
 RUN(written)
 RUN(bound)

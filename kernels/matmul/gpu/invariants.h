@@ -49,6 +49,17 @@ void matmul_gpu_draw_case(matmul_gpu_check *check, matmul_gpu_case *c);
 extern const matmul_gpu_machine matmul_gpu_planned_machine;
 json_t *matmul_gpu_case_json(const matmul_gpu_case *c);
 
+/* Runs the kernels' source on the emulator and looks for a counterexample to
+ * one aspect; reads outside of the arrays are one to any of them. */
+typedef enum matmul_gpu_aspect {
+    MATMUL_GPU_BOUND,
+    MATMUL_GPU_WRITTEN,
+    MATMUL_GPU_BITS,
+    MATMUL_GPU_READS
+} matmul_gpu_aspect;
+bool matmul_gpu_emulate(matmul_gpu_check *check, matmul_gpu_aspect aspect,
+                        spak_error *err);
+
 /* Each returns false only when memory runs out. */
 typedef bool (*matmul_gpu_checker)(matmul_gpu_check *check, spak_error *err);
 bool matmul_gpu_check_written(matmul_gpu_check *check, spak_error *err);

@@ -169,21 +169,23 @@ static size_t vector_reach(const matmul_gpu_check *check, int rows, int cols,
 static void check_reach(matmul_gpu_check *check, const matmul_gpu_case *c,
                         const matmul_gpu_plan *plan) {
     const matmul_gpu_problem *p = &c->problem;
-    const int rows_a = p->trans_a ? p->k : p->m, rows_b = p->trans_b ? p->n : p->k;
-    const int cols_a = p->trans_a ? p->m : p->k, cols_b = p->trans_b ? p->k : p->n;
+    const int rows_a = p->trans_a ? p->k : p->m,
+              rows_b = p->trans_b ? p->n : p->k;
+    const int cols_a = p->trans_a ? p->m : p->k,
+              cols_b = p->trans_b ? p->k : p->n;
     size_t a = (size_t)rows_a * (size_t)p->lda * 2,
            b = (size_t)rows_b * (size_t)p->ldb * 2,
            out = (size_t)p->m * (size_t)p->ldc * dev_element_bytes(p->out);
     bool aligned = (p->lda | p->ldb | p->ldc) % 8 == 0;
     const matmul_gpu_config *g = &c->config;
-    size_t end_a = plan->maps ? reach(&plan->a_map)
-                              : vector_reach(check, rows_a, cols_a, p->lda,
-                                             p->trans_a ? g->tile_k : g->tile_m,
-                                             aligned);
-    size_t end_b = plan->maps ? reach(&plan->b_map)
-                              : vector_reach(check, rows_b, cols_b, p->ldb,
-                                             p->trans_b ? g->tile_n : g->tile_k,
-                                             aligned);
+    size_t end_a =
+        plan->maps ? reach(&plan->a_map)
+                   : vector_reach(check, rows_a, cols_a, p->lda,
+                                  p->trans_a ? g->tile_k : g->tile_m, aligned);
+    size_t end_b =
+        plan->maps ? reach(&plan->b_map)
+                   : vector_reach(check, rows_b, cols_b, p->ldb,
+                                  p->trans_b ? g->tile_n : g->tile_k, aligned);
     size_t end_c = plan->store_map ? reach(&plan->c_map) : out;
     if (end_a > a || end_b > b || end_c > out)
         matmul_gpu_counter(check,
@@ -193,5 +195,7 @@ static void check_reach(matmul_gpu_check *check, const matmul_gpu_case *c,
 }
 
 bool matmul_gpu_check_reads(matmul_gpu_check *check, spak_error *err) {
-    return each_case(check, check_reach, err);
+    return each_case(check, check_reach, err) &&
+           (check->counterexample ||
+            matmul_gpu_emulate(check, MATMUL_GPU_READS, err));
 }

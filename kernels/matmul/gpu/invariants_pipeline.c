@@ -86,8 +86,9 @@ static bool add(model *m, const state *s, spak_error *err) {
 
 static bool wrong(const model *m, const char *what, int block, int tile) {
     return matmul_gpu_counter(
-        m->check, "%d block(s), %d consumer(s), %d stage(s): block %d, tile "
-                  "%d: %s",
+        m->check,
+        "%d block(s), %d consumer(s), %d stage(s): block %d, tile "
+        "%d: %s",
         m->blocks, m->consumers, m->stages, block, tile, what);
 }
 

@@ -5,14 +5,12 @@
 
 static bool encode_maps(dev_gpu *gpu, const matmul_gpu_plan *plan,
                         matmul_params *params, spak_error *err) {
-    return (!plan->maps ||
-            (dev_tensor_encode(gpu, params->a, &plan->a_map, &params->a_map,
-                               err) &&
-             dev_tensor_encode(gpu, params->b, &plan->b_map, &params->b_map,
-                               err))) &&
-           (!plan->store_map ||
-            dev_tensor_encode(gpu, params->c, &plan->c_map, &params->c_map,
-                              err));
+    return (!plan->maps || (dev_tensor_encode(gpu, params->a, &plan->a_map,
+                                              &params->a_map, err) &&
+                            dev_tensor_encode(gpu, params->b, &plan->b_map,
+                                              &params->b_map, err))) &&
+           (!plan->store_map || dev_tensor_encode(gpu, params->c, &plan->c_map,
+                                                  &params->c_map, err));
 }
 
 bool matmul_gpu_bind(dev_gpu *gpu, const matmul_gpu_plan *plan,

@@ -84,7 +84,7 @@ bool matmul_gpu_config_allowed(const matmul_gpu_config *config,
 
 /* --- what follows from a configuration; matmul_gpu.dsl derives the same --- */
 
-bool matmul_gpu_has_tma(matmul_gpu_variant variant); /* cc 90 only */
+bool matmul_gpu_has_tma(matmul_gpu_variant variant);       /* cc 90 only */
 int matmul_gpu_consumers(const matmul_gpu_config *config); /* warpgroups */
 int matmul_gpu_threads(const matmul_gpu_config *config);   /* a block's */
 /* Dynamic shared memory of a block. out_bytes: of an element of C. */
@@ -114,8 +114,8 @@ typedef struct matmul_gpu_plan {
     char define[MATMUL_GPU_DEFINES][MATMUL_GPU_DEFINE_BYTES];
     int num_defines;
     unsigned grid[3], block[3], cluster[3];
-    size_t smem_bytes;     /* dynamic */
-    bool maps, store_map;  /* a_map and b_map; c_map */
+    size_t smem_bytes;    /* dynamic */
+    bool maps, store_map; /* a_map and b_map; c_map */
     dev_tensor_spec a_map, b_map, c_map;
     size_t workspace_bytes, counters_bytes; /* split > 1 only, else 0 */
 } matmul_gpu_plan;

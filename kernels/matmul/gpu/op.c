@@ -5,9 +5,9 @@
 #include "matmul/gpu/matmul_gpu.h"
 
 bool matmul_gpu_describe(json_t **hw, spak_error *err) {
-    return dev_gpu_get(NULL) ? dev_gpu_describe(hw, err) &&
-                                   dev_gpu_add_datasheet(*hw, err)
-                             : dev_gpu_datasheet("h200", hw, err);
+    return dev_gpu_get(NULL)
+               ? dev_gpu_describe(hw, err) && dev_gpu_add_datasheet(*hw, err)
+               : dev_gpu_datasheet("h200", hw, err);
 }
 
 /* What the matrix units of one multiprocessor do in a cycle with 16-bit inputs

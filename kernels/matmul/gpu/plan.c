@@ -185,7 +185,9 @@ static void plan_sm90(matmul_gpu_plan *plan, const matmul_gpu_machine *hw) {
     int super_tiles = matmul_tiles(tiles_m(plan), c->cluster_m) *
                       matmul_tiles(tiles_n(plan), c->cluster_n) * c->split;
     int at_once = hw->sms / pair;
-    set3(plan->grid, (unsigned)((super_tiles < at_once ? super_tiles : at_once) * pair), 1, 1);
+    set3(plan->grid,
+         (unsigned)((super_tiles < at_once ? super_tiles : at_once) * pair), 1,
+         1);
     set3(plan->cluster, (unsigned)pair, 1, 1);
 }
 
@@ -206,8 +208,9 @@ static bool problem_is_sound(const matmul_gpu_problem *p, spak_error *err) {
     if (p->lda < tight.lda || p->ldb < tight.ldb || p->ldc < tight.ldc)
         return spak_fail(err, "matmul_gpu: rows are shorter than the matrix");
     if (p->out != DEV_F32 && p->out != p->in)
-        return spak_fail(err, "matmul_gpu: the output has the inputs' type or "
-                              "f32");
+        return spak_fail(err,
+                         "matmul_gpu: the output has the inputs' type or "
+                         "f32");
     return true;
 }
 

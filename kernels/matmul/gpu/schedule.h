@@ -28,8 +28,7 @@ MATMUL_BOTH matmul_work matmul_work_at(int number, int rank, int tiles_m,
                                        int cluster_n, int group, int split) {
     matmul_tile place = matmul_order(
         number / split, matmul_tiles(tiles_m, cluster_m),
-        matmul_tiles(tiles_n, cluster_n),
-        (group + cluster_m - 1) / cluster_m);
+        matmul_tiles(tiles_n, cluster_n), (group + cluster_m - 1) / cluster_m);
     matmul_work work = {place.row * cluster_m + rank % cluster_m,
                         place.col * cluster_n + rank / cluster_m,
                         number % split};

@@ -36,11 +36,15 @@ static bool read_types(const json_t *json, matmul_gpu_problem *p,
     const char *in = spak_json_str(json, "dtype", "bf16"),
                *out = spak_json_str(json, "out", "same");
     if (strcmp(in, "bf16") != 0 && strcmp(in, "f16") != 0)
-        return spak_fail(err, "matmul_gpu: problem.dtype: '%s' is neither bf16 "
-                              "nor f16", in);
+        return spak_fail(err,
+                         "matmul_gpu: problem.dtype: '%s' is neither bf16 "
+                         "nor f16",
+                         in);
     if (strcmp(out, "same") != 0 && strcmp(out, "f32") != 0)
-        return spak_fail(err, "matmul_gpu: problem.out: '%s' is neither same "
-                              "nor f32", out);
+        return spak_fail(err,
+                         "matmul_gpu: problem.out: '%s' is neither same "
+                         "nor f32",
+                         out);
     p->in = in[0] == 'b' ? DEV_BF16 : DEV_F16;
     p->out = out[0] == 's' ? p->in : DEV_F32;
     return true;
@@ -51,16 +55,17 @@ static bool read_epilogue(const json_t *list, matmul_gpu_problem *p,
     const struct {
         const char *name;
         bool *on;
-    } parts[] = {{"bias", &p->bias}, {"gelu", &p->gelu},
-                 {"residual", &p->residual}};
+    } parts[] = {
+        {"bias", &p->bias}, {"gelu", &p->gelu}, {"residual", &p->residual}};
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
         bool known = false;
         for (int k = 0; name && k < 3; k++)
             if (!strcmp(name, parts[k].name)) known = *parts[k].on = true;
         if (!known)
-            return spak_fail(err, "matmul_gpu: problem.epilogue: expected bias, "
-                                  "gelu or residual");
+            return spak_fail(err,
+                             "matmul_gpu: problem.epilogue: expected bias, "
+                             "gelu or residual");
     }
     return true;
 }
@@ -214,11 +219,11 @@ static bool put_kernel(const state *t, json_t *result, spak_error *err) {
                                 &blocks, err) &&
            spak_json_set(result, "kernel", dev_kernel_json(launch->kernel),
                          err) &&
-           spak_json_set(result, "occupancy",
-                         json_pack("{s:i, s:i, s:I}", "blocks_per_sm", blocks,
-                                   "threads", threads, "smem_bytes",
-                                   (json_int_t)launch->smem_bytes),
-                         err);
+           spak_json_set(
+               result, "occupancy",
+               json_pack("{s:i, s:i, s:I}", "blocks_per_sm", blocks, "threads",
+                         threads, "smem_bytes", (json_int_t)launch->smem_bytes),
+               err);
 }
 
 static bool run_trial(state *t, json_t *result, spak_error *err) {

@@ -26,8 +26,8 @@ typedef struct matmul_gpu_trial_state {
     dev_arena *arena;
     matmul_gpu_set *set; /* (sets) */
     int sets;
-    dev_ptr outputs; /* every set's C, and pre, in one block ... */
-    size_t outputs_bytes; /* ... of this size */
+    dev_ptr outputs;        /* every set's C, and pre, in one block ... */
+    size_t outputs_bytes;   /* ... of this size */
     dev_ptr counter, c_old; /* c_old: beta only */
     int integers;     /* inputs are integers of at most this; 0: any numbers */
     int rows_checked; /* at each check; 0: the oracle's own choice */

@@ -43,8 +43,7 @@ bool matmul_gpu_trial_check(matmul_gpu_trial_state *t, int set, bool peers,
                             spak_error *err) {
     oracle_product product = product_of(t, set, peers);
     oracle_verdict verdict;
-    if (t->problem.beta != 0 &&
-        !matmul_gpu_trial_draw_c(t, t->c_old, set, err))
+    if (t->problem.beta != 0 && !matmul_gpu_trial_draw_c(t, t->c_old, set, err))
         return false;
     if (!oracle_check(t->gpu, &product, &verdict, err)) return false;
     *good = verdict.good;

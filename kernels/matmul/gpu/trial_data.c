@@ -48,7 +48,8 @@ typedef struct sizes {
 static size_t whole(size_t bytes) { return (bytes + 1023) / 1024 * 1024; }
 
 static sizes sizes_of(const matmul_gpu_problem *p) {
-    size_t in = dev_element_bytes(p->in), rows_c = (size_t)p->m * (size_t)p->ldc;
+    size_t in = dev_element_bytes(p->in),
+           rows_c = (size_t)p->m * (size_t)p->ldc;
     sizes s = {
         .a = whole((size_t)(p->trans_a ? p->k : p->m) * (size_t)p->lda * in),
         .b = whole((size_t)(p->trans_b ? p->n : p->k) * (size_t)p->ldb * in),

@@ -28,11 +28,21 @@ static bool launch_ours(matmul_gpu_trial_state *t, int set, spak_error *err) {
 bool matmul_gpu_trial_run_peer(matmul_gpu_trial_state *t, int set,
                                spak_error *err) {
     const matmul_gpu_problem *p = &t->problem;
-    dev_gpu_gemm x = {p->m,          p->n,          p->k,
-                      p->trans_a,    p->trans_b,    p->in,
-                      p->out,        t->set[set].x.a, t->set[set].x.b,
-                      t->set[set].peer_c, p->lda,   p->ldb,
-                      p->ldc,        p->alpha,      p->beta};
+    dev_gpu_gemm x = {p->m,
+                      p->n,
+                      p->k,
+                      p->trans_a,
+                      p->trans_b,
+                      p->in,
+                      p->out,
+                      t->set[set].x.a,
+                      t->set[set].x.b,
+                      t->set[set].peer_c,
+                      p->lda,
+                      p->ldb,
+                      p->ldc,
+                      p->alpha,
+                      p->beta};
     return dev_gpu_blas_gemm(t->gpu, &x, err);
 }
 
@@ -57,7 +67,8 @@ static bool choose_launches(side *s, double min_sample_ms, spak_error *err) {
         return false;
     double one = fmax(ms / probe, 1e-4);
     double around = fmin(s->trial->sets, ceil(ROUND_MS / one));
-    double wanted = fmin(fmax(around, ceil(min_sample_ms / one)), MOST_LAUNCHES);
+    double wanted =
+        fmin(fmax(around, ceil(min_sample_ms / one)), MOST_LAUNCHES);
     return record(s, (int)fmax(wanted, 1), err) &&
            dev_graph_time(s->graph, &ms, err);
 }
@@ -96,7 +107,8 @@ static double bytes_moved(const matmul_gpu_problem *p) {
     double in = (double)dev_element_bytes(p->in),
            out = (double)dev_element_bytes(p->out), mn = (double)p->m * p->n;
     return in * ((double)p->m * p->k + (double)p->n * p->k) +
-           mn * out * (p->beta != 0 ? 2 : 1) + mn * in * (p->gelu + p->residual);
+           mn * out * (p->beta != 0 ? 2 : 1) +
+           mn * in * (p->gelu + p->residual);
 }
 
 /* No launch can be faster: the products at the highest clock; or the bytes, but
@@ -130,8 +142,9 @@ static double median_of(const double *ms, int n, double *scratch) {
 }
 
 /* The figures, or the failure when ours cannot be true. */
-static bool put_timing(const matmul_gpu_trial_state *t, const dev_timing *timing,
-                       int launches, json_t *result, spak_error *err) {
+static bool put_timing(const matmul_gpu_trial_state *t,
+                       const dev_timing *timing, int launches, json_t *result,
+                       spak_error *err) {
     double *scratch = spak_calloc((size_t)timing->samples, sizeof *scratch);
     if (!scratch) return spak_fail_oom(err);
     double ms = median_of(timing->time_ms, timing->samples, scratch),
@@ -140,11 +153,10 @@ static bool put_timing(const matmul_gpu_trial_state *t, const dev_timing *timing
     json_object_set_new(result, "tflops",
                         json_real(flop(&t->problem) / ms * 1e-9));
     if (timing->peer_time_ms)
-        json_object_set_new(
-            result, "peer_tflops",
-            json_real(flop(&t->problem) * 1e-9 /
-                      median_of(timing->peer_time_ms, timing->samples,
-                                scratch)));
+        json_object_set_new(result, "peer_tflops",
+                            json_real(flop(&t->problem) * 1e-9 /
+                                      median_of(timing->peer_time_ms,
+                                                timing->samples, scratch)));
     put_roofline(t, ms, result);
     if (ms < floor) {
         spak_error why = {0};
