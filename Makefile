@@ -59,6 +59,7 @@ MICRO   := -O3 $(if $(SAN),-fno-sanitize=all)
 $(B)/obj/kernels/%.o:        ISA := $(SPEED)
 $(B)/obj/src/nn/%.o:         ISA := $(SPEED)
 $(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
+$(B)/obj/kernels/emulate/%.o:  ISA := $(SPEED) -Wno-psabi
 $(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
 $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)

@@ -9,7 +9,6 @@
 #include "emulate/device.h"
 
 #pragma GCC diagnostic ignored "-Wunknown-pragmas" /* unroll */
-#pragma GCC diagnostic ignored "-Wpsabi" /* parameters are passed by value */
 
 #define KERNEL static
 #define DEVICE static inline __attribute__((unused))

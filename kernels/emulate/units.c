@@ -228,6 +228,7 @@ uint16_t emulate_f16_of_float(float x) {
     const float size = fabsf(x);
     if (isnan(x)) return 0x7fff;
     if (size >= 65520.0f) return (uint16_t)(sign | 0x7c00);
+    if (size == 0) return (uint16_t)sign;
     int exponent = 0;
     frexpf(size, &exponent);            /* size < 2^exponent */
     if (exponent < -13) exponent = -13; /* denormal: units of 2^-24 */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "emulate/matmul.h"
-#include "tap.h"
+#include "../../tap.h"
 
 static const emulate_schedule schedules[] = {
     {0},

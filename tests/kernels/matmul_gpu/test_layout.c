@@ -3,7 +3,7 @@
 
 #include "matmul/gpu/order.h"
 #include "matmul/gpu/swizzle.h"
-#include "tap.h"
+#include "../../tap.h"
 
 /* --- order --- */
 
