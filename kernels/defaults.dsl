@@ -9,7 +9,7 @@ tags: [kernels, cuda]
 
 kernel matmul_f64 {
     file: "kernels/oracle/matmul_f64.cu"
-    entries: [oracle_rows, oracle_compare, oracle_finite, oracle_apply]
+    entries: [oracle_rows, oracle_compare, oracle_finite, oracle_apply, oracle_gelu]
     targets: [sm_80, sm_89, sm_90a, sm_120a]
     defines: []
 }

@@ -3,9 +3,10 @@
  *   sum(i, j) = sum_l op(A)(i, l) op(B)(l, j)      mag(i, j) = the same of |.|
  *
  * for some rows i and all columns j, from 16-bit inputs, whose products a
- * double holds exactly. `rows` computes both, `compare` holds C against them,
- * `finite` looks at all of C for what is no number, and `apply` multiplies a
- * whole matrix with a vector for the check of all of C (matmul_f64.c).
+ * double holds exactly. `rows` computes both, `compare` holds C against them.
+ * All of C is looked at by `finite`, for what is no number, by `gelu`, which
+ * holds it against the GELU's saved input, and by way of `apply`, which
+ * multiplies a whole matrix with a vector (matmul_f64.c).
  *
  * Data: global -> 16-bit -> double in shared memory -> registers. A block of
  * 16 x 16 threads computes 64 x 64 elements, a thread 4 x 4 that lie 16 apart:
@@ -171,6 +172,23 @@ __device__ static double gelu(double x) {
     return 0.5 * x * (1 + tanh(u));
 }
 
+/* What C should be where v goes into the activation, and its bound. */
+__device__ static double after_act(const oracle_params &p, double v,
+                                   unsigned long long c_at, double *bound) {
+    if (p.gelu) {
+        *bound =
+            1.13 * *bound + (fabs(v) + *bound) * (0.5 * p.tanh_error + 0x1p-21);
+        v = gelu(v);
+    }
+    if (p.residual) {
+        double r = element(p.residual, c_at, p.in);
+        *bound += 0x1p-24 * (fabs(r) + fabs(v) + *bound);
+        v += r;
+    }
+    *bound += rounding(fabs(v) + *bound, p.out);
+    return v;
+}
+
 /* Leaves in sum what C should be and in mag its bound. grid: any, in turns */
 extern "C" __global__ void __launch_bounds__(THREADS)
     oracle_compare(const __grid_constant__ oracle_params p) {
@@ -189,23 +207,31 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             worst_pre = max(worst_pre, badness(element(p.pre, c_at, p.in), v,
                                                pre_bound, at));
         }
-        if (p.gelu) {
-            bound = 1.13 * bound +
-                    (fabs(v) + bound) * (0.5 * p.tanh_error + 0x1p-21);
-            v = gelu(v);
-        }
-        if (p.residual) {
-            double r = element(p.residual, c_at, p.in);
-            bound += 0x1p-24 * (fabs(r) + fabs(v) + bound);
-            v += r;
-        }
-        bound += rounding(fabs(v) + bound, p.out);
+        v = after_act(p, v, c_at, &bound);
         worst = max(worst, badness(element(p.c, c_at, p.out), v, bound, at));
         sums[at] = v;
         mags[at] = bound;
     }
     atomicMax((unsigned long long *)p.worst, worst);
     atomicMax((unsigned long long *)p.worst + 1, worst_pre);
+}
+
+/* All of C against what was saved of the GELU's input, which is v, rounded.
+ * Rows from the first on; sum and mag are not used. grid: any, in turns */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    oracle_gelu(const __grid_constant__ oracle_params p) {
+    unsigned long long worst = 0;
+    unsigned count = (unsigned)p.num_rows * p.n;
+    for (unsigned at = blockIdx.x * THREADS + threadIdx.x; at < count;
+         at += gridDim.x * THREADS) {
+        unsigned long long c_at =
+            (unsigned long long)(at / p.n) * p.ldc + at % p.n;
+        double v = element(p.pre, c_at, p.in);
+        double bound = 1.01 * rounding(fabs(v), p.in);
+        v = after_act(p, v, c_at, &bound);
+        worst = max(worst, badness(element(p.c, c_at, p.out), v, bound, at));
+    }
+    atomicMax((unsigned long long *)p.worst, worst);
 }
 
 /* Counts the elements that are infinite or no number. grid: (any, any) */

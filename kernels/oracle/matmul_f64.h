@@ -37,6 +37,8 @@ typedef struct oracle_verdict {
      * nothing linear to check, GELU without pre. */
     double freivalds;
     int freivalds_row;
+    double worst_gelu; /* all of C against the GELU of pre; -1: not both */
+    int gelu_row;
     char text[256]; /* what is wrong, or "" */
 } oracle_verdict;
 
