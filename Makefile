@@ -61,6 +61,9 @@ $(B)/obj/src/nn/%.o:         ISA := $(SPEED)
 $(B)/obj/kernels/%_portable.o: ISA := $(SPEED) -Wno-psabi
 $(B)/obj/kernels/emulate/%.o:  ISA := $(SPEED) -Wno-psabi
 $(B)/obj/tests/kernels/%.o:    ISA := -Wno-psabi
+# The one test that compares our declarations with CUDA's headers, where they are.
+CUDA_INC := $(firstword $(wildcard $(CUDA_HOME)/include/cuda.h $(CUDA_PATH)/include/cuda.h /usr/local/cuda/include/cuda.h))
+$(B)/obj/tests/device/test_cuda_h.o: ISA := $(CUDA_INC:%/cuda.h=-isystem %)
 $(B)/obj/kernels/%_avx2.o:   ISA := $(MICRO) $(AVX2)
 $(B)/obj/kernels/%_avx512.o: ISA := $(MICRO) $(AVX512)
 

@@ -392,8 +392,8 @@ bool oracle_check(dev_gpu *gpu, const oracle_product *product,
     check c = {.gpu = gpu, .p = product, .v = verdict};
     *verdict = (oracle_verdict){0};
     bool good = sane(product, err) && prepare(&c, err) && check_rows(&c, err) &&
-                check_finite(&c, err) && check_all(&c, err) &&
-                dev_arena_check(c.arena, err);
+                check_finite(&c, err) && check_gelu(&c, err) &&
+                check_all(&c, err) && dev_arena_check(c.arena, err);
     if (good) sum_up(verdict);
     dev_arena_free(c.arena);
     spak_free(c.row);

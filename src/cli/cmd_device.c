@@ -103,7 +103,8 @@ static void put_members(spak_str *out, const json_t *object, int depth) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)object, key, value) {
-        if (depth == 1 && !strcmp(key, "id")) continue; /* the block's name */
+        if (depth == 1 && !strcmp(key, "id")) continue;                  /* the block's name */
+        if (json_is_object(value) && !json_object_size(value)) continue; /* nothing could be read */
         spak_str_printf(out, "%*s%s", 4 * depth, "", key);
         if (json_is_object(value)) {
             spak_str_puts(out, " {\n");

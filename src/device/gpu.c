@@ -24,6 +24,13 @@
 
 enum { FOLDERS = 10, PATH_BYTES = 512 };
 
+static void add_folder(char folder[FOLDERS][PATH_BYTES], int *count, const char *path, const char *inner) {
+    snprintf(folder[*count], PATH_BYTES, "%s%s", path, inner);
+    for (int i = 0; i < *count; i++)
+        if (!strcmp(folder[i], folder[*count])) return;
+    ++*count;
+}
+
 /* The folders where CUDA's libraries lie when the loader does not know them; how many. */
 static int cuda_folders(char folder[FOLDERS][PATH_BYTES]) {
     static const char *const variables[] = {"CUDA_HOME", "CUDA_PATH"};
@@ -33,10 +40,10 @@ static int cuda_folders(char folder[FOLDERS][PATH_BYTES]) {
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
         const char *home = getenv(variables[i]);
         if (!home || !*home) continue;
-        snprintf(folder[count++], PATH_BYTES, "%s/lib64", home);
-        snprintf(folder[count++], PATH_BYTES, "%s/lib", home);
+        add_folder(folder, &count, home, "/lib64");
+        add_folder(folder, &count, home, "/lib");
     }
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) snprintf(folder[count++], PATH_BYTES, "%s", fixed[i]);
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) add_folder(folder, &count, fixed[i], "");
     return count;
 }
 

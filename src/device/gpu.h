@@ -73,9 +73,10 @@ bool dev_gpu_fill32(dev_gpu *gpu, dev_ptr to, uint32_t value, size_t count, spak
 
 /* --- tensor maps: what the bulk copy engine (TMA, cc 90 and up) is told of an array --- */
 
-/* Opaque, handed to a kernel inside its parameters; the same bytes as the driver's CUtensorMap. */
+/* Opaque, handed to a kernel inside its parameters; the same bytes as the driver's CUtensorMap. The engine wants
+ * multiples of 64 bytes, CUDA 13 declares 128. */
 typedef struct dev_tensor_map {
-    _Alignas(64) uint64_t opaque[16];
+    _Alignas(128) uint64_t opaque[16];
 } dev_tensor_map;
 
 typedef enum dev_element { DEV_BF16, DEV_F16, DEV_F32, DEV_ELEMENTS } dev_element;

@@ -453,14 +453,14 @@ static void encodes_tensors(void) {
            err.message);
         return;
     }
-    ok((uintptr_t)&map % 64 == 0 && dev_tensor_encode(gpu, base, &good, &map, &err) && map.opaque[0] | map.opaque[1],
+    ok((uintptr_t)&map % 128 == 0 && dev_tensor_encode(gpu, base, &good, &map, &err) && map.opaque[0] | map.opaque[1],
        "a map %s", err.message);
     if (fake)
         ok(fake->tensor_type == 9 && fake->tensor_rank == 2 && fake->tensor_swizzle == 3 && fake->tensor_stride0 == 256,
            "as asked for");
 #define REFUSED(at, change, part) \
-    bad = good;                      \
-    change;                          \
+    bad = good;                   \
+    change;                       \
     ok(!dev_tensor_encode(gpu, at, &bad, &map, &err) && says(&err, part), "%s", err.message)
     REFUSED(base + 8, , "multiples of 16 bytes");
     REFUSED(0, , "starts at 0x0");
@@ -506,7 +506,7 @@ static bool everything(dev_gpu *gpu, spak_error *err) {
     double ms, rate[2];
     size_t bytes;
     uint32_t word = 0;
-    char what[16];
+    char what[32];
     dev_launch l = {
         .kernel = &fill, .grid = {2, 1, 1}, .block = {1, 1, 1}, .cluster = {2, 1, 1}, .smem_bytes = 64 << 10};
     memset(gpu->smem, 0, sizeof gpu->smem);

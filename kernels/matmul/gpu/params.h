@@ -15,7 +15,7 @@
 
 #ifdef __CUDACC__
 typedef struct {
-    alignas(64) unsigned long long opaque[16];
+    alignas(128) unsigned long long opaque[16];
 } matmul_map;
 typedef unsigned long long matmul_ptr;
 #else

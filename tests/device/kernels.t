@@ -1,0 +1,68 @@
+#!/bin/sh
+# spak kernels: what is shipped is compiled ahead, and what it needs is held against a budget. In a project of its own.
+. tests/tap.sh
+spak=$(realpath "${SPAK:-build/spak}")
+cd "$scratch" || exit 1
+mkdir -p kernels/toy
+cat >kernels/toy/toy.cu <<'EOF'
+extern "C" __global__ void __launch_bounds__(LIMIT) toy(float *p, int n) {
+    float a[COUNT];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) a[i] = p[i * n];
+    for (int j = 0; j < n; j++)
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) a[i] += a[(i + 1) % COUNT] * a[(i * 7) % COUNT];
+#pragma unroll
+    for (int i = 0; i < COUNT; i++) p[i] = a[i];
+}
+EOF
+defaults() { # COUNT LIMIT
+    printf 'kernel toy {\n    file: "kernels/toy/toy.cu"\n    entries: [toy]\n    targets: [sm_80, sm_90a]\n    defines: ["COUNT=%s", "LIMIT=%s"]\n}\n' \
+        "$1" "$2" >kernels/defaults.dsl
+}
+defaults 4 128
+
+SPAK_NVCC=none SPAK_NVRTC=none runs 0 "$spak" kernels && says 'not checked: neither nvcc nor NVRTC is here'
+check $? 'without a compiler nothing is checked, which is said'
+runs 2 "$spak" kernels toy
+check $? 'it takes no names'
+
+if "$spak" kernels --update | grep -q 'not checked'; then
+    echo "ok $((tap_count = tap_count + 1)) # SKIP neither nvcc nor NVRTC is here"
+    done_testing
+fi
+runs 0 "$spak" dsl fmt --check kernels/budget.dsl
+check $? 'the budget is laid out as every manifest'
+is "$(grep -c '"kernel":"toy"' build/kernels/budget.jsonl)" 2 'what each target needs is recorded'
+is "$(ls build/kernels | grep -c '\.cubin$')" 2 'and there is machine code for each'
+runs 0 "$spak" kernels && says ' 0 files of machine code compiled .* 0 over budget'
+check $? 'the second time there is nothing to do'
+cp kernels/budget.dsl old
+
+sed -i 's/toy.sm_90a { registers: [0-9]*/toy.sm_90a { registers: 2/' kernels/budget.dsl
+runs 1 "$spak" kernels && says 'toy: toy for sm_90a: [0-9]* registers, and the budget is 2'
+check $? 'a register too many fails'
+sed '/sm_80/d' old >kernels/budget.dsl
+runs 1 "$spak" kernels && says 'toy for sm_80: .* has no budget for it'
+check $? 'so does a kernel without a budget'
+sed 's/release: .*/release: "1.0"/; s/registers: [0-9]*/registers: 2/' old >kernels/budget.dsl
+runs 0 "$spak" kernels && says 'not checked: registers'
+check $? "another release's registers are not compared, which is said"
+
+defaults 160 1024
+runs 1 "$spak" kernels --update && says 'bytes of registers spilled'
+check $? 'a kernel that spills fails, whatever its budget'
+defaults 4 128
+cp old kernels/budget.dsl
+sed -i 's/a\[i\];$/b[i];/' kernels/toy/toy.cu
+runs 1 "$spak" kernels && says 'kernels/toy/toy.cu(9): error'
+check $? 'an error names file and line'
+
+sed -i 's/b\[i\];$/a[i];/' kernels/toy/toy.cu
+rm -rf build
+if SPAK_NVCC=none "$spak" kernels >log && ! grep -q 'neither' log; then
+    is "$(grep -c 'compiled with NVRTC' log)" 1 'without nvcc NVRTC compiles'
+else
+    echo "ok $((tap_count = tap_count + 1)) # SKIP NVRTC is not here"
+fi
+done_testing
