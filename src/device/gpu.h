@@ -123,7 +123,9 @@ bool dev_graph_record(dev_gpu *gpu, bool (*body)(void *ctx, int turn, spak_error
                       dev_graph **graph, spak_error *err);
 void dev_graph_free(dev_graph *graph);
 bool dev_graph_replay(dev_graph *graph, spak_error *err); /* enqueues */
-/* Replays it and waits; *ms is the time on the GPU's clock between an event before and one after it. */
+/* Replays it and waits; *ms is the time on the GPU's clock between an event before and one after it. While the GPU is
+ * still busy with what was enqueued before (dev_gpu_flush) the host gets ahead; on an idle GPU the time that the host
+ * takes to start the graph is in *ms. */
 bool dev_graph_time(dev_graph *graph, double *ms, spak_error *err);
 
 /* Enqueues what pushes everything out of the second-level cache: persisting lines are taken back, and twice its size is

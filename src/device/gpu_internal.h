@@ -41,6 +41,7 @@ typedef int cu_tensor_type, cu_tensor_interleave, cu_tensor_swizzle, cu_tensor_p
 enum {
     DEV_CU_OUT_OF_MEMORY = 2,
     DEV_CU_NO_DEVICE = 100,
+    DEV_CU_NOT_SUPPORTED = 801,
     DEV_CU_CLOCK_RATE = 13,
     DEV_CU_SM_COUNT = 16,
     DEV_CU_MEMORY_CLOCK_RATE = 36,

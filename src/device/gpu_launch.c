@@ -246,7 +246,9 @@ bool dev_gpu_flush(dev_gpu *gpu, spak_error *err) {
         }
         gpu->flush_bytes = bytes;
     }
-    return dev_gpu_check(gpu, gpu->driver.persisting_reset(), "taking persisting lines back", err) &&
+    /* A GPU, or a part of one, that has no persisting lines says that it does not support this. */
+    cu_result reset = gpu->driver.persisting_reset();
+    return dev_gpu_check(gpu, reset == DEV_CU_NOT_SUPPORTED ? 0 : reset, "taking persisting lines back", err) &&
            dev_gpu_check(gpu, gpu->driver.set8_async(gpu->flush, 0, gpu->flush_bytes, gpu->stream),
                          "flushing the L2 cache", err);
 }

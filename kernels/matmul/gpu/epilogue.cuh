@@ -102,18 +102,20 @@ typedef element output;
 #define store_outputs store_elements
 #endif
 
-/* Takes the sums x of elements (row, col) ... (row, col + count - 1), which
- * all exist, to C. count is 1, 2 or 8, and a constant; x is overwritten. */
-DEVICE void epilogue(const matmul_params *p, int row, int col, float *x,
-                     int count) {
+/* No more than a factor. */
+#define EPI_PLAIN (!EPI_BIAS && !EPI_GELU && !EPI_RESIDUAL && !EPI_BETA)
+
+/* The sums x of elements (row, col) ... (row, col + count - 1), which all
+ * exist, become what C is to hold. count is 1, 2 or 8, and a constant. */
+DEVICE void finish(const matmul_params *p, int row, int col, float *x,
+                   int count) {
     const long long at = (long long)row * p->ldc + col;
-    output *c = (output *)p->c + at;
     float other[8];
 #pragma unroll
     for (int i = 0; i < count; i++) x[i] *= p->alpha;
 #if EPI_BETA
     if (p->beta != 0.0f) {
-        load_outputs(c, other, count);
+        load_outputs((const output *)p->c + at, other, count);
 #pragma unroll
         for (int i = 0; i < count; i++) x[i] += p->beta * other[i];
     }
@@ -133,11 +135,35 @@ DEVICE void epilogue(const matmul_params *p, int row, int col, float *x,
 #pragma unroll
     for (int i = 0; i < count; i++) x[i] += other[i];
 #endif
-    (void)other;
-    store_outputs(c, x, count);
+    (void)at, (void)other;
 }
 
-/* The same for (row, col) and (row, col + 1) as far as they lie in C: what a
+/* The same, and stores it. */
+DEVICE void epilogue(const matmul_params *p, int row, int col, float *x,
+                     int count) {
+    finish(p, row, col, x, count);
+    store_outputs((output *)p->c + (long long)row * p->ldc + col, x, count);
+}
+
+/* finish for (row, col) and (row, col + 1), col even, as far as they lie in C:
+ * for kernels that store C by other means, which clip. */
+DEVICE void finish_pair(const matmul_params *p, int row, int col, float *x) {
+#if EPI_PLAIN
+    (void)row, (void)col;
+    x[0] *= p->alpha;
+    x[1] *= p->alpha;
+#else
+    if (row >= p->m || col >= p->n) return;
+#if ALIGNED
+    finish(p, row, col, x, 2);
+#else
+    finish(p, row, col, x, 1);
+    if (col + 1 < p->n) finish(p, row, col + 1, x + 1, 1);
+#endif
+#endif
+}
+
+/* epilogue for (row, col) and (row, col + 1) as far as they lie in C: what a
  * lane holds of a fragment of the matrix units; col is even. */
 DEVICE void epilogue_pair(const matmul_params *p, int row, int col, float x0,
                           float x1) {

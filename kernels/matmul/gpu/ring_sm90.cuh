@@ -1,0 +1,84 @@
+/* The ring of stages between a producer and the consumers: who waits for what.
+ *
+ * A stage is filled by the producer once all consumers have released it, and
+ * read by the consumers once its bytes have landed. Two barriers a stage,
+ * `full` and `empty`; a ring counts stages and, by its parity, rounds. In the
+ * first round the producer waits for the end of a phase before the first, which
+ * is over: it finds all stages free. */
+#ifndef SPAK_MATMUL_RING_SM90_CUH
+#define SPAK_MATMUL_RING_SM90_CUH
+
+#include "matmul/gpu/tile_sm90.cuh"
+
+//> ring
+typedef struct ring {
+    unsigned stage, parity;
+} ring;
+
+DEVICE void ring_next(ring *r) {
+    if (++r->stage == STAGES) {
+        r->stage = 0;
+        r->parity ^= 1;
+    }
+}
+
+/* One thread of the block. A stage is released by each consumer of each block
+ * that sends into it, which are those of its row and of its column. */
+DEVICE void ring_init(unsigned base) {
+    for (int s = 0; s < STAGES; s++) {
+        barrier_init(FULL(base, s), 1);
+        barrier_init(EMPTY(base, s), CONSUMERS * (CLUSTER_M + CLUSTER_N - 1));
+    }
+    barrier_init_visible();
+}
+
+/* The producer, one thread: all steps of the tile at (row, col). */
+DEVICE void produce(const matmul_params *p, const place *at, unsigned base,
+                    ring *r, int row, int col) {
+    int first, end;
+    steps_of(p->k, at->part, &first, &end);
+    for (int step = first; step < end; step++) {
+        barrier_wait(EMPTY(base, r->stage), r->parity ^ 1);
+        fetch(p, at, base, r->stage, row, col, step * TILE_K);
+        ring_next(r);
+    }
+}
+
+/* One thread a consumer and block that sends here. */
+DEVICE void release(const place *at, unsigned base, unsigned stage) {
+    const int t = threadIdx.x % 128;
+#if CLUSTER_M * CLUSTER_N == 1
+    (void)at;
+    if (t == 0) barrier_arrive(EMPTY(base, stage));
+#else
+    const int other = t - CLUSTER_N; /* of the column, but this one */
+    if (t < CLUSTER_N)
+        barrier_arrive_at(EMPTY(base, stage), at->row + t * CLUSTER_M);
+    else if (other < CLUSTER_M && other != at->row)
+        barrier_arrive_at(EMPTY(base, stage), other + at->col * CLUSTER_M);
+#endif
+}
+
+/* A consumer: the sums of the tile. A step's products start before the last
+ * step's are done, so that the matrix units never run dry; then the last step's
+ * stage is released. */
+DEVICE void consume(const matmul_params *p, const place *at, unsigned base,
+                    ring *r, int consumer, float acc[BLOCKS_M][TILE_N / 2]) {
+    int first, end;
+    unsigned last = 0;
+    steps_of(p->k, at->part, &first, &end);
+    for (int step = first; step < end; step++) {
+        barrier_wait(FULL(base, r->stage), r->parity);
+        multiply(acc, base, r->stage, consumer, step > first);
+        wgmma_wait(1);
+        if (step > first) release(at, base, last);
+        last = r->stage;
+        ring_next(r);
+    }
+    wgmma_wait(0);
+    settle(acc);
+    release(at, base, last);
+}
+//< ring
+
+#endif

@@ -1,0 +1,44 @@
+/* Step: asynchronous stores. As sm90_cluster.cu, but C goes back the way that A
+ * and B came: stmatrix lays a piece of it into shared memory, swizzled, and the
+ * copy engine writes whole rows of 128 bytes while the consumer goes on. Each
+ * consumer has its own buffers and its own barrier: while one stores, the other
+ * has the matrix units to itself.
+ *
+ * Floor: 2 m n k operations of the matrix units. */
+#define CONSUMERS 2
+#include "matmul/gpu/ring_sm90.cuh"
+
+//> async_store
+KERNEL void __launch_bounds__(384, 1)
+    matmul(const __grid_constant__ matmul_params p) {
+    DYNAMIC_SHARED(memory, 1024);
+    const unsigned base = smem_at(memory);
+    const place at = place_of((int)cluster_rank());
+    ring r = {0, 0};
+    int row, col;
+    if (threadIdx.x == 0) ring_init(base);
+    cluster_meet();
+    if (threadIdx.x < 128) {
+        registers_give(40);
+        if (threadIdx.x == 0)
+            for (tile_walk w = tiles_begin(&p); tiles_more(&w);
+                 tiles_next(&w)) {
+                tile_at(&w, &at, &row, &col);
+                produce(&p, &at, base, &r, row, col);
+            }
+        __syncwarp();
+    } else {
+        registers_take(232);
+        const int consumer = threadIdx.x / 128 - 1;
+        unsigned stored = 0;
+        for (tile_walk w = tiles_begin(&p); tiles_more(&w); tiles_next(&w)) {
+            float acc[BLOCKS_M][TILE_N / 2];
+            tile_at(&w, &at, &row, &col);
+            consume(&p, &at, base, &r, consumer, acc);
+            store_pieces(&p, acc, base, row, col, consumer, 0, &stored);
+        }
+        tma_store_wait();
+    }
+    cluster_meet();
+}
+//< async_store
