@@ -44,7 +44,7 @@ system MatMul_GPU_System_v1 {
     // The steps below are the ladder; what is searched is the top.
     tuning_space {
         variant: [best]
-        tile_m: [128, 256]
+        tile_m: [64, 128, 256]
         tile_k: [64]
         stages: [2, 3, 4, 5, 6, 7]
         swizzle_bytes: [128]

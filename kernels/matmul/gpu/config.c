@@ -30,10 +30,14 @@ static bool ordered(matmul_gpu_variant v) {
 static bool stores_by_tma(matmul_gpu_variant v) {
     return v >= MATMUL_GPU_ASYNC_STORE;
 }
+static bool splits(matmul_gpu_variant v) {
+    return v == MATMUL_GPU_MMA_SYNC || v == MATMUL_GPU_BEST;
+}
 static bool pipelined(matmul_gpu_variant v) { return v >= MATMUL_GPU_MMA_SYNC; }
 
 int matmul_gpu_consumers(const matmul_gpu_config *c) {
     if (!matmul_gpu_has_tma(c->variant)) return 0;
+    if (c->variant == MATMUL_GPU_BEST) return c->tile_m % 128 == 0 ? 2 : 1;
     return c->variant >= MATMUL_GPU_TWO_CONSUMERS ? 2 : 1;
 }
 
@@ -55,16 +59,20 @@ int matmul_gpu_sums(const matmul_gpu_config *c) {
     return threads > 0 ? (c->tile_m * c->tile_n + threads - 1) / threads : 0;
 }
 
+int matmul_gpu_piece_row(const matmul_gpu_config *c, int out_bytes) {
+    if (!stores_by_tma(c->variant)) return 0;
+    bool narrow = c->tile_n * out_bytes % 128 ||
+                  matmul_gpu_sums(c) / c->split * 2 * out_bytes % 128;
+    return narrow ? 64 : 128;
+}
+
 size_t matmul_gpu_smem_bytes(const matmul_gpu_config *c, int out_bytes) {
     size_t stage = (size_t)(c->tile_m + c->tile_n) * (size_t)c->tile_k * 2;
     if (c->variant < MATMUL_GPU_MMA_SYNC) return 0; /* static there */
     if (c->variant == MATMUL_GPU_MMA_SYNC) return stage * (size_t)c->stages;
-    /* 1024: tiles begin where the swizzle's pattern does; a full and an empty
-     * barrier of 8 bytes a stage. */
-    size_t out = stores_by_tma(c->variant)
-                     ? (size_t)c->tile_m * (size_t)c->tile_n * (size_t)out_bytes
-                     : 0;
-    return 1024 + (stage + 16) * (size_t)c->stages + out;
+    size_t piece = 64 * (size_t)matmul_gpu_piece_row(c, out_bytes);
+    return (stage + 16) * (size_t)c->stages +
+           (size_t)matmul_gpu_consumers(c) * MATMUL_GPU_STORE_BUFFERS * piece;
 }
 
 /* --- constraints --- */
@@ -86,24 +94,29 @@ static bool tile_fits_variant(const matmul_gpu_config *c,
                          "constraint warps_of_64: a tile of %d x %d x %d with "
                          "%d stages; warps compute 64 x 64 in steps of 32",
                          c->tile_m, c->tile_n, c->tile_k, c->stages);
-    if (consumers && c->tile_n % 16)
-        return spak_fail(why, "constraint columns_by_16: tile_n = %d",
+    if (consumers && c->tile_n % 32)
+        return spak_fail(why, "constraint columns_by_32: tile_n = %d",
                          c->tile_n);
     if (consumers && c->tile_m % (64 * consumers))
         return spak_fail(why,
                          "constraint rows_for_each_consumer: tile_m = %d, %d "
                          "warpgroups need multiples of %d",
                          c->tile_m, consumers, 64 * consumers);
-    if (consumers && c->tile_k != 64)
+    if (consumers && c->tile_k % 64)
         return spak_fail(why,
-                         "constraint swizzled_rows: tile_k = %d, one swizzled "
+                         "constraint swizzled_rows: tile_k = %d, a swizzled "
                          "row of 128 bytes holds 64",
                          c->tile_k);
-    if (consumers && !p->trans_b && c->tile_n % 64)
+    if (consumers && !p->trans_b && c->tile_n % (64 * c->cluster_m))
         return spak_fail(why,
                          "constraint columns_of_b_whole: B is not stored (n, "
-                         "k), so tile_n = %d must be a multiple of 64",
-                         c->tile_n);
+                         "k), so tile_n = %d must be a multiple of %d",
+                         c->tile_n, 64 * c->cluster_m);
+    if (consumers && p->trans_a && c->tile_m % (64 * c->cluster_n))
+        return spak_fail(why,
+                         "constraint rows_of_a_whole: A is stored (k, m), so "
+                         "tile_m = %d must be a multiple of %d",
+                         c->tile_m, 64 * c->cluster_n);
     return true;
 }
 
@@ -117,7 +130,7 @@ static bool resources_fit(const matmul_gpu_config *c,
                          "constraint smem_fits: %zu bytes of shared memory, a "
                          "block may have %zu",
                          smem, hw->smem_per_block_bytes);
-    const int most = c->variant >= MATMUL_GPU_TWO_CONSUMERS ? 192 : 128;
+    const int most = matmul_gpu_consumers(c) == 2 ? 192 : 128;
     if (matmul_gpu_sums(c) > most)
         return spak_fail(why,
                          "constraint sums_fit_registers: %d sums a thread, at "
@@ -142,13 +155,22 @@ static bool machine_fits(const matmul_gpu_config *c,
                          "constraint tma_rows_aligned: rows of %d and %d "
                          "elements are no multiples of 16 bytes",
                          p->lda, p->ldb);
-    if (stores_by_tma(c->variant) && c->split == 1 &&
+    if (stores_by_tma(c->variant) &&
         p->ldc * (int)dev_element_bytes(p->out) % 16)
         return spak_fail(why,
                          "constraint tma_rows_aligned: rows of C of %d "
                          "elements are no multiples of 16 bytes",
                          p->ldc);
     return true;
+}
+
+/* The parts' blocks are the cluster; each adds up a share of the sums that are
+ * whole pieces of C, which all leave in the place of the stages. */
+static bool shares_sums(const matmul_gpu_config *c) {
+    return c->cluster_m * c->cluster_n == 1 && c->split <= 8 &&
+           matmul_gpu_sums(c) % (16 * c->split) == 0 &&
+           c->tile_m * c->tile_n * 4 <=
+               c->stages * (c->tile_m + c->tile_n) * c->tile_k * 2;
 }
 
 static bool work_fits(const matmul_gpu_config *c, const matmul_gpu_problem *p,
@@ -172,9 +194,15 @@ static bool work_fits(const matmul_gpu_config *c, const matmul_gpu_problem *p,
                          "constraint shares_are_whole: a tile of %d x %d in a "
                          "cluster of %d x %d",
                          c->tile_m, c->tile_n, c->cluster_m, c->cluster_n);
-    if (c->split > 1 && !pipelined(c->variant))
-        return spak_fail(why, "constraint split_from_mma_on: variant %s",
+    if (c->split > 1 && !splits(c->variant))
+        return spak_fail(why, "constraint split_has_a_variant: variant %s",
                          matmul_gpu_variant_name(c->variant));
+    if (c->split > 1 && c->variant == MATMUL_GPU_BEST && !shares_sums(c))
+        return spak_fail(why,
+                         "constraint split_shares_sums: a cluster of %d x %d, "
+                         "%d parts of %d sums a thread, %d stages",
+                         c->cluster_m, c->cluster_n, c->split,
+                         matmul_gpu_sums(c), c->stages);
     if (c->split > 1 &&
         ((long)tiles_m * tiles_n >= hw->sms || c->split > tiles_k))
         return spak_fail(why,
@@ -215,7 +243,7 @@ static const axis axes[] = {
     {"cluster_m", AT(cluster_m), 1, 2, 1, clusters},
     {"cluster_n", AT(cluster_n), 1, 2, 1, clusters},
     {"group", AT(group), 1, 64, 1, ordered},
-    {"split", AT(split), 1, 32, 1, pipelined},
+    {"split", AT(split), 1, 32, 1, splits},
     {"swizzle_bytes", AT(swizzle_bytes), 16, 128, 112, mma_sync},
 };
 #undef AT

@@ -122,7 +122,9 @@ static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
     matmul_gpu_config c = *asked;
     bool free =
         c.variant == MATMUL_GPU_BEST || c.variant == MATMUL_GPU_MMA_SYNC;
-    if (!c.group) c.group = 8;
+    bool orders =
+        c.variant == MATMUL_GPU_MMA_SYNC || c.variant >= MATMUL_GPU_PERSISTENT;
+    if (!c.group) c.group = orders ? 8 : 1;
     if (!c.swizzle_bytes) c.swizzle_bytes = 128;
     switch (c.variant) {
         case MATMUL_GPU_NAIVE: fixed(&c, 32, 8, 1); break;
@@ -145,12 +147,13 @@ static void pick_tiles(picking *p, const matmul_gpu_config *asked) {
         if (!c.split) c.split = 1;
     }
     bool best = c.variant == MATMUL_GPU_BEST;
-    range ms = best ? CHOOSE(c.tile_m, 128, 256) : CHOOSE(c.tile_m, 128, 64);
+    range ms =
+        best ? CHOOSE(c.tile_m, 128, 256, 64) : CHOOSE(c.tile_m, 128, 64);
     range ns = best ? CHOOSE(c.tile_n, 256, 224, 192, 160, 128, 96, 64)
                     : CHOOSE(c.tile_n, 128, 64);
     range cms = best ? CHOOSE(c.cluster_m, 2, 1) : CHOOSE(c.cluster_m, 1);
     range cns = best ? CHOOSE(c.cluster_n, 1, 2) : CHOOSE(c.cluster_n, 1);
-    range splits = CHOOSE(c.split, 1, 2, 3, 4, 6, 8);
+    range splits = CHOOSE(c.split, 1, 2, 4, 8);
     for (int i = 0; i < ms.count; i++)
         for (int j = 0; j < ns.count; j++)
             for (int s = 0; s < splits.count; s++)

@@ -66,7 +66,11 @@ static void draw_config(matmul_gpu_check *check, matmul_gpu_config *c) {
     c->split = PICK(check, 1, 1, 2, 3, 4, 6, 8);
     if (c->variant <= MATMUL_GPU_SHARED_TILE)
         c->tile_m = c->tile_n = c->tile_k = 0;
-    if (c->variant < MATMUL_GPU_MMA_SYNC) c->split = 1;
+    if (c->variant != MATMUL_GPU_MMA_SYNC && c->variant != MATMUL_GPU_BEST)
+        c->split = 1;
+    if (c->split > 1) c->cluster_m = c->cluster_n = 1;
+    if (c->variant < MATMUL_GPU_PERSISTENT && c->variant != MATMUL_GPU_MMA_SYNC)
+        c->group = 1;
     if (c->variant < MATMUL_GPU_CLUSTER) c->cluster_m = c->cluster_n = 1;
     if (c->variant <= MATMUL_GPU_SHARED_TILE) c->stages = c->group = 1;
 }
@@ -115,8 +119,8 @@ const dev_fault matmul_gpu_faults[MATMUL_GPU_FAULTS] = {
      "in a cluster a consumer gives a stage back to its own block only"},
     {"sums_in_16_bits", "sums are kept in the inputs' type between steps"},
     {"last_step_left_out", "a last step along k that is not whole is dropped"},
-    {"output_tile_forgotten",
-     "the tile on its way out has no shared memory of its own"},
+    {"output_piece_forgotten",
+     "a piece of C on its way out has no shared memory of its own"},
     {"edge_not_predicated", "rows past the last one are loaded"},
 };
 

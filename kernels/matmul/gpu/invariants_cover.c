@@ -59,21 +59,21 @@ static bool walk_grid(cover *v, const matmul_gpu_plan *plan) {
     return true;
 }
 
-static bool walk_persistent(cover *v, const matmul_gpu_plan *plan) {
+static bool walk_clusters(cover *v, const matmul_gpu_plan *plan) {
     const matmul_gpu_config *c = &plan->config;
-    const int pair = c->cluster_m * c->cluster_n,
-              clusters = (int)plan->grid[0] / pair,
+    const int blocks = c->cluster_m * c->cluster_n * c->split,
+              clusters = (int)plan->grid[0] / blocks,
               works = matmul_works(v->tiles_m, v->tiles_n, c->cluster_m,
-                                   c->cluster_n, c->split);
+                                   c->cluster_n);
     const int stride =
         clusters + (v->check->fault == MATMUL_GPU_STRIDE_TOO_LONG);
     for (int cluster = 0; cluster < clusters; cluster++)
         for (int w = cluster; w < works; w += stride)
-            for (int rank = 0; rank < pair; rank++) {
-                matmul_work at = matmul_work_at(w, rank, v->tiles_m, v->tiles_n,
-                                                c->cluster_m, c->cluster_n,
-                                                c->group, c->split);
-                if (!visit(v, at.row, at.col, at.slice)) return false;
+            for (int rank = 0; rank < blocks; rank++) {
+                matmul_work at =
+                    matmul_work_at(w, rank, v->tiles_m, v->tiles_n,
+                                   c->cluster_m, c->cluster_n, c->group);
+                if (!visit(v, at.row, at.col, at.part)) return false;
             }
     return true;
 }
@@ -107,8 +107,8 @@ static bool cover_case(matmul_gpu_check *check, const matmul_gpu_case *c,
         v.tiles_n * c->config.tile_n < c->problem.n)
         matmul_gpu_counter(check, "%d x %d tiles do not cover C", v.tiles_m,
                            v.tiles_n);
-    bool walked = c->config.variant >= MATMUL_GPU_PERSISTENT
-                      ? walk_persistent(&v, &plan)
+    bool walked = matmul_gpu_has_tma(c->config.variant)
+                      ? walk_clusters(&v, &plan)
                       : walk_grid(&v, &plan);
     if (walked) look_for_gaps(&v);
     note_case(check, c);

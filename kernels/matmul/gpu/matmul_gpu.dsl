@@ -26,7 +26,7 @@ kernel matmul_gpu {
         cluster_m: [1, 2]
         cluster_n: [1, 2]
         group: [1, 4, 8, 16, 32]
-        split: [1, 2, 3, 4, 6, 8]
+        split: [1, 2, 4, 8]
         swizzle_bytes: [16, 128]
     }
 
@@ -34,13 +34,14 @@ kernel matmul_gpu {
         tma: `variant ~= "naive" and variant ~= "coalesced" and variant ~= "shared_tile" and variant ~= "register_tile" and variant ~= "mma_sync"`
         clustered: `variant == "cluster" or variant == "async_store" or variant == "best"`
         tma_store: `variant == "async_store" or variant == "best"`
-        consumers: `not tma and 0 or (variant == "tma" or variant == "specialised") and 1 or 2`
+        consumers: `not tma and 0 or (variant == "tma" or variant == "specialised") and 1 or variant == "best" and tile_m % 128 > 0 and 1 or 2`
         sum_threads: `tma and 128 * consumers or variant == "mma_sync" and tile_m // 64 * (tile_n // 64) * 32 or tile_m // 8 * (tile_n // 8)`
         threads: `tma and variant ~= "tma" and sum_threads + 128 or sum_threads`
         sums: `math.ceil(tile_m * tile_n / math.max(sum_threads, 1))`
         out_bytes: `problem.out == "f32" and 4 or 2`
         stage_bytes: `2 * (tile_m + tile_n) * tile_k`
-        smem_bytes: `tma and 1024 + (stage_bytes + 16) * stages + (tma_store and tile_m * tile_n * out_bytes or 0) or variant == "mma_sync" and stage_bytes * stages or 0`
+        piece_row: `(tile_n * out_bytes % 128 > 0 or sums // split * 2 * out_bytes % 128 > 0) and 64 or 128`
+        smem_bytes: `tma and (stage_bytes + 16) * stages + (tma_store and consumers * 2 * 64 * piece_row or 0) or variant == "mma_sync" and stage_bytes * stages or 0`
         tiles_m: `math.ceil(problem.m / tile_m)`
         tiles_n: `math.ceil(problem.n / tile_n)`
         tiles_k: `math.ceil(problem.k / tile_k)`
@@ -56,7 +57,7 @@ kernel matmul_gpu {
         reason: "wgmma and these bulk copies exist on Hopper only"
     }
     constraint tma_rows_aligned {
-        that: `not tma or row_a % 8 == 0 and row_b % 8 == 0 and (not tma_store or split > 1 or problem.n * out_bytes % 16 == 0)`
+        that: `not tma or row_a % 8 == 0 and row_b % 8 == 0 and (not tma_store or problem.n * out_bytes % 16 == 0)`
         reason: "the bulk copy engine takes rows of whole 16 bytes"
     }
     constraint whole_warps {
@@ -71,17 +72,21 @@ kernel matmul_gpu {
         that: `consumers == 0 or tile_m % (64 * consumers) == 0`
         reason: "wgmma takes 64 rows from each warpgroup"
     }
-    constraint columns_by_16 {
-        that: `not tma or tile_n % 16 == 0`
-        reason: "wgmma takes columns by 8, the epilogue stores them by 16"
+    constraint columns_by_32 {
+        that: `not tma or tile_n % 32 == 0`
+        reason: "pieces of C have rows of sixty-four bytes at least"
     }
     constraint swizzled_rows {
-        that: `not tma or tile_k == 64`
-        reason: "one swizzled row of 128 bytes holds 64 elements"
+        that: `not tma or tile_k % 64 == 0`
+        reason: "a swizzled row of 128 bytes holds 64 elements"
     }
     constraint columns_of_b_whole {
-        that: `not tma or problem.trans_b or tile_n % 64 == 0`
+        that: `not tma or problem.trans_b or tile_n % (64 * cluster_m) == 0`
         reason: "where B is stored by k, its tile is boxes of 64 columns"
+    }
+    constraint rows_of_a_whole {
+        that: `not tma or not problem.trans_a or tile_m % (64 * cluster_n) == 0`
+        reason: "where A is stored by k, its tile is boxes of 64 rows"
     }
     constraint smem_fits {
         that: `simple or smem_bytes <= hw.smem_per_block_bytes`
@@ -107,9 +112,13 @@ kernel matmul_gpu {
         that: `not clustered or tile_m % (8 * cluster_n) == 0 and tile_n % (8 * cluster_m) == 0`
         reason: "each block of a cluster fetches a share of eight rows or more of what all need"
     }
-    constraint split_from_mma_on {
-        that: `split == 1 or tma or variant == "mma_sync"`
-        reason: "the steps below do not split"
+    constraint split_has_a_variant {
+        that: `split == 1 or variant == "best" or variant == "mma_sync"`
+        reason: "the other steps do not split"
+    }
+    constraint split_shares_sums {
+        that: `split == 1 or variant ~= "best" or cluster_m * cluster_n == 1 and split <= 8 and sums % (16 * split) == 0 and 4 * tile_m * tile_n <= stages * stage_bytes`
+        reason: "the parts' blocks are the cluster, and each adds up whole pieces of sums that take the stages' place"
     }
     constraint split_where_tiles_are_few {
         that: `split == 1 or tiles < hw.sms and split <= tiles_k`

@@ -89,6 +89,10 @@ int matmul_gpu_consumers(const matmul_gpu_config *config); /* warpgroups */
 int matmul_gpu_threads(const matmul_gpu_config *config);   /* a block's */
 /* Dynamic shared memory of a block. out_bytes: of an element of C. */
 size_t matmul_gpu_smem_bytes(const matmul_gpu_config *config, int out_bytes);
+/* Bytes in a row of the pieces in which C leaves through shared memory; 0 where
+ * it does not. */
+int matmul_gpu_piece_row(const matmul_gpu_config *config, int out_bytes);
+enum { MATMUL_GPU_STORE_BUFFERS = 2 }; /* pieces of a consumer */
 /* 32-bit sums that a thread holds. */
 int matmul_gpu_sums(const matmul_gpu_config *config);
 

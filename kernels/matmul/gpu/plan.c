@@ -155,40 +155,43 @@ static void map_inputs(matmul_gpu_plan *plan) {
                       : map_of(p->in, p->k, p->n, p->ldb, c->tile_k, 64, 128);
 }
 
+/* C leaves in pieces of 64 rows. */
 static void map_output(matmul_gpu_plan *plan) {
     const matmul_gpu_problem *p = &plan->problem;
+    const int out_bytes = (int)dev_element_bytes(p->out),
+              row = matmul_gpu_piece_row(&plan->config, out_bytes);
+    if (!row) return;
     plan->store_map = true;
-    plan->c_map = map_of(p->out, p->m, p->n, p->ldc, 64,
-                         128 / (int)dev_element_bytes(p->out), 128);
+    plan->c_map = map_of(p->out, p->m, p->n, p->ldc, 64, row / out_bytes, row);
+    define(plan, "STORE_BUFFERS=%d", MATMUL_GPU_STORE_BUFFERS);
 }
 
 static void plan_sm90(matmul_gpu_plan *plan, const matmul_gpu_machine *hw) {
     const matmul_gpu_config *c = &plan->config;
-    int tiles = tiles_m(plan) * tiles_n(plan);
+    const bool best = c->variant == MATMUL_GPU_BEST;
     define_tile(plan);
     define(plan, "STAGES=%d", c->stages);
-    define(plan, "SPLIT=%d", c->split);
     define(plan, "GROUP=%d", c->group);
     define(plan, "CLUSTER_M=%d", c->cluster_m);
     define(plan, "CLUSTER_N=%d", c->cluster_n);
+    if (best) define(plan, "CONSUMERS=%d", matmul_gpu_consumers(c));
+    if (best) define(plan, "SPLIT=%d", c->split);
     map_inputs(plan);
-    if (c->variant >= MATMUL_GPU_ASYNC_STORE && c->split == 1) map_output(plan);
-    plan_split(plan);
-    set3(plan->block, (unsigned)matmul_gpu_threads(c), 1, 1);
-    if (c->variant < MATMUL_GPU_PERSISTENT) {
-        set3(plan->grid, (unsigned)tiles, 1, (unsigned)c->split);
-        return;
-    }
-    /* As many blocks as run at once, in whole clusters, but no more than there
-     * is work for. */
-    int pair = c->cluster_m * c->cluster_n;
-    int super_tiles = matmul_tiles(tiles_m(plan), c->cluster_m) *
-                      matmul_tiles(tiles_n(plan), c->cluster_n) * c->split;
-    int at_once = hw->sms / pair;
+    map_output(plan);
+    /* A cluster takes the tiles of its blocks; parts of k are blocks of it.
+     * Persistent: as many clusters as run at once, but no more than there is
+     * work for. Parts meet over one tile only, so those never stay. */
+    int blocks = c->cluster_m * c->cluster_n * c->split;
+    int works = matmul_tiles(tiles_m(plan), c->cluster_m) *
+                matmul_tiles(tiles_n(plan), c->cluster_n);
+    int at_once = hw->sms / blocks;
+    bool stay = c->variant >= MATMUL_GPU_PERSISTENT && c->split == 1;
     set3(plan->grid,
-         (unsigned)((super_tiles < at_once ? super_tiles : at_once) * pair), 1,
+         (unsigned)((stay && works > at_once ? at_once : works) * blocks), 1,
          1);
-    set3(plan->cluster, (unsigned)pair, 1, 1);
+    set3(plan->block, (unsigned)matmul_gpu_threads(c), 1, 1);
+    if (c->variant >= MATMUL_GPU_CLUSTER)
+        set3(plan->cluster, (unsigned)blocks, 1, 1);
 }
 
 /* --- all --- */

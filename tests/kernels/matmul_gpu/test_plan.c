@@ -136,7 +136,8 @@ int main(void) {
     reads("{\"tile_q\": 1}", "no axis 'tile_q'", "an axis that is none");
     reads("{\"variant\": \"quick\"}", "'quick' is none of", "a variant that is none");
     reads("{\"tile_m\": 129}", "tile_m", "a tile of 129 rows");
-    reads("{\"variant\": \"best\", \"tile_m\": 256, \"tile_n\": 256}", "sums_fit_registers", "too many sums");
+    reads("{\"variant\": \"best\", \"tile_m\": 256, \"tile_n\": 256, \"stages\": 2}", "sums_fit_registers",
+          "too many sums");
     reads("{\"variant\": \"best\", \"tile_n\": 256, \"stages\": 7}", "smem_fits", "too many stages");
     reads("{\"variant\": \"naive\", \"split\": 2}", NULL, "an axis that the variant does not have is ignored");
     picks(4096, 4096, 4096, true, "best");
