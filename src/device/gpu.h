@@ -105,6 +105,7 @@ typedef struct dev_launch {
     unsigned grid[3], block[3];
     unsigned cluster[3]; /* {0} or {1, 1, 1}: no cluster */
     size_t smem_bytes;   /* dynamic shared memory */
+    bool overlap; /* may start before the kernel ahead of it ends; it then waits itself (griddepcontrol.wait). cc 90 */
 } dev_launch;
 
 /* Enqueues the kernel on the process's stream. params: the one struct that the kernel takes by value. */

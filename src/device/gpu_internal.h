@@ -25,6 +25,7 @@ typedef struct cu_launch_attribute { /* CUlaunchAttribute */
         struct {
             unsigned x, y, z;
         } cluster;
+        int overlap; /* programmaticStreamSerializationAllowed */
     } value;
 } cu_launch_attribute;
 
@@ -56,6 +57,7 @@ enum {
     DEV_CU_FUNCTION_MAX_DYNAMIC_SMEM = 8,
     DEV_CU_FUNCTION_NON_PORTABLE_CLUSTER = 14,
     DEV_CU_LAUNCH_CLUSTER = 4,
+    DEV_CU_LAUNCH_OVERLAP = 6,
     DEV_CU_STREAM_NON_BLOCKING = 1,
     DEV_CU_CAPTURE_RELAXED = 2,
     DEV_CU_TENSOR_F16 = 6,

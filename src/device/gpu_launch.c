@@ -81,6 +81,7 @@ static bool check_launch(const dev_gpu *gpu, const dev_launch *l, spak_error *er
     if (l->block[0] > BLOCK_THREADS || l->block[1] > BLOCK_THREADS || l->block[2] > BLOCK_Z ||
         l->block[0] * l->block[1] * l->block[2] > BLOCK_THREADS)
         return refuse(l, "a block has at most 1024 threads, and 64 in its third dimension", err);
+    if (l->overlap && gpu->info.cc < 90) return refuse(l, "launches overlap from compute capability 9.0 on", err);
     return check_cluster(gpu, l, err);
 }
 
@@ -116,14 +117,18 @@ static bool allow_cluster(dev_gpu *gpu, const dev_launch *l, cu_function functio
 
 static bool enqueue(dev_gpu *gpu, const dev_launch *l, const void *params, spak_error *err) {
     cu_function function = dev_kernel_function(l->kernel);
-    cu_launch_attribute cluster = {.id = DEV_CU_LAUNCH_CLUSTER,
-                                   .value.cluster = {l->cluster[0], l->cluster[1], l->cluster[2]}};
+    cu_launch_attribute attributes[2];
+    unsigned count = 0;
+    if (has_cluster(l))
+        attributes[count++] = (cu_launch_attribute){.id = DEV_CU_LAUNCH_CLUSTER,
+                                                    .value.cluster = {l->cluster[0], l->cluster[1], l->cluster[2]}};
+    if (l->overlap) attributes[count++] = (cu_launch_attribute){.id = DEV_CU_LAUNCH_OVERLAP, .value.overlap = 1};
     cu_launch_config config = {.grid = {l->grid[0], l->grid[1], l->grid[2]},
                                .block = {l->block[0], l->block[1], l->block[2]},
                                .smem_bytes = (unsigned)l->smem_bytes,
                                .stream = gpu->stream,
-                               .attributes = has_cluster(l) ? &cluster : NULL,
-                               .num_attributes = has_cluster(l) ? 1 : 0};
+                               .attributes = count ? attributes : NULL,
+                               .num_attributes = count};
     void *arguments[] = {(void *)(uintptr_t)params}; /* the driver copies what it points to, and writes nothing */
     char what[512];
     if (!dev_gpu_allow_smem(gpu, function, l->smem_bytes, err) || !allow_cluster(gpu, l, function, err)) {

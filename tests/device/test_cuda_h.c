@@ -25,6 +25,7 @@ SAME_VALUE(DEV_CU_SMEM_PER_BLOCK_OPTIN, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PE
 SAME_VALUE(DEV_CU_FUNCTION_MAX_DYNAMIC_SMEM, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
 SAME_VALUE(DEV_CU_FUNCTION_NON_PORTABLE_CLUSTER, CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED);
 SAME_VALUE(DEV_CU_LAUNCH_CLUSTER, CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
+SAME_VALUE(DEV_CU_LAUNCH_OVERLAP, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
 SAME_VALUE(DEV_CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
 SAME_VALUE(DEV_CU_CAPTURE_RELAXED, CU_STREAM_CAPTURE_MODE_RELAXED);
 SAME_VALUE(DEV_CU_TENSOR_F16, CU_TENSOR_MAP_DATA_TYPE_FLOAT16);
@@ -69,6 +70,7 @@ SAME_PLACE(cu_launch_attribute, value, CUlaunchAttribute, value);
 SAME_PLACE(cu_launch_attribute, value.cluster.x, CUlaunchAttribute, value.clusterDim.x);
 SAME_PLACE(cu_launch_attribute, value.cluster.y, CUlaunchAttribute, value.clusterDim.y);
 SAME_PLACE(cu_launch_attribute, value.cluster.z, CUlaunchAttribute, value.clusterDim.z);
+SAME_PLACE(cu_launch_attribute, value.overlap, CUlaunchAttribute, value.programmaticStreamSerializationAllowed);
 SAME_SIZE(cu_launch_config, CUlaunchConfig);
 SAME_PLACE(cu_launch_config, grid[0], CUlaunchConfig, gridDimX);
 SAME_PLACE(cu_launch_config, grid[2], CUlaunchConfig, gridDimZ);

@@ -310,7 +310,14 @@ static void launches(void) {
        "a cluster that does not fit: %s", err.message);
     l.grid[0] = 4;
     if (gpu->info.cc >= 90) ok(dev_gpu_launch(gpu, &l, &params, &err), "one that does %s", err.message);
-    if (fake) ok(fake->num_attributes == 1 && fake->cluster[0] == 2 && fake->cluster[2] == 1, "is told to the driver");
+    if (fake)
+        ok(fake->num_attributes == 1 && !fake->overlap && fake->cluster[0] == 2 && fake->cluster[2] == 1,
+           "is told to the driver");
+    l.overlap = true;
+    if (gpu->info.cc >= 90) ok(dev_gpu_launch(gpu, &l, &params, &err), "one that overlaps %s", err.message);
+    if (fake)
+        ok(fake->num_attributes == 2 && fake->cluster[0] == 2 && fake->overlap == 1, "is told beside the cluster");
+    l.overlap = false;
     l.grid[0] = l.cluster[0] = 16;
     if (fake)
         ok(dev_gpu_launch(gpu, &l, &params, &err) && fake->cluster_set == 1, "sixteen need leave %s", err.message);
@@ -332,6 +339,9 @@ static void refuses_clusters(void) {
     dev_launch l = {.kernel = &fill, .grid = {2, 1, 1}, .block = {32, 1, 1}, .cluster = {2, 1, 1}};
     ok(!dev_gpu_launch(gpu, &l, &(fake_params){0}, &err) && says(&err, "clusters need compute capability 9.0"),
        "no clusters before: %s", err.message);
+    l.cluster[0] = 1, l.overlap = true;
+    ok(!dev_gpu_launch(gpu, &l, &(fake_params){0}, &err) && says(&err, "overlap from compute capability 9.0 on"),
+       "nor overlap: %s", err.message);
 }
 
 static void attributes_faults(void) {
@@ -479,6 +489,7 @@ static void encodes_tensors(void) {
     if (gpu->info.cc < 90) {
         ok(!dev_tensor_encode(gpu, base, &good, &map, &err) && says(&err, "from compute capability 9.0 on"), "%s",
            err.message);
+        dev_arena_free(arena);
         return;
     }
     ok((uintptr_t)&map % 128 == 0 && dev_tensor_encode(gpu, base, &good, &map, &err) && map.opaque[0] | map.opaque[1],

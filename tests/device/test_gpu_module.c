@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "device/gpu_compile.h"
 #include "device/gpu_internal.h"
 
@@ -324,13 +325,97 @@ static void test_nvcc(void) {
     dev_cubin_free(&cubin);
 }
 
+/* Kernels on a GPU, or with the fake driver, which runs none: loaded once, described, told how many blocks fit. */
+static int with_gpu(bool fake) {
+    dev_gpu *gpu = dev_gpu_get(NULL);
+    const dev_kernel *kernel = NULL, *again = NULL, *other = NULL;
+    const char *const others[] = {"N=4", "DEEP=1"};
+    spak_error err = {""};
+    int blocks = 0;
+    bool good = gpu && dev_kernel_get(gpu, &variant, &kernel, &err) && dev_kernel_get(gpu, &variant, &again, &err) &&
+                dev_kernel_get(gpu, &(dev_variant){variant.file, "toy", others, 2}, &other, &err) && kernel == again &&
+                kernel != other && dev_kernel_function(kernel) &&
+                !strcmp(dev_kernel_name(kernel), "toy in kernels/toy/toy.cu") &&
+                dev_kernel_occupancy(kernel, 64, 60000, &blocks, &err) && blocks > 0;
+    json_t *about = good ? dev_kernel_json(kernel) : NULL;
+    good = good && spak_json_int(about, "smem_bytes", 0) == 400 && spak_json_int(about, "registers", 0) > 0 &&
+           strlen(spak_json_str(about, "key", "")) == 64;
+    json_decref(about);
+    dev_arena *arena = NULL;
+    dev_ptr out = 0;
+    float value = 0;
+    dev_launch launch = {.kernel = kernel, .grid = {1, 1, 1}, .block = {64, 1, 1}};
+    good = good && dev_arena_new(gpu, "test", dev_arena_room(4, 1), &arena, &err) &&
+           dev_arena_take(arena, "out", 4, &out, &err) && dev_gpu_launch(gpu, &launch, &out, &err) &&
+           dev_gpu_sync(gpu, &err) && dev_gpu_download(gpu, &value, out, 4, &err) && (fake || value == 1.5f);
+    dev_arena_free(arena);
+    if (!good) printf("# %s, %d blocks, %g\n", err.message, blocks, (double)value);
+    return good ? 0 : 1;
+}
+
+static int has_gpu(bool unused) {
+    (void)unused;
+    return dev_gpu_get(NULL) ? 0 : 1;
+}
+
+static int in_child(int (*run)(bool), bool argument) {
+    int status = 1;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        int result = run(argument);
+        fflush(stdout);
+        _exit(result);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child ? status : 1;
+}
+
+/* Builds the fake driver; false without a compiler. */
+static bool build_driver(const char *path) {
+    const char *compiler = getenv("CC") ? getenv("CC") : "cc";
+    char *argv[] = {(char *)compiler,
+                    "-std=c17",
+                    "-shared",
+                    "-fPIC",
+                    "-D_GNU_SOURCE",
+                    "-DFAKE_DRIVER",
+                    "-Isrc",
+                    "-o",
+                    (char *)path,
+                    "tests/device/fixtures/cuda/driver.c",
+                    NULL};
+    bool found = false;
+    int status = 1;
+    spak_str out = {0}, errors = {0};
+    bool good = spak_spawn(argv, 60, &found, &status, &out, &errors, NULL) && found && status == 0;
+    spak_str_free(&out);
+    spak_str_free(&errors);
+    return good;
+}
+
+static void test_kernels(const char *driver, bool built) {
+    if (in_child(has_gpu, false) == 0)
+        is_int(in_child(with_gpu, false), 0, "a kernel is loaded and runs on the GPU");
+    else
+        skip_test("running a kernel: there is no GPU");
+    setenv("SPAK_LIBCUDA", driver, 1);
+    if (built)
+        is_int(in_child(with_gpu, true), 0, "with the fake driver kernels are loaded, once each");
+    else
+        skip_test("loading kernels: the fake driver is not built, there is no C compiler");
+}
+
 int main(int argc, char **argv) {
     if (argc == 3) return chdir(argv[2]) == 0 ? without_nvrtc() : 1;
     char folder[] = "/tmp/spak-module-XXXXXX";
     spak_error err = {""};
     char *self = realpath(argv[0], NULL);
     spak_json_init();
-    if (!self || !mkdtemp(folder) || chdir(folder) != 0) return 1;
+    char driver[64];
+    if (!self || !mkdtemp(folder)) return 1;
+    snprintf(driver, sizeof driver, "%s/libcuda.so.1", folder);
+    bool built = build_driver(driver);
+    if (chdir(folder) != 0) return 1;
     setenv("SPAK_KERNEL_CACHE", "cache", 1);
     put_toy();
     test_keys();
@@ -344,6 +429,7 @@ int main(int argc, char **argv) {
         test_nowhere_to_write();
         test_at_once();
         test_out_of_memory();
+        test_kernels(driver, built);
         fflush(stdout);
         pid_t child = fork();
         int status = 1;
