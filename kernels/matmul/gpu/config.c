@@ -130,7 +130,9 @@ static bool resources_fit(const matmul_gpu_config *c,
                          "constraint smem_fits: %zu bytes of shared memory, a "
                          "block may have %zu",
                          smem, hw->smem_per_block_bytes);
-    const int most = matmul_gpu_consumers(c) == 2 ? 192 : 128;
+    /* An epilogue needs registers of its own. */
+    bool plain = !p->bias && !p->gelu && !p->residual;
+    const int most = matmul_gpu_consumers(c) == 2 && plain ? 192 : 128;
     if (matmul_gpu_sums(c) > most)
         return spak_fail(why,
                          "constraint sums_fit_registers: %d sums a thread, at "

@@ -49,6 +49,7 @@ kernel matmul_gpu {
         waves: `math.ceil(tiles * split / hw.sms)`
         row_a: `problem.trans_a and problem.m or problem.k`
         row_b: `problem.trans_b and problem.k or problem.n`
+        plain: `problem.epilogue == nil or #problem.epilogue == 0`
         simple: `variant == "naive" or variant == "coalesced" or variant == "shared_tile"`
     }
 
@@ -93,8 +94,8 @@ kernel matmul_gpu {
         reason: "the stages and the tile on its way out share a block's shared memory"
     }
     constraint sums_fit_registers {
-        that: `simple or sums <= 128 or sums <= 192 and consumers == 2`
-        reason: "what is left of 255 registers addresses, or of 240 where the producer gives some away"
+        that: `simple or sums <= 128 or sums <= 192 and consumers == 2 and plain`
+        reason: "what is left of 255 registers addresses, or of 232 where the producer gives some away; an epilogue needs its own"
     }
     constraint clusters_from_cluster_on {
         that: `clustered or cluster_m * cluster_n == 1`

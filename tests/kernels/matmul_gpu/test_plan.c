@@ -20,9 +20,9 @@ static loop_run *run_of(lua_box *box, json_t *hw) {
 }
 
 static json_t *problem_json(const matmul_gpu_problem *p) {
-    return json_pack("{s:i, s:i, s:i, s:b, s:b, s:s, s:s}", "m", p->m, "n", p->n, "k", p->k, "trans_a", p->trans_a,
+    return json_pack("{s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:o}", "m", p->m, "n", p->n, "k", p->k, "trans_a", p->trans_a,
                      "trans_b", p->trans_b, "dtype", p->in == DEV_F16 ? "f16" : "bf16", "out",
-                     p->out == DEV_F32 ? "f32" : "same");
+                     p->out == DEV_F32 ? "f32" : "same", "epilogue", p->bias ? json_pack("[s]", "bias") : json_array());
 }
 
 /* A configuration with all axes, allowed or not. */
@@ -40,6 +40,7 @@ static void draw(matmul_gpu_check *check, matmul_gpu_case *c) {
     c->config.split = 1 + (int)matmul_gpu_draw(check, 3);
     c->config.group = 8;
     c->config.swizzle_bytes = 128;
+    c->problem.bias = matmul_gpu_draw(check, 4) == 0;
 }
 
 static json_t *all_axes(const matmul_gpu_config *c) {
