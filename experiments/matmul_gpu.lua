@@ -147,7 +147,7 @@ end
 -- Lengths that are no multiple of anything. Inputs are small integers, whose sums are exact: any product that is missing
 -- shows. Whichever way the matrices are stored, by the portable path and by what the model picks.
 local function edges(run)
-  local options = options_with(run, { samples = 1, min_sample_ms = 0, peer = false })
+  local options = options_with(run, { samples = 1, min_sample_ms = 0, peer = false, flush = false })
   local lengths = { { 1, 1, 1 }, { 13, 127, 257 }, { 127, 257, 13 }, { 257, 13, 1000 }, { 1000, 1000, 1000 },
     { 4097, 257, 127 }, { 1000, 4097, 1000 }, { 1, 4097, 1000 } }
   for _, length in ipairs(lengths) do

@@ -66,6 +66,7 @@ static size_t sum(const sizes *s) {
 
 /* Three times the cache, so that a set has gone when its turn comes again. */
 static int how_many_sets(const matmul_gpu_trial_state *t, const sizes *s) {
+    if (!t->options.flush) return 1; /* warm is what was asked for */
     size_t want = 3 * t->machine.l2_bytes / sum(s) + 1;
     return want > MATMUL_GPU_SETS ? MATMUL_GPU_SETS : (int)want;
 }

@@ -112,10 +112,10 @@ static double bytes_moved(const matmul_gpu_problem *p) {
 }
 
 /* No launch can be faster: the products at the highest clock; or the bytes, but
- * for those that a sample may leave in the cache. */
-static double hard_floor_ms(const matmul_gpu_trial_state *t, int launches) {
+ * for those that the launches before may have left in the cache. */
+static double hard_floor_ms(const matmul_gpu_trial_state *t) {
     const matmul_gpu_machine *hw = &t->machine;
-    double cached = (double)hw->l2_bytes / launches;
+    double cached = (double)hw->l2_bytes;
     double matrix = hw->matrix_flop_per_s > 0
                         ? flop(&t->problem) / hw->matrix_flop_per_s
                         : 0;
@@ -148,7 +148,7 @@ static bool put_timing(const matmul_gpu_trial_state *t,
     double *scratch = spak_calloc((size_t)timing->samples, sizeof *scratch);
     if (!scratch) return spak_fail_oom(err);
     double ms = median_of(timing->time_ms, timing->samples, scratch),
-           floor = hard_floor_ms(t, launches);
+           floor = hard_floor_ms(t);
     bool ok = dev_timing_put(timing, flop(&t->problem), result, err);
     json_object_set_new(result, "tflops",
                         json_real(flop(&t->problem) / ms * 1e-9));
@@ -194,7 +194,7 @@ bool matmul_gpu_trial_time(matmul_gpu_trial_state *t, json_t *result,
          put_state(t, "after", result, err);
     timing.repeats = ours.launches;
     *launched = ours.launches < t->sets ? ours.launches : t->sets;
-    ok = ok && put_timing(t, &timing, ours.launches, result, err);
+    ok = ok && put_timing(t, &timing, result, err);
     json_object_set_new(result, "sets", json_integer(t->sets));
     json_object_set_new(result, "launches", json_integer(ours.launches));
     if (t->peer)

@@ -63,7 +63,7 @@ static void manifest_and_code_agree(lua_box *box, json_t *hw) {
        err.message);
     matmul_gpu_check check = {.fault = MATMUL_GPU_NO_FAULT, .seed = 5};
     int allowed_count = 0, differ = 0, names = 0;
-    for (int i = 0; i < 3000 && !differ; i++) {
+    for (int i = 0; i < 6000 && !differ; i++) {
         matmul_gpu_case c;
         spak_error why = {0};
         draw(&check, &c);
