@@ -143,7 +143,7 @@ static double median_of(const double *ms, int n, double *scratch) {
 
 /* The figures, or the failure when ours cannot be true. */
 static bool put_timing(const matmul_gpu_trial_state *t,
-                       const dev_timing *timing, int launches, json_t *result,
+                       const dev_timing *timing, json_t *result,
                        spak_error *err) {
     double *scratch = spak_calloc((size_t)timing->samples, sizeof *scratch);
     if (!scratch) return spak_fail_oom(err);
