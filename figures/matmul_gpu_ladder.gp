@@ -6,7 +6,8 @@ join_words(text) = (at = strstrt(text, '_')) ? join_words(text[1:at-1] . ' ' . t
 do for [i=9:16] { set style line i linecolor rgb spak_colour[i-8] linewidth 1.6 dashtype 2 pointtype spak_point[i-8] pointsize 0.75 }
 
 stats data using (column(col_size)) nooutput name 'x'
-set title sprintf("MatMul on %s, each step against %s\n%s", machine, peer, measured) noenhanced
+set title sprintf("MatMul on %s against %s\n%s", machine, peer, measured) noenhanced font sprintf(",%d", kind eq 'png' ? 22 : kind eq 'svg' ? 13 : 11)
+set key maxrows 13
 set logscale x 2
 set logscale y 10
 set xrange [x_min / 1.15 : x_max * 1.15]
