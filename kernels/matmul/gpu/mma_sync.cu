@@ -320,7 +320,10 @@ DEVICE void store_tile(const matmul_params *p, int m0, int n0,
     const int col0 = n0 + warp / WARPS_M * WARP_N;
 #if ALIGNED
     float *strip = (float *)(smem + warp * STRIP_BYTES);
-    __syncthreads(); /* the strips lie where the last tiles were read */
+    /* The strips lie where other warps may still load fragments. Those would
+     * be the ones behind the last tile, which nobody uses: a race all the same.
+     */
+    __syncthreads();
 #pragma unroll
     for (int i = 0; i < FRAGS_M; i++) {
 #pragma unroll

@@ -1,8 +1,8 @@
 /* The emulator against faulty kernels: each of its checks is seen to fail. */
 #define SPAK_EMULATE
+#include "../../tap.h"
 #include "emulate/emulate.h"
 #include "ptx/mma.cuh"
-#include "../../tap.h"
 
 typedef struct params {
     element *in, *out; /* (32), (32) */

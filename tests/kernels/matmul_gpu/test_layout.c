@@ -1,9 +1,9 @@
 /* order.h: every tile once. swizzle.h: every chunk its own place, and no bank twice in a cycle, simulated. */
 #include <stdlib.h>
 
+#include "../../tap.h"
 #include "matmul/gpu/order.h"
 #include "matmul/gpu/swizzle.h"
-#include "../../tap.h"
 
 /* --- order --- */
 
