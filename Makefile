@@ -176,8 +176,8 @@ check-readme: $(BIN) ## README.md's claims table is the one that the traces give
 	$(Q)$(BIN) claims --readme README.md --check
 
 check-dsl: $(BIN) ## every system of dsl/ and every manifest is well-formed and laid out as `spak dsl fmt` has it
-	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl src/nn/*.dsl) >/dev/null
-	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl src/nn/*.dsl)
+	$(Q)$(BIN) dsl check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl) >/dev/null
+	$(Q)$(BIN) dsl fmt --check $(wildcard dsl/*.dsl dsl/*/*.dsl kernels/*.dsl kernels/*/*.dsl kernels/*/*/*.dsl src/nn/*.dsl)
 
 check-san: ## the C tests of all parts but the kernels, under the sanitizers
 	$(Q)$(MAKE) --no-print-directory B=$(B)/san SAN=1 PARTS='base dsl trace data device loop nn lua report' test

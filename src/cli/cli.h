@@ -18,6 +18,7 @@ int cli_sample(int argc, char **argv);
 int cli_eval(int argc, char **argv);
 int cli_export(int argc, char **argv);
 int cli_bench(int argc, char **argv);
+int cli_trial(int argc, char **argv);
 int cli_kernels(int argc, char **argv);
 int cli_claims(int argc, char **argv);
 int cli_weave(int argc, char **argv);

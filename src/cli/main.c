@@ -27,6 +27,7 @@ static const struct {
     {"export", cli_export, "a trained model for transformers"},
     {"kernels", cli_kernels, "compile the CUDA kernels that are shipped, ahead; what each takes"},
     {"bench", cli_bench, "time an operator beside its peer"},
+    {"trial", cli_trial, "one trial of one configuration, as JSON"},
     {"claims", cli_claims, "give a verdict on every claim"},
     {"weave", cli_weave, "weave chapters and paper with code and values"},
     {"device", cli_device, "what processor and GPU this machine has"},

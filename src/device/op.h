@@ -60,6 +60,14 @@ typedef struct dev_op {
 
     /* The peer that trials are timed beside, with its version and kernels; NULL when there is none. May be NULL. */
     const char *(*peer)(void);
+
+    /* Whether this machine can run trials at all; if not, why says what is missing. NULL: every machine can. The
+     * invariants run everywhere. */
+    bool (*here)(spak_error *why);
+
+    /* The `hw` table of rules and traces; NULL: dev_describe. Where trials cannot run, the machine that they are
+     * planned for. */
+    bool (*describe)(json_t **hw, spak_error *err);
 } dev_op;
 
 /* All operators, NULL-terminated; defined in src/cli/registry.c: an operator may stand on any floor below it. */

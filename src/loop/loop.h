@@ -39,7 +39,7 @@ typedef struct loop_run {
     json_t *system;   /* dsl_load_system */
     json_t *manifest; /* the operator's `kernel` block */
     const dev_op *op;
-    json_t *hw;      /* dev_describe */
+    json_t *hw;      /* what the operator says of the machine, else dev_describe */
     json_t *records; /* every record of the trace so far */
     json_t *inputs;  /* [{"path", "sha256"}] */
     json_t *data;    /* [data_describe...] */
@@ -57,6 +57,10 @@ typedef struct loop_run {
  * trace on a data set is kept as it is, and run->note says so, when there is only the data set's stand-in to measure on
  * now. Appends a `run` record unless the trace is complete. */
 bool loop_open(const loop_spec *spec, loop_run **run, spak_error *err);
+
+/* Whether this machine can run the trials of the system's operator (the GPU it needs is there, say); if not, why says
+ * what is missing. Everything but trials runs anywhere. */
+bool loop_runs_here(const char *system_path, bool *here, spak_error *why, spak_error *err);
 
 /* A finished trace, made here or archived, as a run that is only read: for crystallising what another machine taught.
  * Its machine is the trace's, not this one. */

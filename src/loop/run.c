@@ -28,6 +28,7 @@ static bool add_input(json_t *inputs, const char *path, spak_error *err) {
     return json_array_append_new(inputs, entry) == 0 || spak_fail_oom(err);
 }
 
+/* The files beside the manifest. A folder in there is another operator's. */
 static bool add_folder(json_t *inputs, const char *manifest_path, spak_error *err) {
     const char *slash = strrchr(manifest_path, '/');
     spak_str folder = {0}, path = {0};
@@ -38,7 +39,10 @@ static bool add_folder(json_t *inputs, const char *manifest_path, spak_error *er
     for (size_t i = 0; ok && i < count; i++) {
         spak_str_clear(&path);
         spak_str_printf(&path, "%s/%s", folder.data, names[i]);
-        ok = spak_str_ok(&path, err) && add_input(inputs, path.data, err);
+        struct stat about;
+        ok = spak_str_ok(&path, err);
+        if (ok && stat(path.data, &about) == 0 && S_ISDIR(about.st_mode)) continue;
+        ok = ok && add_input(inputs, path.data, err);
     }
     spak_names_free(names, count);
     spak_str_free(&folder);
@@ -111,14 +115,26 @@ bool loop_load_block(const char *path, const char *kind, const char *name, json_
     return ok;
 }
 
+static bool find_operator(const json_t *system, const char *path, const dev_op **op, spak_error *err) {
+    const char *name = dsl_text(dsl_value(system, "operator"), NULL);
+    if (!name) return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`", path);
+    *op = dev_op_find(name);
+    return *op || spak_fail(err, "%s: no operator '%s' in src/cli/registry.c", path, name);
+}
+
 static bool load_manifest(loop_run *run, spak_error *err) {
-    const char *name = dsl_text(dsl_value(run->system, "operator"), NULL);
-    if (!name)
-        return spak_fail(err, "%s: the system does not name its `operator`; add e.g. `operator: matmul`",
-                         run->system_path);
-    run->op = dev_op_find(name);
-    if (!run->op) return spak_fail(err, "%s: no operator '%s' in src/cli/registry.c", run->system_path, name);
-    return loop_load_block(run->op->manifest, "kernel", name, &run->manifest, err);
+    return find_operator(run->system, run->system_path, &run->op, err) &&
+           loop_load_block(run->op->manifest, "kernel", run->op->name, &run->manifest, err);
+}
+
+bool loop_runs_here(const char *system_path, bool *here, spak_error *why, spak_error *err) {
+    json_t *system = NULL;
+    const dev_op *op = NULL;
+    if (!dsl_load_system(system_path, &system, err)) return false;
+    bool ok = find_operator(system, system_path, &op, err);
+    *here = ok && (!op->here || op->here(why));
+    json_decref(system);
+    return ok;
 }
 
 static bool set_path(char **to, spak_error *err, const char *fmt, const char *a, const char *b) {
@@ -134,6 +150,10 @@ static bool ended_well(const json_t *records) {
     return !strcmp(spak_json_str(last, "kind", ""), "end") && !strcmp(spak_json_str(last, "status", ""), "complete");
 }
 
+static bool describe(const dev_op *op, json_t **hw, spak_error *err) {
+    return op->describe ? op->describe(hw, err) : dev_describe(hw, err);
+}
+
 static const char *peer_of(const loop_run *run) { return run->op->peer ? run->op->peer() : NULL; }
 
 static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
@@ -145,17 +165,19 @@ static json_t *run_body(const loop_run *run, const char *binary, bool resumed) {
                      run->system_path, "peer", peer_of(run));
 }
 
+static bool equal_or_absent(const json_t *a, const json_t *b) { return (!a && !b) || json_equal(a, b); }
+
 /* What differs, besides program and data, between the world in which a trace began and this one; NULL when nothing
  * does. */
 static const char *changed_setting(const loop_run *run, const json_t *first) {
     const json_t *hw = json_object_get(first, "hw");
     const char *peer = peer_of(run);
-    static const char *const same[] = {"id", "isa", "cores"};
+    static const char *const same[] = {"id", "isa", "cores", "driver", "nvrtc"};
     if (strcmp(spak_json_str(first, "profile", ""), run->profile) != 0) return "profile";
     if (!json_equal(json_object_get(first, "inputs"), run->inputs)) return "source";
     if (spak_json_int(first, "seed", -1) != run->seed) return "seed";
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        if (!json_equal(json_object_get(hw, same[i]), json_object_get(run->hw, same[i]))) return "machine";
+        if (!equal_or_absent(json_object_get(hw, same[i]), json_object_get(run->hw, same[i]))) return "machine";
     return strcmp(spak_json_str(first, "peer", ""), peer ? peer : "") != 0 ? "peer" : NULL;
 }
 
@@ -267,7 +289,7 @@ bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
               set_path(&run->guide_path, err, "%s/%s/guide.dsl", spec->out_dir, spec->name) &&
               set_path(&run->ticket_path, err, "%s/%s/ticket.dsl", spec->out_dir, spec->name) &&
               dsl_load_system(spec->system_path, &run->system, err) && check_spec(run, err) &&
-              load_manifest(run, err) && dev_describe(&run->hw, err) && collect_inputs(run, spec, err) &&
+              load_manifest(run, err) && describe(run->op, &run->hw, err) && collect_inputs(run, spec, err) &&
               collect_data(run, spec, err) && open_trace(run, err);
     if (!ok) {
         loop_close(run);

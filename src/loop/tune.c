@@ -8,6 +8,7 @@
  * A configuration that a constraint or a rule forbids is not run; that refusal is traced like any other result. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/progress.h"
 #include "dsl/dsl.h"
 #include "loop/loop_internal.h"
@@ -20,6 +21,7 @@ typedef struct search {
     json_t *best; /* configuration, owned */
     double best_merit;
     const json_t *best_record;
+    uint64_t begun; /* on the clock */
     spak_progress bar;
 } search;
 
@@ -83,6 +85,7 @@ static bool record_converged(search *s, json_t **best, spak_error *err) {
                              "failed", s->failed, "max_trials", s->max_trials, "best_ref", ref);
     bool known = body && loop_find(s->run, "converge", body);
     bool ok = true;
+    if (body) json_object_set_new(body, "seconds", json_real((double)(spak_now_ns() - s->begun) * 1e-9));
     if (known)
         json_decref(body);
     else
@@ -95,7 +98,12 @@ bool loop_tune(loop_run *run, const char *label, const json_t *start, const json
                int max_trials, json_t **best, spak_error *err) {
     json_t *space = NULL, *first = start ? json_deep_copy(start) : json_object();
     const json_t *record = NULL;
-    search s = {.run = run, .label = label, .problem = problem, .options = options, .max_trials = max_trials};
+    search s = {.run = run,
+                .label = label,
+                .problem = problem,
+                .options = options,
+                .max_trials = max_trials,
+                .begun = spak_now_ns()};
     if (!loop_ticket_check(run, err) || !loop_space(run, &space, err)) {
         json_decref(first);
         return false;

@@ -19,6 +19,7 @@ typedef struct recipe {
     json_t *inputs; /* paths */
     json_t *data;   /* names of data sets */
     long long seed;
+    spak_error elsewhere; /* why this machine cannot run the experiment; empty: it can */
 } recipe;
 
 /* The string member of the table on the stack top. */
@@ -140,6 +141,10 @@ static bool open_run(recipe *r, loop_run **run, spak_error *err) {
 static bool experiment(recipe *r, spak_error *err) {
     loop_run *run = NULL;
     lua_State *L = lua_box_state(r->box);
+    if (r->elsewhere.message[0]) {
+        fprintf(stderr, "%s: not run here: %s; its report uses the archived traces\n", r->name, r->elsewhere.message);
+        return true;
+    }
     if (!prepare_data(r, err) || !open_run(r, &run, err)) return false;
     bool ok = true;
     if (run->note) fprintf(stderr, "%s\n", run->note);
@@ -204,12 +209,24 @@ static bool reports(recipe *r, spak_error *err) {
         ok = report_on(r, path.data, machines[i], err);
         found++;
     }
-    if (ok && !found)
+    if (ok && !found && r->elsewhere.message[0])
+        fprintf(stderr, "%s: nothing to report: no archived trace in data/traces, and it cannot run here: %s\n",
+                r->name, r->elsewhere.message);
+    else if (ok && !found)
         ok = spak_fail(err, "no trace of %s, neither in %s/traces nor archived in data/traces; run `make reproduce`",
                        r->name, r->options->out_dir);
     spak_names_free(machines, count);
     spak_str_free(&path);
     return ok;
+}
+
+/* Where the operator lacks its machine (a GPU) only traces from elsewhere can be reported on. */
+static bool find_machine(recipe *r, spak_error *err) {
+    bool here = false;
+    spak_error why = {0};
+    if (!loop_runs_here(r->system, &here, &why, err)) return false;
+    if (!here) r->elsewhere = why;
+    return true;
 }
 
 bool lua_recipe_run(const lua_recipe_options *options, spak_error *err) {
@@ -218,7 +235,8 @@ bool lua_recipe_run(const lua_recipe_options *options, spak_error *err) {
         return spak_fail(err, "this is not the project's root (there is no dsl/claims.dsl here); change to it first");
     spak_sweep_temporaries(options->out_dir);
     bool ok = lua_box_new(NULL, &r.box, err) && lua_box_new(NULL, &r.expressions, err) && load(&r, err) &&
-              (options->report_only || experiment(&r, err)) && (options->experiment_only || reports(&r, err));
+              find_machine(&r, err) && (options->report_only || experiment(&r, err)) &&
+              (options->experiment_only || reports(&r, err));
     lua_box_free(r.box);
     lua_box_free(r.expressions);
     spak_free(r.name);

@@ -11,6 +11,9 @@
  * What is named in `data` and is neither in the mirror nor in data/cache is fetched first, unless SPAK_DATA_OFFLINE=1;
  * where that fails the stand-in of the project is used, if there is one. Standard error says which.
  *
+ * An experiment whose operator lacks its machine (`here` in device/op.h: a GPU, say) is not run, which standard error
+ * says and which is no error; the report uses archived traces then, and is left out when there are none.
+ *
  * The report is a file of its own, and no input: a figure may change without its measurements going stale. */
 #ifndef SPAK_LUA_RECIPE_H
 #define SPAK_LUA_RECIPE_H

@@ -13,7 +13,9 @@
  *
  * Rows shorter than 128 bytes share such a line, 8 / chunks rows each; then the
  * number of the line takes the place of the row's, so that eight neighbouring
- * rows still meet all eight columns. */
+ * rows still meet all eight columns.
+ *
+ * MATMUL_PLAIN_ROWS leaves it out, to measure what it is worth. */
 #ifndef SPAK_MATMUL_GPU_SWIZZLE_H
 #define SPAK_MATMUL_GPU_SWIZZLE_H
 
@@ -23,6 +25,9 @@
  * chunk `chunk` of row `row`; rows have `chunks` chunks: 2, 4 or a multiple of
  * 8. */
 MATMUL_BOTH int matmul_swizzle(int row, int chunk, int chunks) {
+#ifdef MATMUL_PLAIN_ROWS
+    return row * chunks + chunk;
+#endif
     int line = chunks < 8 ? row / (8 / chunks) : row;
     int mask = chunks < 8 ? chunks - 1 : 7;
     return row * chunks + (chunk ^ (line & mask));
