@@ -30,9 +30,8 @@ static bool ordered(matmul_gpu_variant v) {
 static bool stores_by_tma(matmul_gpu_variant v) {
     return v >= MATMUL_GPU_ASYNC_STORE;
 }
-static bool splits(matmul_gpu_variant v) {
-    return v == MATMUL_GPU_MMA_SYNC || v == MATMUL_GPU_BEST;
-}
+static bool splits(matmul_gpu_variant v) { return v == MATMUL_GPU_MMA_SYNC; }
+static bool schedules(matmul_gpu_variant v) { return v == MATMUL_GPU_BEST; }
 static bool pipelined(matmul_gpu_variant v) { return v >= MATMUL_GPU_MMA_SYNC; }
 
 int matmul_gpu_consumers(const matmul_gpu_config *c) {
@@ -61,9 +60,7 @@ int matmul_gpu_sums(const matmul_gpu_config *c) {
 
 int matmul_gpu_piece_row(const matmul_gpu_config *c, int out_bytes) {
     if (!stores_by_tma(c->variant)) return 0;
-    bool narrow = c->tile_n * out_bytes % 128 ||
-                  matmul_gpu_sums(c) / c->split * 2 * out_bytes % 128;
-    return narrow ? 64 : 128;
+    return c->tile_n * out_bytes % 128 ? 64 : 128;
 }
 
 size_t matmul_gpu_smem_bytes(const matmul_gpu_config *c, int out_bytes) {
@@ -166,15 +163,6 @@ static bool machine_fits(const matmul_gpu_config *c,
     return true;
 }
 
-/* The parts' blocks are the cluster; each adds up a share of the sums that are
- * whole pieces of C, which all leave in the place of the stages. */
-static bool shares_sums(const matmul_gpu_config *c) {
-    return c->cluster_m * c->cluster_n == 1 && c->split <= 8 &&
-           matmul_gpu_sums(c) % (16 * c->split) == 0 &&
-           c->tile_m * c->tile_n * 4 <=
-               c->stages * (c->tile_m + c->tile_n) * c->tile_k * 2;
-}
-
 static bool work_fits(const matmul_gpu_config *c, const matmul_gpu_problem *p,
                       const matmul_gpu_machine *hw, spak_error *why) {
     const int tiles_m = ceil_div(p->m, c->tile_m),
@@ -199,12 +187,9 @@ static bool work_fits(const matmul_gpu_config *c, const matmul_gpu_problem *p,
     if (c->split > 1 && !splits(c->variant))
         return spak_fail(why, "constraint split_has_a_variant: variant %s",
                          matmul_gpu_variant_name(c->variant));
-    if (c->split > 1 && c->variant == MATMUL_GPU_BEST && !shares_sums(c))
-        return spak_fail(why,
-                         "constraint split_shares_sums: a cluster of %d x %d, "
-                         "%d parts of %d sums a thread, %d stages",
-                         c->cluster_m, c->cluster_n, c->split,
-                         matmul_gpu_sums(c), c->stages);
+    if (c->last_round == MATMUL_GPU_SHARED && !schedules(c->variant))
+        return spak_fail(why, "constraint shared_by_best: variant %s",
+                         matmul_gpu_variant_name(c->variant));
     if (c->split > 1 &&
         ((long)tiles_m * tiles_n >= hw->sms || c->split > tiles_k))
         return spak_fail(why,
@@ -228,6 +213,7 @@ typedef struct axis {
     size_t at; /* in matmul_gpu_config */
     int least, most, step;
     bool (*has)(matmul_gpu_variant variant);
+    const char *const *words; /* of the values least ... most; NULL: numbers */
 } axis;
 
 static bool tiled(matmul_gpu_variant v) {
@@ -236,17 +222,22 @@ static bool tiled(matmul_gpu_variant v) {
 
 static bool mma_sync(matmul_gpu_variant v) { return v == MATMUL_GPU_MMA_SYNC; }
 
+static const char *const last_rounds[] = {"whole", "shared"};
+static const char *const starts[] = {"plain", "overlapped"};
+
 #define AT(member) offsetof(matmul_gpu_config, member)
 static const axis axes[] = {
-    {"tile_m", AT(tile_m), 32, 256, 8, tiled},
-    {"tile_n", AT(tile_n), 32, 256, 8, tiled},
-    {"tile_k", AT(tile_k), 8, 128, 8, tiled},
-    {"stages", AT(stages), 1, 16, 1, pipelined},
-    {"cluster_m", AT(cluster_m), 1, 2, 1, clusters},
-    {"cluster_n", AT(cluster_n), 1, 2, 1, clusters},
-    {"group", AT(group), 1, 64, 1, ordered},
-    {"split", AT(split), 1, 32, 1, splits},
-    {"swizzle_bytes", AT(swizzle_bytes), 16, 128, 112, mma_sync},
+    {"tile_m", AT(tile_m), 32, 256, 8, tiled, NULL},
+    {"tile_n", AT(tile_n), 32, 256, 8, tiled, NULL},
+    {"tile_k", AT(tile_k), 8, 128, 8, tiled, NULL},
+    {"stages", AT(stages), 1, 16, 1, pipelined, NULL},
+    {"cluster_m", AT(cluster_m), 1, 2, 1, clusters, NULL},
+    {"cluster_n", AT(cluster_n), 1, 2, 1, clusters, NULL},
+    {"group", AT(group), 1, 64, 1, ordered, NULL},
+    {"split", AT(split), 1, 32, 1, splits, NULL},
+    {"last_round", AT(last_round), 1, 2, 1, schedules, last_rounds},
+    {"start", AT(start), 1, 2, 1, schedules, starts},
+    {"swizzle_bytes", AT(swizzle_bytes), 16, 128, 112, mma_sync, NULL},
 };
 #undef AT
 enum { AXES = sizeof axes / sizeof *axes };
@@ -258,6 +249,14 @@ static int *member(matmul_gpu_config *c, const axis *a) {
 static bool read_axis(const json_t *json, const axis *a, matmul_gpu_config *c,
                       spak_error *why) {
     size_t value = 0;
+    if (a->words) {
+        int word = -1;
+        if (!dev_axis_choice(json, a->name, a->words, a->most - a->least + 1,
+                             &word, why))
+            return false;
+        if (word >= 0 && a->has(c->variant)) *member(c, a) = a->least + word;
+        return true;
+    }
     if (!dev_axis_size(json, a->name, (size_t)a->least, (size_t)a->most, &value,
                        why))
         return false;
@@ -299,10 +298,13 @@ bool matmul_gpu_config_read(const json_t *json,
 json_t *matmul_gpu_config_json(const matmul_gpu_config *config) {
     json_t *json =
         json_pack("{s:s}", "variant", variant_names[config->variant]);
-    for (int i = 0; json && i < AXES; i++)
-        if (axes[i].has(config->variant))
-            json_object_set_new(
-                json, axes[i].name,
-                json_integer(*member((matmul_gpu_config *)config, &axes[i])));
+    for (int i = 0; json && i < AXES; i++) {
+        const axis *a = &axes[i];
+        const int value = *member((matmul_gpu_config *)config, a);
+        if (!a->has(config->variant)) continue;
+        json_object_set_new(json, a->name,
+                            a->words ? json_string(a->words[value - a->least])
+                                     : json_integer(value));
+    }
     return json;
 }

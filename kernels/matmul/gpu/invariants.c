@@ -1,7 +1,7 @@
 /* The executable invariants of MatMul on the GPU, run on the CPU before any
  * kernel is.
  *
- * What kernels and host share (order.h, schedule.h, swizzle.h, the plan) is run
+ * What kernels and host share (order.h, walk.h, swizzle.h, the plan) is run
  * as it is; what only a GPU can run is modelled: the ring of stages with its
  * barriers, the matrix units' truncating sums. A fault changes the code under
  * the check in one place, where `fault` says. */
@@ -57,18 +57,22 @@ static int pick(matmul_gpu_check *check, const int *values, uint32_t count) {
 
 static void draw_config(matmul_gpu_check *check, matmul_gpu_config *c) {
     c->tile_m = PICK(check, 64, 128, 256);
-    c->tile_n = PICK(check, 64, 96, 128, 160, 192, 224, 256);
-    c->tile_k = PICK(check, 16, 32, 64);
-    c->stages = (int)matmul_gpu_draw(check, 7) + 1;
+    c->tile_n = PICK(check, 32, 64, 96, 128, 160, 192, 224, 256);
+    c->tile_k = PICK(check, 16, 32, 64, 64, 128);
+    c->stages = (int)matmul_gpu_draw(check, 8) + 1;
     c->cluster_m = PICK(check, 1, 2);
     c->cluster_n = PICK(check, 1, 2);
-    c->group = PICK(check, 1, 4, 8, 16, 32);
+    c->group = PICK(check, 1, 4, 6, 8, 11, 16, 32);
+    c->last_round = PICK(check, MATMUL_GPU_WHOLE, MATMUL_GPU_SHARED);
+    c->start = PICK(check, MATMUL_GPU_PLAIN, MATMUL_GPU_OVERLAPPED);
     c->split = PICK(check, 1, 1, 2, 3, 4, 6, 8);
     if (c->variant <= MATMUL_GPU_SHARED_TILE)
         c->tile_m = c->tile_n = c->tile_k = 0;
-    if (c->variant != MATMUL_GPU_MMA_SYNC && c->variant != MATMUL_GPU_BEST)
-        c->split = 1;
-    if (c->split > 1) c->cluster_m = c->cluster_n = 1;
+    if (c->variant != MATMUL_GPU_MMA_SYNC) c->split = 1;
+    if (c->variant != MATMUL_GPU_BEST) {
+        c->last_round = MATMUL_GPU_WHOLE;
+        c->start = MATMUL_GPU_PLAIN;
+    }
     if (c->variant < MATMUL_GPU_PERSISTENT && c->variant != MATMUL_GPU_MMA_SYNC)
         c->group = 1;
     if (c->variant < MATMUL_GPU_CLUSTER) c->cluster_m = c->cluster_n = 1;

@@ -1,9 +1,9 @@
-/* Who computes what: tiles, clusters, slices. */
+/* Who computes what: tiles, clusters, runs, slices. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "matmul/gpu/invariants.h"
-#include "matmul/gpu/schedule.h"
+#include "matmul/gpu/walk.h"
 
 enum { CASES = 300 };
 
@@ -18,22 +18,26 @@ static void note_case(matmul_gpu_check *check, const matmul_gpu_case *c) {
 
 typedef struct cover {
     matmul_gpu_check *check;
-    int tiles_m, tiles_n, split;
-    unsigned char *seen; /* (tiles_m, tiles_n, split) */
+    int tiles_m, tiles_n, parts; /* slices of k, or its steps */
+    unsigned char *seen;         /* (tiles_m, tiles_n, parts) */
 } cover;
 
-static bool visit(cover *v, int row, int col, int slice) {
+/* Parts first ... end - 1 of a tile. */
+static bool visit(cover *v, int row, int col, int first, int end) {
     if (row >= v->tiles_m || col >= v->tiles_n) return true; /* skipped */
-    if (row < 0 || col < 0 || slice < 0 || slice >= v->split)
-        return matmul_gpu_counter(v->check, "work (%d, %d), slice %d: outside",
-                                  row, col, slice);
-    size_t at =
-        ((size_t)row * (size_t)v->tiles_n + (size_t)col) * (size_t)v->split +
-        (size_t)slice;
-    if (v->seen[at]++)
+    if (row < 0 || col < 0 || first < 0 || end > v->parts)
         return matmul_gpu_counter(v->check,
-                                  "tile (%d, %d), slice %d: computed twice",
-                                  row, col, slice);
+                                  "work (%d, %d), parts %d to %d: outside", row,
+                                  col, first, end - 1);
+    for (int part = first; part < end; part++) {
+        size_t at = ((size_t)row * (size_t)v->tiles_n + (size_t)col) *
+                        (size_t)v->parts +
+                    (size_t)part;
+        if (v->seen[at]++)
+            return matmul_gpu_counter(v->check,
+                                      "tile (%d, %d), part %d: computed twice",
+                                      row, col, part);
+    }
     return true;
 }
 
@@ -54,39 +58,71 @@ static bool walk_grid(cover *v, const matmul_gpu_plan *plan) {
         for (unsigned x = 0; x < plan->grid[0]; x++) {
             matmul_tile t =
                 order(v->check, (int)x, v->tiles_m, v->tiles_n, group);
-            if (!visit(v, t.row, t.col, (int)z)) return false;
+            if (!visit(v, t.row, t.col, (int)z, (int)z + 1)) return false;
         }
     return true;
 }
 
+/* The sums of a tile's beginning come from the runs before: each of them leaves
+ * some, and together they leave all. */
+static bool sums_arrive(cover *v, const matmul_walk *w, int cluster,
+                        const matmul_work *work) {
+    int before = matmul_runs_before(w, cluster, work), next = work->first;
+    for (int i = 1; i <= before; i++) {
+        matmul_walk other = matmul_walk_begin(cluster - i, w->of, w->tiles,
+                                              w->steps, w->whole < w->tiles);
+        matmul_work left = {-1, 0, 0};
+        while (matmul_walk_next(&other, &left))
+            if (left.tile == work->tile) break;
+        if (left.tile != work->tile || left.end != next)
+            return matmul_gpu_counter(
+                v->check,
+                "tile %d: run %d should leave the steps before %d, leaves %d "
+                "to %d of tile %d",
+                work->tile, cluster - i, next, left.first, left.end - 1,
+                left.tile);
+        next = left.first;
+    }
+    return next == 0 ||
+           matmul_gpu_counter(v->check,
+                              "tile %d: nobody leaves the steps before %d",
+                              work->tile, next);
+}
+
 static bool walk_clusters(cover *v, const matmul_gpu_plan *plan) {
     const matmul_gpu_config *c = &plan->config;
-    const int blocks = c->cluster_m * c->cluster_n * c->split,
+    const int blocks = c->cluster_m * c->cluster_n,
               clusters = (int)plan->grid[0] / blocks,
-              works = matmul_works(v->tiles_m, v->tiles_n, c->cluster_m,
-                                   c->cluster_n);
-    const int stride =
-        clusters + (v->check->fault == MATMUL_GPU_STRIDE_TOO_LONG);
-    for (int cluster = 0; cluster < clusters; cluster++)
-        for (int w = cluster; w < works; w += stride)
-            for (int rank = 0; rank < blocks; rank++) {
-                matmul_work at =
-                    matmul_work_at(w, rank, v->tiles_m, v->tiles_n,
-                                   c->cluster_m, c->cluster_n, c->group);
-                if (!visit(v, at.row, at.col, at.part)) return false;
-            }
+              rows = matmul_tiles(v->tiles_m, c->cluster_m),
+              cols = matmul_tiles(v->tiles_n, c->cluster_n);
+    const int of = clusters + (v->check->fault == MATMUL_GPU_STRIDE_TOO_LONG);
+    for (int cluster = 0; cluster < clusters; cluster++) {
+        matmul_walk w = matmul_walk_begin(cluster, of, rows * cols, v->parts,
+                                          c->last_round == MATMUL_GPU_SHARED);
+        matmul_work work;
+        while (matmul_walk_next(&w, &work)) {
+            matmul_tile t = matmul_order(work.tile, rows, cols, c->group);
+            for (int rank = 0; rank < blocks; rank++)
+                if (!visit(v, t.row * c->cluster_m + rank % c->cluster_m,
+                           t.col * c->cluster_n + rank / c->cluster_m,
+                           work.first, work.end))
+                    return false;
+            if (work.end == w.steps && !sums_arrive(v, &w, cluster, &work))
+                return false;
+        }
+    }
     return true;
 }
 
 static void look_for_gaps(cover *v) {
-    size_t count = (size_t)v->tiles_m * (size_t)v->tiles_n * (size_t)v->split;
+    size_t count = (size_t)v->tiles_m * (size_t)v->tiles_n * (size_t)v->parts;
     for (size_t at = 0; at < count; at++)
         if (!v->seen[at]) {
-            size_t tile = at / (size_t)v->split;
+            size_t tile = at / (size_t)v->parts;
             matmul_gpu_counter(
-                v->check, "tile (%zu, %zu), slice %zu: not computed",
+                v->check, "tile (%zu, %zu), part %zu: not computed",
                 tile / (size_t)v->tiles_n, tile % (size_t)v->tiles_n,
-                at % (size_t)v->split);
+                at % (size_t)v->parts);
             return;
         }
 }
@@ -100,8 +136,10 @@ static bool cover_case(matmul_gpu_check *check, const matmul_gpu_case *c,
     cover v = {check, matmul_tiles(c->problem.m, c->config.tile_m),
                matmul_tiles(c->problem.n, c->config.tile_n), c->config.split,
                NULL};
+    if (matmul_gpu_has_tma(c->config.variant))
+        v.parts = matmul_tiles(c->problem.k, c->config.tile_k);
     v.seen =
-        spak_calloc((size_t)v.tiles_m * (size_t)v.tiles_n * (size_t)v.split, 1);
+        spak_calloc((size_t)v.tiles_m * (size_t)v.tiles_n * (size_t)v.parts, 1);
     if (!v.seen) return spak_fail_oom(err);
     if (v.tiles_m * c->config.tile_m < c->problem.m ||
         v.tiles_n * c->config.tile_n < c->problem.n)

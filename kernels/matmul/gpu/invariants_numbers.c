@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "matmul/gpu/invariants.h"
-#include "matmul/gpu/schedule.h"
+#include "matmul/gpu/walk.h"
 
 enum { STEP = 16, TILE_K = 64, CASES = 400, MOST_K = 4097 };
 

@@ -23,6 +23,7 @@ bool matmul_gpu_bind(dev_gpu *gpu, const matmul_gpu_plan *plan,
     memcpy(bound->launch.grid, plan->grid, sizeof plan->grid);
     memcpy(bound->launch.block, plan->block, sizeof plan->block);
     memcpy(bound->launch.cluster, plan->cluster, sizeof plan->cluster);
+    bound->launch.overlap = plan->overlap;
     bound->params = (matmul_params){.a = x->a,
                                     .b = x->b,
                                     .c = x->c,

@@ -20,13 +20,15 @@ kernel matmul_gpu {
     tuning_space {
         variant: [naive, coalesced, shared_tile, register_tile, mma_sync, tma, specialised, two_consumers, persistent, cluster, async_store, best]
         tile_m: [64, 128, 256]
-        tile_n: [64, 96, 128, 160, 192, 224, 256]
-        tile_k: [16, 32, 64]
-        stages: [1, 2, 3, 4, 5, 6, 7]
+        tile_n: [32, 64, 96, 128, 160, 192, 224, 256]
+        tile_k: [16, 32, 64, 128]
+        stages: [1, 2, 3, 4, 5, 6, 7, 8]
         cluster_m: [1, 2]
         cluster_n: [1, 2]
-        group: [1, 4, 8, 16, 32]
+        group: [1, 4, 6, 8, 11, 16, 32]
         split: [1, 2, 4, 8]
+        last_round: [whole, shared]
+        start: [plain, overlapped]
         swizzle_bytes: [16, 128]
     }
 
@@ -40,7 +42,7 @@ kernel matmul_gpu {
         sums: `math.ceil(tile_m * tile_n / math.max(sum_threads, 1))`
         out_bytes: `problem.out == "f32" and 4 or 2`
         stage_bytes: `2 * (tile_m + tile_n) * tile_k`
-        piece_row: `(tile_n * out_bytes % 128 > 0 or sums // split * 2 * out_bytes % 128 > 0) and 64 or 128`
+        piece_row: `tile_n * out_bytes % 128 > 0 and 64 or 128`
         smem_bytes: `tma and (stage_bytes + 16) * stages + (tma_store and consumers * 2 * 64 * piece_row or 0) or variant == "mma_sync" and stage_bytes * stages or 0`
         tiles_m: `math.ceil(problem.m / tile_m)`
         tiles_n: `math.ceil(problem.n / tile_n)`
@@ -114,12 +116,12 @@ kernel matmul_gpu {
         reason: "each block of a cluster fetches a share of eight rows or more of what all need"
     }
     constraint split_has_a_variant {
-        that: `split == 1 or variant == "best" or variant == "mma_sync"`
+        that: `split == 1 or variant == "mma_sync"`
         reason: "the other steps do not split"
     }
-    constraint split_shares_sums {
-        that: `split == 1 or variant ~= "best" or cluster_m * cluster_n == 1 and split <= 8 and sums % (16 * split) == 0 and 4 * tile_m * tile_n <= stages * stage_bytes`
-        reason: "the parts' blocks are the cluster, and each adds up whole pieces of sums that take the stages' place"
+    constraint shared_by_best {
+        that: `last_round ~= "shared" or variant == "best"`
+        reason: "the other steps have no one to pass sums on to"
     }
     constraint split_where_tiles_are_few {
         that: `split == 1 or tiles < hw.sms and split <= tiles_k`

@@ -57,13 +57,30 @@ typedef struct matmul_gpu_problem {
 /* Row lengths of matrices without padding between rows. */
 void matmul_gpu_tight(matmul_gpu_problem *problem);
 
+/* Where the tiles do not fill the last round: its tiles are done whole, or
+ * shared out by steps of k (walk.h). */
+typedef enum matmul_gpu_last_round {
+    MATMUL_GPU_LAST_ROUND_UNSET,
+    MATMUL_GPU_WHOLE,
+    MATMUL_GPU_SHARED
+} matmul_gpu_last_round;
+
+/* How a launch follows the kernel before it in the stream. */
+typedef enum matmul_gpu_start {
+    MATMUL_GPU_START_UNSET,
+    MATMUL_GPU_PLAIN,
+    MATMUL_GPU_OVERLAPPED
+} matmul_gpu_start;
+
 typedef struct matmul_gpu_config {
     matmul_gpu_variant variant;
     int tile_m, tile_n, tile_k; /* of C, and the step along k */
     int stages;                 /* tiles of A and B in flight */
     int cluster_m, cluster_n;   /* blocks that share what they load */
-    int group; /* rows of tiles that the order of tiles keeps together */
-    int split; /* parts of k that are summed apart */
+    int group;      /* rows of tiles that the order of tiles keeps together */
+    int split;      /* mma_sync: parts of k that are summed apart */
+    int last_round; /* best: matmul_gpu_last_round */
+    int start;      /* best: matmul_gpu_start */
     int swizzle_bytes; /* mma_sync: 128, or 16 for plain rows (an ablation) */
 } matmul_gpu_config;
 
@@ -118,10 +135,12 @@ typedef struct matmul_gpu_plan {
     char define[MATMUL_GPU_DEFINES][MATMUL_GPU_DEFINE_BYTES];
     int num_defines;
     unsigned grid[3], block[3], cluster[3];
+    bool overlap;         /* dev_launch's */
     size_t smem_bytes;    /* dynamic */
     bool maps, store_map; /* a_map and b_map; c_map */
     dev_tensor_spec a_map, b_map, c_map;
-    size_t workspace_bytes, counters_bytes; /* split > 1 only, else 0 */
+    size_t workspace_bytes,
+        counters_bytes; /* for sums that several blocks have */
 } matmul_gpu_plan;
 
 /* Fails for a problem that no kernel takes (a length below 1, rows shorter than

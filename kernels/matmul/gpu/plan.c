@@ -175,23 +175,30 @@ static void plan_sm90(matmul_gpu_plan *plan, const matmul_gpu_machine *hw) {
     define(plan, "CLUSTER_M=%d", c->cluster_m);
     define(plan, "CLUSTER_N=%d", c->cluster_n);
     if (best) define(plan, "CONSUMERS=%d", matmul_gpu_consumers(c));
-    if (best) define(plan, "SPLIT=%d", c->split);
+    if (best) define(plan, "STREAM=%d", c->last_round == MATMUL_GPU_SHARED);
+    plan->overlap = best && c->start == MATMUL_GPU_OVERLAPPED;
     map_inputs(plan);
     map_output(plan);
-    /* A cluster takes the tiles of its blocks; parts of k are blocks of it.
-     * Persistent: as many clusters as run at once, but no more than there is
-     * work for. Parts meet over one tile only, so those never stay. */
-    int blocks = c->cluster_m * c->cluster_n * c->split;
+    /* A cluster takes the tiles of its blocks. Persistent: as many clusters as
+     * run at once, but no more than there is work for. */
+    int blocks = c->cluster_m * c->cluster_n;
     int works = matmul_tiles(tiles_m(plan), c->cluster_m) *
                 matmul_tiles(tiles_n(plan), c->cluster_n);
     int at_once = hw->sms / blocks;
-    bool stay = c->variant >= MATMUL_GPU_PERSISTENT && c->split == 1;
-    set3(plan->grid,
-         (unsigned)((stay && works > at_once ? at_once : works) * blocks), 1,
-         1);
+    bool stay = c->variant >= MATMUL_GPU_PERSISTENT;
+    bool all = best && c->last_round == MATMUL_GPU_SHARED;
+    int clusters = all || (stay && works > at_once) ? at_once : works;
+    set3(plan->grid, (unsigned)(clusters * blocks), 1, 1);
     set3(plan->block, (unsigned)matmul_gpu_threads(c), 1, 1);
     if (c->variant >= MATMUL_GPU_CLUSTER)
         set3(plan->cluster, (unsigned)blocks, 1, 1);
+    if (all) {
+        size_t count = (size_t)clusters * (size_t)blocks;
+        plan->workspace_bytes =
+            count * (size_t)c->tile_m * (size_t)c->tile_n * sizeof(float);
+        plan->counters_bytes =
+            count * (size_t)matmul_gpu_consumers(c) * sizeof(int);
+    }
 }
 
 /* --- all --- */

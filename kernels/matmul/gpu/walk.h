@@ -3,18 +3,19 @@
  *
  * Blocks (or clusters of them) are started once and stay. Number `at` of `of`
  * takes the whole tiles at, at + of, at + 2 of, ... Where the tiles do not
- * divide by `of`, the last round leaves some without work. With `stream` that
- * round is shared out by steps of k instead: the steps of its tiles, one tile
- * after the other, are cut into equal runs, one for each of the first so many
- * blocks. A run is no longer than a tile, so it holds the end of one, or the
- * beginning of one, or both, or part of one:
+ * divide by `of`, the last round leaves some without work. With `stream` the
+ * last round, and the full one before it, are shared out by steps of k instead:
+ * the steps of their tiles, one tile after the other, are cut into equal runs,
+ * one for each block (for fewer, where runs would be too short). A run holds
+ * the end of a tile, whole tiles, and the beginning of one; or, where it is
+ * shorter than a tile, part of one:
  *
- *     tiles    |      t      |     t+1     |
- *     runs     |    0   |    1   |   2     |
+ *     tiles    |   t   |  t+1  |  t+2  |
+ *     runs     |     0     |     1     |
  *
- * Here 0 has the beginning of t, 1 its end and the beginning of t+1. A
+ * Run 0 has t and the beginning of t+1, run 1 the end of t+1, and t+2. A
  * beginning is done first and left for the one who has the end, the end last:
- * nobody waits for what is not yet begun.
+ * nobody waits for what is not yet begun, and mostly for nothing.
  *
  * Sums are added in an order that depends on the shape and `of` alone. */
 #ifndef SPAK_MATMUL_GPU_WALK_H
@@ -47,15 +48,15 @@ MATMUL_BOTH int matmul_run_begin(const matmul_walk *w, int at) {
     return at < w->runs ? (int)((long long)at * rest / w->runs) : rest;
 }
 
-/* tiles, steps >= 1; of * steps < 2^31. */
+/* tiles, steps >= 1; 2 of steps < 2^31. */
 MATMUL_BOTH matmul_walk matmul_walk_begin(int at, int of, int tiles, int steps,
                                           int stream) {
-    matmul_walk w = {at, of, tiles, stream ? tiles / of * of : tiles, steps,
-                     1,  0,  0};
-    const int left = tiles - w.whole;
-    const int most = left * steps / MATMUL_RUN_STEPS;
-    w.runs = most < of ? most : of;
-    if (w.runs < left) w.runs = left;
+    const int rounds = tiles / of;
+    const bool share = stream && tiles % of != 0;
+    const int whole = share ? (rounds > 1 ? rounds - 1 : 0) * of : tiles;
+    const int left = tiles - whole, most = left * steps / MATMUL_RUN_STEPS;
+    matmul_walk w = {at, of, tiles, whole, steps, most < of ? most : of, 0, 0};
+    if (left <= of && w.runs < left) w.runs = left;
     if (w.runs < 1) w.runs = 1;
     w.lo = matmul_run_begin(&w, at);
     w.hi = matmul_run_begin(&w, at + 1);
@@ -81,8 +82,8 @@ MATMUL_BOTH bool matmul_walk_next(matmul_walk *w, matmul_work *work) {
     return true;
 }
 
-/* How many runs before number `at` have steps of the tile whose end it has, when
- * it does those from work->first on. */
+/* How many runs before number `at` have steps of the tile whose end it has,
+ * when it does those from work->first on. */
 MATMUL_BOTH int matmul_runs_before(const matmul_walk *w, int at,
                                    const matmul_work *work) {
     const int begin = (work->tile - w->whole) * w->steps;
@@ -92,5 +93,13 @@ MATMUL_BOTH int matmul_runs_before(const matmul_walk *w, int at,
     return count;
 }
 //< walk
+
+/* mma_sync's other way of sharing a tile: the first step along k of a slice;
+ * the one of slice `split` is the end. All slices have tiles_k / split steps,
+ * the first ones one more. */
+MATMUL_BOTH int matmul_slice_begin(int slice, int tiles_k, int split) {
+    int rest = tiles_k % split;
+    return tiles_k / split * slice + (slice < rest ? slice : rest);
+}
 
 #endif

@@ -27,27 +27,31 @@ static json_t *problem_json(const matmul_gpu_problem *p) {
 
 /* A configuration with all axes, allowed or not. */
 static void draw(matmul_gpu_check *check, matmul_gpu_case *c) {
-    static const int ms[] = {64, 128, 256}, ns[] = {64, 96, 128, 160, 192, 224, 256}, ks[] = {32, 64, 64, 64};
+    static const int ms[] = {64, 128, 256}, ns[] = {32, 64, 96, 128, 160, 192, 224, 256}, ks[] = {32, 64, 64, 128};
     matmul_gpu_draw_case(check, c);
     c->config.variant = (matmul_gpu_variant)(MATMUL_GPU_REGISTER_TILE +
                                              matmul_gpu_draw(check, MATMUL_GPU_VARIANTS - MATMUL_GPU_REGISTER_TILE));
     c->config.tile_m = ms[matmul_gpu_draw(check, 3)];
-    c->config.tile_n = ns[matmul_gpu_draw(check, 7)];
+    c->config.tile_n = ns[matmul_gpu_draw(check, 8)];
     c->config.tile_k = ks[matmul_gpu_draw(check, 4)];
     c->config.stages = 1 + (int)matmul_gpu_draw(check, 7);
     c->config.cluster_m = 1 + (int)matmul_gpu_draw(check, 2);
     c->config.cluster_n = 1 + (int)matmul_gpu_draw(check, 2);
     c->config.split = 1 + (int)matmul_gpu_draw(check, 3);
     c->config.group = 8;
+    c->config.last_round = 1 + (int)matmul_gpu_draw(check, 2);
+    c->config.start = 1 + (int)matmul_gpu_draw(check, 2);
     c->config.swizzle_bytes = 128;
     c->problem.bias = matmul_gpu_draw(check, 4) == 0;
 }
 
 static json_t *all_axes(const matmul_gpu_config *c) {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "variant",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:s}", "variant",
                      matmul_gpu_variant_name(c->variant), "tile_m", c->tile_m, "tile_n", c->tile_n, "tile_k", c->tile_k,
                      "stages", c->stages, "cluster_m", c->cluster_m, "cluster_n", c->cluster_n, "split", c->split,
-                     "group", c->group, "swizzle_bytes", c->swizzle_bytes);
+                     "group", c->group, "swizzle_bytes", c->swizzle_bytes, "last_round",
+                     c->last_round == MATMUL_GPU_SHARED ? "shared" : "whole", "start",
+                     c->start == MATMUL_GPU_OVERLAPPED ? "overlapped" : "plain");
 }
 
 /* "constraint NAME..." of either side. */
@@ -63,7 +67,7 @@ static void manifest_and_code_agree(lua_box *box, json_t *hw) {
        err.message);
     matmul_gpu_check check = {.fault = MATMUL_GPU_NO_FAULT, .seed = 5};
     int allowed_count = 0, differ = 0, names = 0;
-    for (int i = 0; i < 6000 && !differ; i++) {
+    for (int i = 0; i < 12000 && !differ; i++) {
         matmul_gpu_case c;
         spak_error why = {0};
         draw(&check, &c);
