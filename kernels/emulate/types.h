@@ -29,6 +29,7 @@
 #define __syncwarp      emulate_syncwarp
 #define __threadfence() ((void)0)
 #define __expf          expf
+#define divide(x, y)    ((x) / (y))
 
 typedef unsigned short element;
 typedef struct __align__(16) vec16 {

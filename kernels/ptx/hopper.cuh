@@ -102,13 +102,11 @@ DEVICE void store_four(float *to, const float x[4]) {
                  "f"(x[0]), "f"(x[1]), "f"(x[2]), "f"(x[3])
                  : "memory");
 }
-DEVICE void add_four(const float *from, float x[4]) {
-    float y[4];
+DEVICE void load_four(const float *from, float x[4]) {
     asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(y[0]), "=f"(y[1]), "=f"(y[2]), "=f"(y[3])
+                 : "=f"(x[0]), "=f"(x[1]), "=f"(x[2]), "=f"(x[3])
                  : "l"(from)
                  : "memory");
-    x[0] += y[0], x[1] += y[1], x[2] += y[2], x[3] += y[3];
 }
 DEVICE void store_release(unsigned *to, unsigned x) {
     asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(to), "r"(x)

@@ -67,6 +67,10 @@ DEVICE unsigned pack_elements(float first, float second) {
 DEVICE float word_to_float(unsigned x) { return __uint_as_float(x); }
 DEVICE unsigned word_of_float(float x) { return __float_as_uint(x); }
 
+/* x / y to two units in the last place; y is at least 1, and may be infinite.
+ */
+DEVICE float divide(float x, float y) { return __fdividef(x, y); }
+
 /* --- global memory --- */
 
 DEVICE element load_element(const element *at) { return *at; }

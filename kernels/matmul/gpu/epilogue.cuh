@@ -39,7 +39,7 @@
  * infinity, the quotient x or 0. */
 DEVICE float gelu(float x) {
     float u = 0.7978845608f * (x + 0.044715f * x * x * x);
-    return x / (1.0f + __expf(-2.0f * u));
+    return divide(x, 1.0f + __expf(-2.0f * u));
 }
 
 /* count = 1, 2 or 8 neighbouring elements; a constant where this is called. */

@@ -138,7 +138,7 @@ typedef struct matmul_gpu_plan {
     bool overlap;         /* dev_launch's */
     size_t smem_bytes;    /* dynamic */
     bool maps, store_map; /* a_map and b_map; c_map */
-    dev_tensor_spec a_map, b_map, c_map;
+    dev_tensor_spec a_map, b_map, c_map, pre_map;
     size_t workspace_bytes,
         counters_bytes; /* for sums that several blocks have */
 } matmul_gpu_plan;

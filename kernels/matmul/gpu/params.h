@@ -25,11 +25,11 @@ typedef dev_ptr matmul_ptr;
 #endif
 
 typedef struct matmul_params {
-    matmul_map a_map, b_map, c_map; /* TMA variants only */
-    matmul_ptr a, b, c;             /* rows lda, ldb, ldc elements apart */
-    matmul_ptr bias;                /* (n) */
-    matmul_ptr pre;                 /* (m, n), rows ldc apart */
-    matmul_ptr residual;            /* (m, n), rows ldc apart */
+    matmul_map a_map, b_map, c_map, pre_map; /* TMA variants only */
+    matmul_ptr a, b, c;  /* rows lda, ldb, ldc elements apart */
+    matmul_ptr bias;     /* (n) */
+    matmul_ptr pre;      /* (m, n), rows ldc apart */
+    matmul_ptr residual; /* (m, n), rows ldc apart */
     int m, n, k;
     int lda, ldb, ldc;
     float alpha, beta;

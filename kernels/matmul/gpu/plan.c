@@ -163,6 +163,8 @@ static void map_output(matmul_gpu_plan *plan) {
     if (!row) return;
     plan->store_map = true;
     plan->c_map = map_of(p->out, p->m, p->n, p->ldc, 64, row / out_bytes, row);
+    plan->pre_map = map_of(p->in, p->m, p->n, p->ldc, 64,
+                           row / (int)dev_element_bytes(p->in), row);
     define(plan, "STORE_BUFFERS=%d", MATMUL_GPU_STORE_BUFFERS);
 }
 

@@ -207,6 +207,7 @@ DEVICE void settle(float acc[BLOCKS_M][TILE_N / 2]) {
  * down. Sum j of a thread lies beside those of its neighbours. */
 
 #define SLOT_FLOATS (TILE_M * TILE_N)
+#define BATCH       (TILE_N % 64 ? 4 : 8)
 
 DEVICE float *slot_of(const matmul_params *p, int block, int consumer) {
     return (float *)p->workspace + (long long)block * SLOT_FLOATS +
@@ -238,11 +239,20 @@ DEVICE void take_sums(const matmul_params *p, float acc[BLOCKS_M][TILE_N / 2],
         while (!load_acquire(flag)) {
         }
     named_barrier(1 + consumer, 128);
+    /* Some at once: their latency is that of one. */
 #pragma unroll
     for (int i = 0; i < BLOCKS_M; i++)
 #pragma unroll
-        for (int j = 0; j < TILE_N / 2; j += 4)
-            add_four(slot + (i * TILE_N / 2 + j) * 128, &acc[i][j]);
+        for (int j = 0; j < TILE_N / 2; j += 4 * BATCH) {
+            float more[BATCH][4];
+#pragma unroll
+            for (int b = 0; b < BATCH; b++)
+                load_four(slot + (i * TILE_N / 2 + j + 4 * b) * 128, more[b]);
+#pragma unroll
+            for (int b = 0; b < BATCH; b++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[i][j + 4 * b + e] += more[b][e];
+        }
     named_barrier(1 + consumer, 128);
     if (threadIdx.x % 128 == 0) *flag = 0;
 }
@@ -278,66 +288,153 @@ DEVICE unsigned piece_at(unsigned piece, int r, int c) {
                             : piece + r * 64 + ((c ^ (r >> 1 & 3)) << 4);
 }
 
-//> store_piece
-/* Sums 4 j ... 4 j + 7 of acc, two blocks of 8 columns, through the epilogue
- * and into a piece; first: the piece's first block of 8 columns. stmatrix puts
- * four matrices of 8 x 8 where their chunks belong, without conflicts. */
-DEVICE void to_piece(const matmul_params *p, float acc[TILE_N / 2], int j,
-                     int first, unsigned piece, int row, int col) {
-    const int r = row_in_block(), lane = (int)threadIdx.x % 32;
+/* --- the epilogue of a piece ---
+ *
+ * A thread has PAIRS pairs of neighbours in a piece; pair 2 j + h lies in the
+ * j-th block of 8 columns, row h * 8 below the first. What they need from
+ * global memory is asked for at once, before the first is used: one latency a
+ * piece and operand, not one a pair. Pairs outside of C read its first. */
+#define PAIRS    (PIECE_COLS / 4)
+#define EPI_FAST (ALIGNED && !EPI_PLAIN && !(OUT_F32 && (EPI_BETA || EPI_GELU)))
+
+#if EPI_FAST
+DEVICE void load_pairs(const matmul_params *p, matmul_ptr from, int row,
+                       int col, unsigned words[PAIRS]) {
 #pragma unroll
-    for (int h = 0; h < 4; h++)
-        finish_pair(p, row + r + h % 2 * 8,
-                    col + (j + h / 2) * 8 + col_in_eight(),
-                    &acc[4 * j + 2 * h]);
-#if OUT_F32
+    for (int q = 0; q < PAIRS; q++) {
+        const int r = row + q % 2 * 8, c = col + q / 2 * 8;
+        const bool inside = r < p->m && c < p->n;
+        words[q] = load_word((const element *)from +
+                             (inside ? (long long)r * p->ldc + c : 0));
+    }
+}
+
+/* x += scale * (what the words hold). x: sums of the piece's first pair on. */
+DEVICE void add_pairs(float *x, const unsigned words[PAIRS], float scale) {
 #pragma unroll
-    for (int h = 0; h < 4; h++)
-        store_shared_pair(
-            piece_at(piece, r + h % 2 * 8,
-                     (j + h / 2 - first) * 2 + col_in_eight() / 4) +
-                col_in_eight() % 4 * 4,
-            acc[4 * j + 2 * h], acc[4 * j + 2 * h + 1]);
-    (void)lane;
+    for (int q = 0; q < PAIRS; q++) {
+        x[2 * q] += scale * first_element(words[q]);
+        x[2 * q + 1] += scale * second_element(words[q]);
+    }
+}
+
+DEVICE void add_bias(const matmul_params *p, float *x, int col) {
+    unsigned words[PAIRS / 2];
+#pragma unroll
+    for (int j = 0; j < PAIRS / 2; j++)
+        words[j] = load_word((const element *)p->bias +
+                             (col + j * 8 < p->n ? col + j * 8 : 0));
+#pragma unroll
+    for (int q = 0; q < PAIRS; q++) {
+        x[2 * q] += first_element(words[q / 2]);
+        x[2 * q + 1] += second_element(words[q / 2]);
+    }
+}
+#endif
+
+/* From sums to what `pre` holds or, without GELU, to what C is to hold. */
+DEVICE void before_gelu(const matmul_params *p, float *x, int row, int col) {
+#if EPI_FAST
+    unsigned words[PAIRS];
+    (void)words;
+#if EPI_BETA
+    load_pairs(p, p->c, row, col, words);
+#endif
+#pragma unroll
+    for (int q = 0; q < 2 * PAIRS; q++) x[q] *= p->alpha;
+#if EPI_BETA
+    add_pairs(x, words, p->beta);
+#endif
+#if EPI_BIAS
+    add_bias(p, x, col);
+#endif
+#if EPI_RESIDUAL && !EPI_GELU
+    load_pairs(p, p->residual, row, col, words);
+    add_pairs(x, words, 1.0f);
+#endif
 #else
-    stmatrix4(piece_at(piece, r / 16 * 16 + lane % 16, j - first + lane / 16),
-              pack_elements(acc[4 * j], acc[4 * j + 1]),
-              pack_elements(acc[4 * j + 2], acc[4 * j + 3]),
-              pack_elements(acc[4 * j + 4], acc[4 * j + 5]),
-              pack_elements(acc[4 * j + 6], acc[4 * j + 7]));
+#pragma unroll
+    for (int q = 0; q < PAIRS; q++)
+        finish_pair(p, row + q % 2 * 8, col + q / 2 * 8, &x[2 * q]);
 #endif
 }
 
-/* Through shared memory, piece by piece, by the copy engine, which clips what
- * lies outside of C. STORE_BUFFERS pieces a consumer: a buffer is written again
- * when its last piece but STORE_BUFFERS has been read. *stored counts pieces.
- */
+#if EPI_FAST && EPI_GELU
+DEVICE void after_gelu(const matmul_params *p, float *x, int row, int col) {
+#if EPI_RESIDUAL
+    unsigned words[PAIRS];
+    load_pairs(p, p->residual, row, col, words);
+#endif
+#pragma unroll
+    for (int q = 0; q < 2 * PAIRS; q++) x[q] = gelu(x[q]);
+#if EPI_RESIDUAL
+    add_pairs(x, words, 1.0f);
+#endif
+    (void)p, (void)row, (void)col;
+}
+#endif
+
+//> store_piece
+/* A piece's sums into shared memory. stmatrix puts four matrices of 8 x 8 where
+ * their chunks belong, without conflicts. */
+DEVICE void fill_piece(const float *x, unsigned piece) {
+    const int r = row_in_block(), lane = (int)threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < PIECE_COLS / 8; j += 2, x += 8) {
+#if OUT_F32
+#pragma unroll
+        for (int h = 0; h < 4; h++)
+            store_shared_pair(piece_at(piece, r + h % 2 * 8,
+                                       (j + h / 2) * 2 + col_in_eight() / 4) +
+                                  col_in_eight() % 4 * 4,
+                              x[2 * h], x[2 * h + 1]);
+        (void)lane;
+#else
+        stmatrix4(piece_at(piece, r / 16 * 16 + lane % 16, j + lane / 16),
+                  pack_elements(x[0], x[1]), pack_elements(x[2], x[3]),
+                  pack_elements(x[4], x[5]), pack_elements(x[6], x[7]));
+#endif
+    }
+}
+
+/* Through shared memory and the copy engine, which clips what lies outside. A
+ * buffer is written again when its last piece but STORE_BUFFERS has been read;
+ * *stored counts pieces. */
+DEVICE void store_piece(const void *map, const float *x, unsigned buffers,
+                        int row, int col, int consumer, unsigned *stored) {
+    const unsigned piece = buffers + *stored % STORE_BUFFERS * PIECE_BYTES;
+    const bool leads = threadIdx.x % 128 == 0;
+    if (leads) tma_store_wait_read(STORE_BUFFERS - 1);
+    named_barrier(1 + consumer, 128);
+    fill_piece(x, piece);
+    fence_async();
+    named_barrier(1 + consumer, 128);
+    if (leads) {
+        tma_store(map, piece, col, row);
+        tma_store_commit();
+    }
+    ++*stored;
+}
+
 DEVICE void store_pieces(const matmul_params *p,
                          float acc[BLOCKS_M][TILE_N / 2], unsigned base,
                          int row, int col, int consumer, unsigned *stored) {
     const unsigned buffers =
         C_AT(base) + consumer * STORE_BUFFERS * PIECE_BYTES;
-    const bool leads = threadIdx.x % 128 == 0;
 #pragma unroll
     for (int i = 0; i < BLOCKS_M; i++) {
         const int row0 = row + (consumer * BLOCKS_M + i) * 64;
 #pragma unroll
         for (int c = 0; c < TILE_N / PIECE_COLS; c++) {
-            const int first = c * PIECE_COLS / 8;
-            const unsigned piece =
-                buffers + *stored % STORE_BUFFERS * PIECE_BYTES;
-            if (leads) tma_store_wait_read(STORE_BUFFERS - 1);
-            named_barrier(1 + consumer, 128);
-#pragma unroll
-            for (int j = 0; j < PIECE_COLS / 8; j += 2)
-                to_piece(p, acc[i], first + j, first, piece, row0, col);
-            fence_async();
-            named_barrier(1 + consumer, 128);
-            if (leads) {
-                tma_store(&p->c_map, piece, col + c * PIECE_COLS, row0);
-                tma_store_commit();
-            }
-            ++*stored;
+            float *x = &acc[i][c * PIECE_COLS / 2];
+            const int r = row0 + row_in_block();
+            const int col0 = col + c * PIECE_COLS;
+            before_gelu(p, x, r, col0 + col_in_eight());
+#if EPI_FAST && EPI_GELU
+            store_piece(&p->pre_map, x, buffers, row0, col0, consumer, stored);
+            after_gelu(p, x, r, col0 + col_in_eight());
+#endif
+            store_piece(&p->c_map, x, buffers, row0, col0, consumer, stored);
         }
     }
 }
