@@ -37,7 +37,7 @@ system MatMul_GPU_System_v1 {
             persistent: "blocks stay and take tile after tile in an order that the second-level cache likes"
             cluster: "two blocks fetch a shared tile once"
             async_store: "tiles leave through shared memory while the next one is computed"
-            best: "all of it, with tiles chosen for the problem"
+            best: "tiles chosen for the problem, launches that overlap, consumers out of step, a last round that is shared out"
         }
     }
 
@@ -45,8 +45,11 @@ system MatMul_GPU_System_v1 {
     tuning_space {
         variant: [best]
         tile_m: [64, 128, 256]
-        tile_k: [64]
-        stages: [2, 3, 4, 5, 6, 7]
+        tile_k: [64, 128]
+        stages: [2, 3, 4, 5, 6, 7, 8]
+        group: [1, 6, 11, 16]
+        split: [1]
+        start: [overlapped]
         swizzle_bytes: [128]
     }
 
@@ -189,6 +192,17 @@ system MatMul_GPU_System_v1 {
         expect: "a tile twice as wide needs three quarters of the bytes a product"
         predict: `ratio(tflops, tile_n == 256, tile_n == 128)`
         within: [1.05, 1.5]
+    }
+
+    hypothesis overlapping_hides_the_launch {
+        expect: "a launch costs a microsecond or two beside the work, which is much of a small product and little of a large one"
+        predict: `ratio(tflops, start == "overlapped", start == "plain")`
+        within: [1.0, 1.3]
+    }
+    hypothesis sharing_the_last_round_fills_it {
+        expect: "nearly half of the last of sixteen rounds is idle at one of the sizes; passing sums on costs a few microseconds everywhere"
+        predict: `ratio(tflops, last_round == "shared", last_round == "whole")`
+        within: [0.95, 1.04]
     }
 
     knowledge {

@@ -64,10 +64,12 @@ local function climb(run, plan)
   end
 end
 
--- The shapes with the configuration that a search ended at, else with the one that the model picks.
-local function shapes(run, label, names)
+-- The shapes with the configuration that a search ended at, else with the one that the model picks; start: how a launch
+-- follows the one before it.
+local function shapes(run, label, names, start)
   for _, name in ipairs(names) do
-    run:evaluate { label = label, config = run:best(name) or {}, problem = run:problem(name), options = run:options() }
+    local config = config_with(run:best(name) or {}, { start = start })
+    run:evaluate { label = label, config = config, problem = run:problem(name), options = run:options() }
   end
 end
 
@@ -82,17 +84,17 @@ local function search(run, name, trials)
   return first
 end
 
--- Every tile, cluster and split at the new shape, the rest as the model fills it in: what the search is held against.
+-- Every tile and cluster at the new shape, the rest as the model fills it in: what the search is held against.
 local function everything(run, first)
   local options = options_with(run, { samples = math.min(15, run:options().samples) })
-  for _, tile_m in ipairs { 128, 256 } do
+  for _, tile_m in ipairs { 64, 128, 256 } do
     for _, tile_n in ipairs { 64, 96, 128, 160, 192, 224, 256 } do
-      for _, cluster in ipairs { { 1, 1 }, { 2, 1 }, { 1, 2 } } do
+      for _, cluster in ipairs { { 1, 1 }, { 2, 1 } } do
         run:evaluate {
           label = "exhaustive", problem = run:problem("new_shape"), options = options,
           config = {
             variant = first.config.variant, tile_m = tile_m, tile_n = tile_n, cluster_m = cluster[1],
-            cluster_n = cluster[2], split = 1,
+            cluster_n = cluster[2],
           },
         }
       end
@@ -127,6 +129,19 @@ local function ablate(run)
     vary(run, "ablation_stages", config_with(top, { tile_n = 128 }), "stages", { 1, 2, 3, 4, 5, 6 }, problem)
     vary(run, "ablation_group", top, "group", { 1, 4, 8, 16, 32 }, problem)
     vary(run, "ablation_tile", config_with(top, { stages = 3 }), "tile_n", { 64, 128, 192, 256 }, problem)
+  end
+end
+
+-- What sharing the last round out and overlapping launches are worth, where the last round is nearly full and where not.
+local function schedules(run)
+  for _, name in ipairs(run.profile == "paper" and { "square_4096", "square_8192", "llama_up" } or { "square_2048" }) do
+    local problem = run:problem(name)
+    local first = run:evaluate {
+      label = "ablation_start", config = { last_round = "whole" }, problem = problem, options = run:options(),
+    }
+    if first.status == "ok" then
+      vary(run, "ablation_round", first.config, "last_round", { "whole", "shared" }, problem)
+    end
   end
 end
 
@@ -179,9 +194,11 @@ return {
     climb(run, plan)
     for _, name in ipairs(plan.searched) do search(run, name.word or name, plan.search_trials) end
     shapes(run, "shape", SHAPES)
+    shapes(run, "shape_plain", SHAPES, "plain")
     shapes(run, "training", TRAINING)
     epilogues(run)
     ablate(run)
+    schedules(run)
     local first = search(run, "new_shape", plan.new_trials)
     if first then everything(run, first) end
     run:settle()

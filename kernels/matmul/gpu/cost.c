@@ -22,11 +22,11 @@
 
 static const double L2_BYTES_PER_CYCLE = 64; /* to one multiprocessor */
 static const double STORE_BYTES_PER_CYCLE = 32;
-static const double SUMS_BYTES_PER_CYCLE = 24; /* from block to block */
+static const double SUMS_BYTES_PER_CYCLE = 16; /* from block to block */
 static const double NOT_HIDDEN = 0.03;         /* of the faster engine's time */
 static const double SMEM_BYTES_PER_CYCLE = 100;
 static const double STEP_CYCLES = 25;      /* barriers */
-static const double CLUSTER_CYCLES = 1500; /* to start and end together */
+static const double CLUSTER_CYCLES = 2500; /* to start and end together */
 static const double FILL_CYCLES = 1200;    /* first bytes, first product */
 static const double LAUNCH_S = 3e-6;
 static const double MATRIX_SHARE = 0.80; /* what the power limit leaves */

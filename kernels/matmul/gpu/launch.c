@@ -4,13 +4,16 @@
 #include "matmul/gpu/matmul_gpu.h"
 
 static bool encode_maps(dev_gpu *gpu, const matmul_gpu_plan *plan,
-                        matmul_params *params, spak_error *err) {
-    return (!plan->maps || (dev_tensor_encode(gpu, params->a, &plan->a_map,
-                                              &params->a_map, err) &&
-                            dev_tensor_encode(gpu, params->b, &plan->b_map,
-                                              &params->b_map, err))) &&
-           (!plan->store_map || dev_tensor_encode(gpu, params->c, &plan->c_map,
-                                                  &params->c_map, err));
+                        matmul_params *x, spak_error *err) {
+    bool ok = true;
+    if (plan->maps)
+        ok = dev_tensor_encode(gpu, x->a, &plan->a_map, &x->a_map, err) &&
+             dev_tensor_encode(gpu, x->b, &plan->b_map, &x->b_map, err);
+    if (ok && plan->store_map)
+        ok = dev_tensor_encode(gpu, x->c, &plan->c_map, &x->c_map, err);
+    if (ok && plan->store_map && x->pre)
+        ok = dev_tensor_encode(gpu, x->pre, &plan->pre_map, &x->pre_map, err);
+    return ok;
 }
 
 bool matmul_gpu_bind(dev_gpu *gpu, const matmul_gpu_plan *plan,
