@@ -1,8 +1,10 @@
 -- What the MatMul trace says: the ladder's figure and table, the search, the predictions, and named values.
 local common = require "lib.report"
+local climb = require "lib.ladder"
 local threads = require "lib.threads"
 
 local RUNGS = { "naive", "loop_order", "blocked", "packed", "register_tile", "tuned", "threads" }
+local ON_ONE = { table.unpack(RUNGS, 1, #RUNGS - 1) } -- all but the last, on threads
 local IDEAS = {
   naive = "a dot product for each element",
   loop_order = "the inner loop runs along rows",
@@ -88,31 +90,6 @@ local function tabulate_ladder(report, ladder, sizes)
   }
 end
 
-local NOISE = 0.02 -- relative; no difference below it is taken for one
-
--- How the ladder on one thread climbs: each step beside the step below it, at the largest size that both were run at.
--- A step rises (falls) when its quartiles lie clear above (below) those of the step below, by more than the noise.
-local function report_climb(report, ladder, sizes)
-  local count, refs, seen = { rising = 0, falling = 0, level = 0 }, {}, {}
-  for i = 2, #RUNGS do
-    for at = #sizes, 1, -1 do
-      local below, above = ladder[RUNGS[i - 1]][sizes[at]], ladder[RUNGS[i]][sizes[at]]
-      if below and above and RUNGS[i] ~= "threads" then
-        local rises, falls = above.q1 > below.q3 * (1 + NOISE), above.q3 < below.q1 * (1 - NOISE)
-        local outcome = rises and "rising" or falls and "falling" or "level"
-        count[outcome] = count[outcome] + 1
-        for _, s in ipairs { below, above } do -- a step between two others is compared twice, and cited once
-          local ref = report:ref(s.record)
-          if not seen[ref] then seen[ref] = true; refs[#refs + 1] = ref end
-        end
-        break
-      end
-    end
-  end
-  report:value("steps", count.rising + count.falling + count.level, { refs = refs, format = "%d" })
-  for outcome, number in pairs(count) do report:value("steps_" .. outcome, number, { refs = refs, format = "%d" }) end
-end
-
 local function report_spread(report, name, s, size)
   common.spread(report, "ratio_" .. name, s, { report:ref(s.record) }, "%.3f")
   report:value("size_" .. name, size, { refs = { report:ref(s.record) }, format = "%d" })
@@ -153,6 +130,6 @@ return function(report)
   draw_ladder(report, ladder, sizes, peer)
   tabulate_ladder(report, ladder, sizes)
   common.predictions(report)
-  report_climb(report, ladder, sizes)
+  climb.count(report, climb.steps(ladder, ON_ONE, sizes))
   report_ratios(report, ladder, sizes)
 end

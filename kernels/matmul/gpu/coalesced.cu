@@ -29,6 +29,7 @@
 #define BLOCK_N 32
 #endif
 
+//> coalesced
 KERNEL void __launch_bounds__(BLOCK_M *BLOCK_N)
     matmul(const __grid_constant__ matmul_params p) {
     const matmul_tile tile =
@@ -42,3 +43,4 @@ KERNEL void __launch_bounds__(BLOCK_M *BLOCK_N)
         sum += load_a(&p, row, k) * load_b(&p, k, col);
     epilogue(&p, row, col, &sum, 1);
 }
+//< coalesced

@@ -206,6 +206,7 @@ DEVICE void multiply(float sum[FRAGS_M][FRAGS_N][4], unsigned a[FRAGS_M][4],
     }
 }
 
+//> mma_sync
 /* The sums of k tiles first ... last - 1.
  *
  * In iteration t the slot of tile t - 1 is filled with tile t + STAGES - 1. All
@@ -257,6 +258,7 @@ DEVICE void sum_tiles(const matmul_params *p, int m0, int n0, int first,
         }
     }
 }
+//< mma_sync
 
 /* --- slices of k --- */
 

@@ -83,6 +83,7 @@ DEVICE void load_tile(float *to, const element *from, int ld, int k_extent,
     }
 }
 
+//> register_tile
 /* The products of one k with a thread's tile. */
 DEVICE void multiply(float sum[TM][TN], const float *a, const float *b) {
     float a_piece[TM], b_piece[TN];
@@ -96,6 +97,7 @@ DEVICE void multiply(float sum[TM][TN], const float *a, const float *b) {
         for (int j = 0; j < TN; j++) sum[i][j] += a_piece[i] * b_piece[j];
     }
 }
+//< register_tile
 
 KERNEL void __launch_bounds__(THREADS)
     matmul(const __grid_constant__ matmul_params p) {

@@ -60,7 +60,9 @@ DEVICE void release(const place *at, unsigned base, unsigned stage) {
         barrier_arrive_at(EMPTY(base, stage), other + at->col * CLUSTER_M);
 #endif
 }
+//< ring
 
+//> consume
 /* A consumer: the sums of a piece of work. A step's products start before the
  * last step's are done, so that the matrix units never run dry; then the last
  * step's stage is released. */
@@ -85,6 +87,6 @@ DEVICE void consume(const place *at, unsigned base, ring *r,
     settle(acc);
     release(at, base, last);
 }
-//< ring
+//< consume
 
 #endif

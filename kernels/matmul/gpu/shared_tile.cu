@@ -30,6 +30,7 @@
 #define TILE 32
 #endif
 
+//> shared_tile
 KERNEL void __launch_bounds__(TILE *TILE)
     matmul(const __grid_constant__ matmul_params p) {
     __shared__ float a_tile[TILE][TILE + 1]; /* (row, k) */
@@ -56,3 +57,4 @@ KERNEL void __launch_bounds__(TILE *TILE)
     }
     if (m0 + y < p.m && n0 + x < p.n) epilogue(&p, m0 + y, n0 + x, &sum, 1);
 }
+//< shared_tile

@@ -374,7 +374,6 @@ DEVICE void after_gelu(const matmul_params *p, float *x, int row, int col) {
 }
 #endif
 
-//> store_piece
 /* A piece's sums into shared memory. stmatrix puts four matrices of 8 x 8 where
  * their chunks belong, without conflicts. */
 DEVICE void fill_piece(const float *x, unsigned piece) {
@@ -397,6 +396,7 @@ DEVICE void fill_piece(const float *x, unsigned piece) {
     }
 }
 
+//> store_piece
 /* Through shared memory and the copy engine, which clips what lies outside. A
  * buffer is written again when its last piece but STORE_BUFFERS has been read;
  * *stored counts pieces. */

@@ -1,0 +1,99 @@
+-- What single axes of MatMul on the GPU are worth: one is varied, all else stays equal.
+local common = require "lib.report"
+local words = require "report.matmul_gpu.words"
+
+-- label: the trials'; axis: what is varied, one after the other at one shape; across: two settings of it at several shapes.
+local ABLATIONS = {
+  { label = "ablation_stages", axis = "stages", what = "stages in flight (clusters)" },
+  { label = "ablation_stages_portable", axis = "stages", what = "stages in flight (portable)" },
+  { label = "ablation_swizzle", axis = "swizzle_bytes", what = "bytes that the swizzle spreads (portable)" },
+  { label = "ablation_group", axis = "group", what = "rows of tiles kept together" },
+  { label = "ablation_tile", axis = "tile_n", what = "columns of the tile" },
+  { label = "ablation_round", axis = "last_round", what = "last rounds of tiles", across = true },
+}
+
+-- An ablation's trials; those across shapes, setting by setting.
+local function trials_of(report, a)
+  local list, settings, seen = common.trials(report, a.label), {}, {}
+  if not a.across then return list end
+  for _, record in ipairs(list) do
+    local setting = record.config[a.axis]
+    if not seen[setting] then seen[setting] = {}; settings[#settings + 1] = setting end
+    table.insert(seen[setting], record)
+  end
+  list = {}
+  for _, setting in ipairs(settings) do table.move(seen[setting], 1, #seen[setting], #list + 1, list) end
+  return list
+end
+
+-- The squares of the comparison with both kinds of launches, as points alone: the table of the shapes has the numbers.
+local function add_launches(report, points, kept)
+  for _, series in ipairs { "plain", "overlapped" } do
+    local squares = common.trials(report, series == "plain" and "shape_plain" or "shape", function(r)
+      return r.ratio and r.problem.m == r.problem.n and r.problem.n == r.problem.k
+    end)
+    table.sort(squares, function(a, b) return a.problem.m < b.problem.m end)
+    for at, record in ipairs(squares) do
+      local s = words.speed(record)
+      points[#points + 1] = { "launch_" .. series, at, ("%d"):format(record.problem.m), s.ratio, s.q1, s.q3 }
+      kept[#kept + 1] = record
+    end
+  end
+end
+
+-- The rows that an ablation adds to the table and to the figure, and its values.
+local function report_one(report, a, rows, points, kept)
+  local least, most, slowest, fastest, place = math.huge, 0, nil, nil, {}
+  for _, record in ipairs(trials_of(report, a)) do
+    local s, ref, setting = words.speed(record), report:ref(record), record.config[a.axis]
+    local text = type(setting) == "number" and ("%d"):format(setting) or setting
+    local series = a.label:gsub("^ablation_", "") .. (a.across and "_" .. text or "")
+    rows[#rows + 1] = {
+      a.what, words.shape(record.problem), type(setting) == "number" and { value = setting, ref = ref } or text,
+      { value = record.tflops, ref = ref }, s.ratio and { value = s.ratio, ref = ref } or "no peer",
+    }
+    local key = a.across and ("%s_%s_%dx%dx%d"):format(a.label, text, record.problem.m, record.problem.n, record.problem.k)
+      or ("%s_%s"):format(a.label, text)
+    report:value(key, record.tflops, { refs = { ref }, format = "%.0f", unit = "TFLOP/s" })
+    if s.ratio then
+      place[series] = (place[series] or 0) + 1
+      points[#points + 1] = { series, place[series], a.across and words.shape(record.problem) or text, s.ratio, s.q1, s.q3 }
+      kept[#kept + 1] = record
+      if s.ratio < least then least, slowest = s.ratio, ref end
+      if s.ratio > most then most, fastest = s.ratio, ref end
+    end
+  end
+  if slowest and not a.across then
+    report:value(a.label .. "_worth", most / least, { refs = { fastest, slowest }, format = "%.2f" })
+  end
+end
+
+return function(report)
+  local rows, points, kept, refs = {}, {}, {}, {}
+  for _, a in ipairs(ABLATIONS) do report_one(report, a, rows, points, kept) end
+  if #rows == 0 then return end
+  report:table {
+    name = "matmul_gpu_ablations",
+    caption = "What single choices are worth, one varied at a time, all else equal",
+    columns = {
+      { header = "varied", align = "left" }, { header = "m × n × k", align = "left" },
+      { header = "setting", align = "right", format = "%d" }, { header = "TFLOP/s", align = "right", format = "%.0f" },
+      { header = "ratio", align = "right", format = "%.3f" },
+    },
+    rows = rows,
+  }
+  if #points == 0 then return end
+  local shape = words.shape(kept[1].problem)
+  add_launches(report, points, kept)
+  for i, record in ipairs(kept) do refs[i] = report:ref(record) end
+  local vars = words.figure(report, kept)
+  vars.shape = shape
+  report:figure {
+    name = "matmul_gpu_ablations",
+    columns = {
+      { name = "varied", type = "text" }, { name = "place", type = "number" }, { name = "setting", type = "text" },
+      { name = "ratio", type = "number" }, { name = "q1", type = "number" }, { name = "q3", type = "number" },
+    },
+    rows = points, series = "varied", x = "place", positive = { "ratio", "q1", "q3" }, refs = refs, vars = vars,
+  }
+end
