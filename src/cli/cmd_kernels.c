@@ -278,7 +278,20 @@ static bool load_budget(run *r, spak_error *err) {
     return true;
 }
 
+/* A budget that no kernel has belongs to a name that went. */
+static void count_budgets(run *r) {
+    const json_t *kernel;
+    int budgets = 0;
+    for (size_t i = 0; r->budget && (kernel = dsl_block(r->budget, "kernel", NULL, i)); i++)
+        for (size_t k = 0; dsl_block(kernel, "budget", NULL, k); k++) budgets++;
+    if (!r->budget || budgets == r->kernels) return;
+    r->failed++;
+    fprintf(stderr, "spak: error: %s has %d budgets for %d kernels: `spak kernels --update` writes it\n", BUDGET,
+            budgets, r->kernels);
+}
+
 static bool finish(run *r, spak_error *err) {
+    count_budgets(r);
     if (!spak_str_ok(&r->record, err) || !spak_str_ok(&r->text, err)) return false;
     if (!spak_write_file(RECORD, r->record.data, r->record.len, err)) return false;
     return !r->update || spak_write_if_changed(BUDGET, r->text.data, r->text.len, err);
