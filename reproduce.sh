@@ -20,7 +20,8 @@ usage: ./reproduce.sh                     install what is missing, then make rep
        ./reproduce.sh TARGET... [VAR=x]   install what is missing, then make TARGET... (make help lists them)
        ./reproduce.sh --help              this text
 
-PROFILE=paper runs the experiments at full size, OUT=folder says where the results go.
+PROFILE=paper runs the experiments at full size, OUT=folder says where the results go. CUDA is not installed: where the
+driver and the toolkit are, they are used (README.md, "With a GPU").
 END
 }
 

@@ -90,10 +90,15 @@ static bool check(nvrtc_result result, const dev_variant *variant, spak_error *e
     return result == 0 || spak_fail(err, "%s: NVRTC: %s", variant->file, nvrtc.error_text(result));
 }
 
-/* The options, each of them text of its own; count of them, or 0 when memory has run out. */
+/* The options, each of them text of its own, NULL where memory has run out; how many. From 12.9 on NVRTC keeps what it
+ * made in the driver's cache, where there is a driver, and says nothing of what it finds there: no registers, no entry.
+ * The cache here serves, and that one is not asked. */
 static size_t options_of(const dev_variant *variant, const char *target, char **option) {
     size_t count = 0;
     char arch[64];
+    int major = 0, minor = 0;
+    sscanf(nvrtc.version, "%d.%d", &major, &minor);
+    if (major > 12 || (major == 12 && minor >= 9)) option[count++] = spak_strdup("--no-cache");
     snprintf(arch, sizeof arch, "--gpu-architecture=%s", target);
     const char *const fixed[] = {arch, "-std=c++17", "-lineinfo", "-Ikernels", "--ptxas-options=-v"};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) option[count++] = spak_strdup(fixed[i]);

@@ -33,6 +33,10 @@ typedef struct dev_study {
     bool (*run)(const json_t *options, json_t **result, spak_error *err);
 } dev_study;
 
+/* Takes one kernel to compile ahead; the name says what it is for. False ends the list. */
+struct dev_variant; /* gpu_module.h */
+typedef bool dev_take_kernel(void *context, const char *name, const struct dev_variant *kernel, spak_error *err);
+
 typedef struct dev_op {
     const char *name;     /* "matmul" */
     const char *manifest; /* "kernels/matmul/matmul.dsl" */
@@ -68,6 +72,10 @@ typedef struct dev_op {
     /* The `hw` table of rules and traces; NULL: dev_describe. Where trials cannot run, the machine that they are
      * planned for. */
     bool (*describe)(json_t **hw, spak_error *err);
+
+    /* Hands over the CUDA kernels that `spak kernels` compiles ahead for a target ("sm_90a"), just as trials will ask
+     * for them; one that several names stand for comes several times. NULL: none. */
+    bool (*shipped)(const char *target, dev_take_kernel *take, void *context, spak_error *err);
 } dev_op;
 
 /* All operators, NULL-terminated; defined in src/cli/registry.c: an operator may stand on any floor below it. */

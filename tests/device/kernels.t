@@ -27,6 +27,37 @@ check $? 'without a compiler nothing is checked, which is said'
 runs 2 "$spak" kernels toy
 check $? 'it takes no names'
 
+# A compiler of the test's own, which says what it is told to.
+cat >nvcc <<'EOF'
+#!/bin/sh
+[ "$1" = --version ] && exec echo 'Cuda compilation tools, release 1.0, V1.0.1'
+[ -e broken ] && { echo 'kernels/toy/toy.cu(1): error: broken' >&2; exit 1; }
+while [ $# -gt 0 ]; do
+    [ "$1" = -o ] && echo code >"$2"
+    shift
+done
+echo x >>compiled
+echo "ptxas info    : Compiling entry function 'toy' for 'sm'"
+echo 'ptxas info    : Used 10 registers, used 0 barriers'
+[ ! -e words ] || cat words
+EOF
+chmod +x nvcc
+export SPAK_NVCC="$PWD/nvcc"
+runs 0 "$spak" kernels --update && says 'kernels: 2 shipped, 2 files of machine code compiled with nvcc 1.0, 0 over'
+check $? 'each target is compiled'
+is "$(wc -l <compiled | tr -d ' ')" 2 'once'
+rm -rf build
+echo 'ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to ...' >words
+runs 1 "$spak" kernels && says 'toy: toy for sm_80: Potential Performance Loss: wgmma'
+check $? 'wgmma that is serialised fails'
+runs 1 "$spak" kernels && says ' 0 files of machine code compiled'
+check $? 'and so when it is found again'
+rm -rf build words && touch broken
+runs 1 "$spak" kernels && says 'kernels/toy/toy.cu(1): error: broken'
+check $? 'what no process could compile is told'
+rm -rf build broken nvcc kernels/budget.dsl
+unset SPAK_NVCC
+
 if "$spak" kernels --update | grep -q 'not checked'; then
     echo "ok $((tap_count = tap_count + 1)) # SKIP neither nvcc nor NVRTC is here"
     done_testing
@@ -45,6 +76,9 @@ check $? 'a register too many fails'
 sed '/sm_80/d' old >kernels/budget.dsl
 runs 1 "$spak" kernels && says 'toy for sm_80: .* has no budget for it'
 check $? 'so does a kernel without a budget'
+sed 's/ *budget toy.sm_80 .*/&\n    budget tay.sm_80 { registers: 1, stack_bytes: 0, smem_bytes: 0 }/' old >kernels/budget.dsl
+runs 1 "$spak" kernels && says 'has 3 budgets for 2 kernels'
+check $? 'and a budget without a kernel'
 sed 's/release: .*/release: "1.0"/; s/registers: [0-9]*/registers: 2/' old >kernels/budget.dsl
 runs 0 "$spak" kernels && says 'not checked: registers'
 check $? "another release's registers are not compared, which is said"

@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "device/gpu_internal.h"
 #include "device/gpu_module.h"
+#include "fixtures/build.h"
 #include "fixtures/cuda/fake.h"
 
 struct dev_kernel {
@@ -626,36 +627,6 @@ static void cases(const char *driver) {
     unsetenv("SPAK_GPU_DEBUG");
 }
 
-/* Builds the fake driver; false, with a reason said, when there is no compiler. */
-static bool build(const char *path, const char *define) {
-    const char *compiler = getenv("CC") ? getenv("CC") : "cc";
-    char *argv[] = {(char *)compiler,
-                    "-std=c17",
-                    "-shared",
-                    "-fPIC",
-                    "-O1",
-                    "-g",
-                    "-D_GNU_SOURCE",
-                    "-Isrc",
-                    (char *)define,
-                    "-o",
-                    (char *)path,
-                    "tests/device/fixtures/cuda/driver.c",
-                    NULL};
-    bool found = false;
-    int status = 1;
-    spak_str out = {0}, errors = {0};
-    spak_error err = {""};
-    bool ran = spak_spawn(argv, 60, &found, &status, &out, &errors, &err);
-    if (!ran || !found)
-        skip_test("the fake driver: no C compiler here (%s)", compiler);
-    else
-        ok(status == 0, "the fake driver is built %s", status ? spak_str_text(&errors) : "");
-    spak_str_free(&out);
-    spak_str_free(&errors);
-    return ran && found && status == 0;
-}
-
 static void on_the_gpu(void) {
     spak_error err = {""};
     int status = 0;
@@ -679,7 +650,8 @@ int main(void) {
     snprintf(old, sizeof old, "%s/libcuda-old.so.1", folder);
     test_library();
     unsetenv("SPAK_GPU_DEBUG");
-    if (build(driver, "-DFAKE_DRIVER") && build(old, "-DFAKE_OLD_DRIVER")) {
+    if (build_library("tests/device/fixtures/cuda/driver.c", "-DFAKE_DRIVER", driver) &&
+        build_library("tests/device/fixtures/cuda/driver.c", "-DFAKE_OLD_DRIVER", old)) {
         test_opening(driver, old);
         cases(driver);
     }

@@ -68,9 +68,9 @@ _Static_assert(sizeof(own_choice) == sizeof(cublasLtMatmulHeuristicResult_t) &&
 #include "../tap.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "device/gpu_blas.h"
 #include "device/gpu_internal.h"
+#include "fixtures/build.h"
 #include "oracle/matmul_f64.h"
 
 /* --- one case, in a process of its own: what fails is printed, and its number is the exit status --- */
@@ -293,21 +293,6 @@ static int in_child(void (*run)(const char *), const char *argument) {
     return child > 0 && waitpid(child, &status, 0) == child ? status : -1;
 }
 
-static bool build(const char *source, const char *path) {
-    const char *compiler = getenv("CC") ? getenv("CC") : "cc";
-    char *argv[] = {(char *)compiler, "-std=c17", "-shared",    "-fPIC",        "-O1",           "-D_GNU_SOURCE",
-                    "-Isrc",          "-o",       (char *)path, (char *)source, "-DFAKE_DRIVER", NULL};
-    bool found = false;
-    int status = 1;
-    spak_str out = {0}, errors = {0};
-    bool good = spak_spawn(argv, 60, &found, &status, &out, &errors, NULL) && found;
-    if (good && !ok(status == 0, "%s is built", source)) printf("# %s\n", spak_str_text(&errors));
-    if (!good) skip_test("%s: no C compiler here (%s)", source, compiler);
-    spak_str_free(&out);
-    spak_str_free(&errors);
-    return good && status == 0;
-}
-
 static void has_gpu(const char *unused) {
     (void)unused;
     spak_error err = {""};
@@ -331,8 +316,8 @@ int main(void) {
         is_int(in_child(on_the_gpu, NULL), 0, "cuBLAS on the GPU, against the oracle");
     else
         skip_test("cuBLAS and the oracle on a GPU: there is no GPU, or no cuBLAS");
-    if (build("tests/device/fixtures/cuda/driver.c", driver) &&
-        build("tests/device/fixtures/cublas/cublas.c", cublas)) {
+    if (build_library("tests/device/fixtures/cuda/driver.c", "-DFAKE_DRIVER", driver) &&
+        build_library("tests/device/fixtures/cublas/cublas.c", "-DFAKE_DRIVER", cublas)) {
         setenv("SPAK_LIBCUDA", driver, 1);
         is_int(in_child(without_peer, NULL), 0, "without cuBLAS the reason is told");
         setenv("SPAK_CUBLAS", cublas, 1);

@@ -180,6 +180,9 @@ bool matmul_gpu_launch(dev_gpu *gpu, const matmul_gpu_bound *bound,
 
 bool matmul_gpu_trial(const json_t *config, const json_t *problem,
                       const json_t *options, json_t **result, spak_error *err);
+/* dev_op's (shipped.c). */
+bool matmul_gpu_shipped(const char *target, dev_take_kernel *take,
+                        void *context, spak_error *err);
 bool matmul_gpu_problem_read(const json_t *json, matmul_gpu_problem *problem,
                              uint64_t *seed, spak_error *err);
 

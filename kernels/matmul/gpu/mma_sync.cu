@@ -78,7 +78,7 @@ enum {
     B_ROWS = TRANS_B ? TILE_N : TILE_K,
     B_CHUNKS = (TRANS_B ? TILE_K : TILE_N) / 8,
     A_BYTES = TILE_M * TILE_K * 2,
-    COPY_UNROLL = ALIGNED ? 32 : 1, /* addresses by hand are many registers */
+    COPY_UNROLL = ALIGNED ? 4 : 1, /* addresses are registers */
     STAGE_BYTES = (TILE_M + TILE_N) * TILE_K * 2,
 
     /* The epilogue's strip of a warp: 16 rows of floats, padded so that the

@@ -50,4 +50,5 @@ const dev_op matmul_gpu_op = {
     .peer = peer,
     .here = here,
     .describe = matmul_gpu_describe,
+    .shipped = matmul_gpu_shipped,
 };
