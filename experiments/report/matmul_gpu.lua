@@ -1,5 +1,5 @@
--- What the trace of MatMul on the GPU says: the ladder, the shapes beside cuBLAS, training's products, the ablations, the
--- search against trying everything, and named values.
+-- What the trace of MatMul on the GPU says: the ladder, the shapes beside cuBLAS, training's products, the ablations,
+-- the search against trying everything, and named values.
 local common = require "lib.report"
 local climb = require "lib.ladder"
 local report_ablations = require "report.matmul_gpu.ablations"
@@ -133,7 +133,7 @@ local function report_steps(report, ladder, sizes)
   end
   report:table {
     name = "matmul_gpu_steps",
-    caption = "Each step beside the one below it, at the largest size that both were run at (both relative to the peer)",
+    caption = "Each step beside the one below it, at the largest size that both were run at (as ratios to the peer)",
     columns = {
       { header = "step", align = "left" }, { header = "size", align = "right", format = "%d" },
       { header = "times the step below", align = "right", format = "%.2f" }, { header = "outcome", align = "left" },

@@ -2,7 +2,8 @@
 local common = require "lib.report"
 local words = require "report.matmul_gpu.words"
 
--- The search's candidates in their order, and what became of them: refused on the CPU, compiled, found compiled, failed.
+-- The search's trials in their order, and what became of its candidates: refused on the CPU, compiled, found compiled,
+-- failed.
 local function read_search(report)
   local tried, count = {}, { refused = 0, compiled = 0, found = 0, failed = 0 }
   for _, record in ipairs(report.records) do
