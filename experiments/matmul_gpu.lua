@@ -66,6 +66,13 @@ local function climb(run, plan)
         }
       end
     end
+    -- Where B is stored by k, as here and not above, neighbours along n lie side by side.
+    for _, rung in ipairs(size <= plan.naive_up_to and { "naive", "coalesced" } or {}) do
+      run:evaluate {
+        label = "ladder_by_k", config = { variant = rung },
+        problem = problem_with(run, ("square_%d"):format(size), { trans_b = false }), options = slow,
+      }
+    end
   end
 end
 

@@ -122,7 +122,7 @@ typedef struct picking {
  * length: what is in flight then covers the way to memory several times. */
 static void fill_stages(const picking *p, matmul_gpu_config *c) {
     if (c->stages) return;
-    c->stages = c->variant == MATMUL_GPU_MMA_SYNC ? 3 : 1;
+    c->stages = c->variant == MATMUL_GPU_MMA_SYNC ? 4 : 1;
     if (!matmul_gpu_has_tma(c->variant)) return;
     int out_bytes = (int)dev_element_bytes(p->problem->out);
     for (c->stages = c->tile_k > 64 ? 6 : 8; c->stages > 2; c->stages--)
