@@ -88,7 +88,7 @@ if (has_top) {
     set format y '%.1f'
     pad = 0.06 * (b_high_max - b_low_min) + 0.005
     set yrange [b_low_min - pad : b_high_max + pad]
-    set ytics b_high_max - b_low_min > 0.5 ? 0.1 : 0.05 nomirror out scale 0.6
+    set ytics b_high_max - b_low_min > 0.5 ? 0.1 : 0.05 nomirror out scale 0.6 font tick_font
     if (b_high_max - b_low_min <= 0.5) { set format y '%.2f' }
     beside(i) = 1.02 ** (style_of(label(i)) - 5) # side by side where points would hide each other
     plot 1 with lines linestyle 20 notitle, \

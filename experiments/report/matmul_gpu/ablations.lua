@@ -58,7 +58,7 @@ local function report_one(report, a, rows, points, kept)
     report:value(key, record.tflops, { refs = { ref }, format = "%.0f", unit = "TFLOP/s" })
     if s.ratio then
       place[series] = a.counted and setting or (place[series] or 0) + 1
-      points[#points + 1] = { series, place[series], a.across and words.shape(p) or text, s.ratio, s.q1, s.q3 }
+      points[#points + 1] = { series, place[series], a.across and words.spaced(p) or text, s.ratio, s.q1, s.q3 }
       kept[#kept + 1] = record
       if s.ratio < least then least, slowest = s.ratio, ref end
       if s.ratio > most then most, fastest = s.ratio, ref end
@@ -84,7 +84,7 @@ return function(report)
     rows = rows,
   }
   if #points == 0 then return end
-  local shape = words.shape(kept[1].problem)
+  local shape = words.spaced(kept[1].problem)
   add_launches(report, points, kept)
   for i, record in ipairs(kept) do refs[i] = report:ref(record) end
   local vars = words.figure(report, kept)

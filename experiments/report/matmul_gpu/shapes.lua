@@ -86,7 +86,7 @@ local function draw(report, overlapped, plain)
   local rows, refs, records = {}, {}, {}
   local function add(series, s)
     local at = place[words.shape(s.record.problem)]
-    rows[#rows + 1] = { series, at, words.shape(s.record.problem), s.ratio, s.q1, s.q3 }
+    rows[#rows + 1] = { series, at, words.spaced(s.record.problem), s.ratio, s.q1, s.q3 }
     refs[#refs + 1], records[#records + 1] = report:ref(s.record), s.record
   end
   for _, s in ipairs(order) do add("overlapped", s) end
