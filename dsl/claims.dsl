@@ -126,8 +126,8 @@ claim M1 {
     source: "Progressive Evolution of GPU Kernels, section 2.1; Discussion Draft, contribution 4"
     published: "Controlled, incremental steps up to nearly cuBLAS"
     evaluate: "A ladder of kernels, one new idea a step, each as a ratio to the vendor's library in the same run. On a"
-    evaluate: "processor the peer is OpenBLAS; no step may fall clear below the step under it (quartiles apart), and the last must end"
-    evaluate: "no further from its peer than the published one did from cuBLAS."
+    evaluate: "processor the peer is OpenBLAS, on a GPU cuBLAS; no step may fall clear below the step under it (quartiles"
+    evaluate: "apart), and the last must end no further from its peer than the published one did from cuBLAS."
     known: "The public traces of the same work give, for 4096 cubed in fp16, 20.5, 59.1, 56.6, 55.5, 64.8 and 66.8 against"
     known: "80.4 TFLOP/s: the last step reaches 0.83 of its peer, and two steps fall behind the one before."
     published_final_tflops: 66.8
@@ -152,11 +152,27 @@ claim M1 {
         show: "%.3f of OpenBLAS"
     }
     evaluation gpu {
-        scope: "GPU, against cuBLAS: geometric mean over ten shapes"
+        scope: "GPU, against cuBLAS, largest size"
+        experiment: matmul_gpu
+        needs: [ratio_top]
+        holds: `v.ratio_top >= published_ratio and v.steps_falling == 0`
+        value: `v.ratio_top`
+        show: "%.3f of cuBLAS"
+    }
+    evaluation gpu_shapes {
+        scope: "GPU, against cuBLAS: geometric mean over ten shapes, none of them below the published ratio"
         experiment: matmul_gpu
         needs: [shapes_geomean, shapes_least]
         holds: `v.shapes_geomean >= published_ratio and v.shapes_least >= published_ratio`
         value: `v.shapes_geomean`
+        show: "%.3f of cuBLAS"
+    }
+    evaluation gpu_plain {
+        scope: "GPU, the same with launches that do not overlap"
+        experiment: matmul_gpu
+        needs: [shapes_plain_geomean, shapes_plain_least]
+        holds: `v.shapes_plain_geomean >= published_ratio and v.shapes_plain_least >= published_ratio`
+        value: `v.shapes_plain_geomean`
         show: "%.3f of cuBLAS"
     }
 }

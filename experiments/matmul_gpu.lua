@@ -26,6 +26,11 @@ local TRAINING = {
   "gpt2_up_dx", "gpt2_up_dw", "gpt2_vocabulary_dx", "gpt2_vocabulary_dw", "looplm_qkv", "looplm_mlp",
 }
 
+-- What the system says of the profile's ladder.
+local function plan_of(run)
+  return blocks.fields(dsl.block(dsl.block(run.system, "engineering_loop"), "ladder", run.profile))
+end
+
 -- The profile's options with some of them changed.
 local function options_with(run, changes)
   local options = run:options()
@@ -192,14 +197,16 @@ return {
   inputs = INPUTS,
   report = "experiments/report/matmul_gpu.lua",
   experiment = function(run)
-    local plan = blocks.fields(dsl.block(dsl.block(run.system, "engineering_loop"), "ladder", run.profile))
+    local plan = plan_of(run)
     run:plan()
     run:gate()
     run:hypothesise()
     run:mutate()
     edges(run)
     climb(run, plan)
-    for _, name in ipairs(plan.searched) do search(run, name.word or name, plan.search_trials) end
+    for _, name in ipairs(plan.searched) do
+      search(run, name.word or name, plan.search_trials)
+    end
     shapes(run, "shape", SHAPES)
     shapes(run, "shape_plain", SHAPES, "plain")
     shapes(run, "training", TRAINING)

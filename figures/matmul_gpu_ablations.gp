@@ -18,9 +18,10 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
-font_082 = sized(0.82)
-font_078 = sized(0.78)
-font_085 = sized(0.85)
+label_font = sized(0.82)
+tick_font = sized(0.78)
+small_font = sized(0.62)
+title_font = sized(0.85)
 key_font = sized(0.78)
 
 # A series' block in the data; 0: it was not measured.
@@ -28,8 +29,8 @@ block(name) = (found = 0, sum [i=1:series] (word(series_names, i) eq name ? (fou
 # One or two series a panel, and what they are called there.
 first  = 'stages swizzle group tile round_whole launch_plain'
 second = 'stages_portable - - - round_shared launch_overlapped'
-titles  = "'(a) stages in flight' '(b) bytes that the swizzle spreads' '(c) rows of tiles kept together' '(d) columns of the tile' '(e) last rounds of tiles' '(f) launches, at squares'"
-name_1 = 'clusters portable clusters clusters whole plain'
+titles  = "'(a) stages in flight' '(b) swizzled bytes' '(c) rows of tiles together' '(d) columns of the tile' '(e) last rounds of tiles' '(f) launches, squares'"
+name_1 = 'clusters - - - whole plain'
 name_2 = 'portable - - - shared overlapped'
 
 # 'm × n × k' in three lines
@@ -40,11 +41,11 @@ set label 1 sprintf('MatMul: single choices, against %s', peer) at screen 0.5,0.
 set label 2 machine at screen 0.5,0.949 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.924 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 4 sprintf('(a) to (d): %s', shape) at screen 0.5,0.899 center noenhanced font sized(0.82) textcolor rgb '#333333' front
-set title offset 0,-0.6 font font_085
-set xtics font font_078 scale 0.4
-set ytics font font_078
+set title offset 0,-0.6 font title_font
+set xtics scale 0.4
+set ytics font tick_font
 set format y '%.2f'
-set key bottom right vertical Left reverse samplen 1.4 spacing 1.0 width 0 font key_font
+set key inside bottom right vertical Left reverse samplen 1.4 spacing 1.0 width 0 font key_font
 set bars 0.7
 
 do for [panel=1:6] {
@@ -54,11 +55,13 @@ do for [panel=1:6] {
     left = (panel - 1) % 2
     set lmargin at screen left ? 0.62 : 0.13
     set rmargin at screen left ? 0.975 : 0.485
-    set tmargin at screen 0.845 - 0.295 * row
-    set bmargin at screen 0.645 - 0.295 * row
+    set tmargin at screen 0.85 - 0.283 * row
+    set bmargin at screen 0.665 - 0.283 * row
     set title word(titles, panel)
+    setting_font = panel == 6 ? small_font : tick_font
+    set xtics font setting_font
     unset ylabel
-    if (left == 0) { set ylabel sprintf('ratio to %s', peer) offset -0.4,0 font font_082 }
+    if (left == 0) { set ylabel sprintf('ratio to %s', peer) offset -0.4,0 font label_font }
     set xrange [*:*] # what is out of range would not count
     set yrange [*:*]
     if (one > 0) {
@@ -75,7 +78,7 @@ do for [panel=1:6] {
         }
         pad = 0.08 * (top - bottom) + 0.01
         set xrange [0.6 : x_max + 0.4]
-        set yrange [bottom - (two > 0 ? 2.5 : 1) * pad : top + pad]
+        set yrange [bottom - (two > 0 ? 4 : 1) * pad : top + pad]
         step = top - bottom > 0.6 ? 0.2 : top - bottom > 0.3 ? 0.1 : top - bottom > 0.1 ? 0.05 : 0.02
         set ytics step
         again = two > 0 ? two : one
@@ -83,7 +86,7 @@ do for [panel=1:6] {
              data index (one-1) using (column(col_place)):(column(col_ratio)):(column(col_q1)):(column(col_q3)) \
                  with yerrorbars linestyle 1 notitle, \
              data index (one-1) using (column(col_place)):(column(col_ratio)):xticlabel(narrow(strcol(col_setting))) \
-                 with linespoints linestyle 1 title word(name_1, panel), \
+                 with linespoints linestyle 1 title (two > 0 ? word(name_1, panel) : ''), \
              data index (again-1) using (column(col_place)):(column(col_ratio)):(column(col_q1)):(column(col_q3)) \
                  with yerrorbars linestyle (two > 0 ? 2 : 1) notitle, \
              data index (again-1) using (column(col_place)):(column(col_ratio)) \

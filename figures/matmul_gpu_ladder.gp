@@ -17,7 +17,8 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
-font_095 = sized(0.95)
+tick_font = sized(0.85)
+title_font = sized(0.95)
 key_font = sized(0.82)
 
 # 'two_consumers' reads 'two consumers'
@@ -43,6 +44,7 @@ stats data using (column(col_q3)) nooutput name 'a_high'
 stats data using (in_b(col_q1)) nooutput name 'b_low'
 stats data using (in_b(col_q3)) nooutput name 'b_high'
 
+set tics font tick_font
 set multiplot
 set label 1 sprintf('MatMul, each step against %s', peer) at screen 0.5,0.973 center noenhanced font sized(1.1) front
 set label 2 machine at screen 0.5,0.941 center noenhanced font sized(0.82) textcolor rgb '#333333' front
@@ -51,14 +53,14 @@ set label 3 measured at screen 0.5,0.913 center noenhanced font sized(0.82) text
 set logscale x 2
 set xrange [x_min / 1.15 : x_max * 1.15]
 set xtics 1,2 format '%.0f'
-set ylabel sprintf('ratio to %s', peer) offset -0.6,0
-set lmargin at screen 0.17
+set ylabel sprintf('ratio to %s', peer) offset 0.6,0
+set lmargin at screen 0.19
 set rmargin at screen 0.965
-set title offset 0,-0.5 font font_095
+set title offset 0,-0.7 font title_font
 
 # (a) from the decade below the slowest, a label at every decade and at its half and fifth
-set tmargin at screen 0.865
-set bmargin at screen has_top ? 0.595 : 0.25
+set tmargin at screen 0.855
+set bmargin at screen has_top ? 0.6 : 0.25
 set title '(a) the whole ladder'
 bottom = floor(log10(a_low_min))
 set logscale y 10
@@ -77,8 +79,8 @@ unset label
 
 # (b)
 if (has_top) {
-    set tmargin at screen 0.515
-    set bmargin at screen 0.205
+    set tmargin at screen 0.52
+    set bmargin at screen 0.21
     set title '(b) its top, beside the peer (linear axis)'
     set xlabel 'matrix size N (N × N times N × N)' offset 0,0.4
     unset logscale y
@@ -86,7 +88,7 @@ if (has_top) {
     set format y '%.1f'
     pad = 0.06 * (b_high_max - b_low_min) + 0.005
     set yrange [b_low_min - pad : b_high_max + pad]
-    set ytics b_high_max - b_low_min > 0.5 ? 0.1 : 0.05 nomirror out scale 0.6
+    set ytics b_high_max - b_low_min > 0.5 ? 0.1 : 0.05 nomirror out scale 0.6 font tick_font
     if (b_high_max - b_low_min <= 0.5) { set format y '%.2f' }
     beside(i) = 1.02 ** (style_of(label(i)) - 5) # side by side where points would hide each other
     plot 1 with lines linestyle 20 notitle, \

@@ -18,6 +18,7 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
+tick_font = sized(0.85)
 key_font = sized(0.88)
 
 stats data using (column(col_trial)) nooutput name 'x'
@@ -30,6 +31,7 @@ set label 1 sprintf('A search at %s', shape) at screen 0.5,0.96 center noenhance
 set label 2 machine at screen 0.5,0.912 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.87 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 4 counts at screen 0.5,0.828 center noenhanced font sized(0.82) textcolor rgb '#333333' front
+set tics font tick_font
 set tmargin at screen 0.79
 set bmargin at screen 0.27
 set lmargin at screen 0.17
@@ -40,7 +42,7 @@ set xtics x_max > 20 ? 5 : 2
 set ytics top - bottom > 0.6 ? 0.2 : top - bottom > 0.3 ? 0.1 : top - bottom > 0.1 ? 0.05 : 0.02
 set format y '%.2f'
 set xlabel 'trial' offset 0,0.4
-set ylabel sprintf('ratio to %s', peer) offset -0.6,0
+set ylabel sprintf('ratio to %s', peer) offset -0.3,0
 set key at screen 0.55,0.15 center top vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
 plot everything with lines linestyle 20 title 'the best of everything', \
      data index 1 using (column(col_trial)):(column(col_ratio)) with steps linestyle 3 linewidth 2 title 'the best so far', \

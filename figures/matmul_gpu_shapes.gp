@@ -17,7 +17,7 @@ if (kind eq 'pdf') {
 }
 set output out
 sized(share) = sprintf(',%.1f', share * points)
-font_09 = sized(0.9)
+tick_font = sized(0.85)
 key_font = sized(0.9)
 label(i) = word(series_names, i)
 pretty(name) = name eq 'plain' ? 'plain launches' : 'launches that overlap'
@@ -36,14 +36,15 @@ set label 2 machine at screen 0.5,0.922 center noenhanced font sized(0.82) textc
 set label 3 measured at screen 0.5,0.885 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set tmargin at screen 0.855
 set bmargin at screen 0.205
-set lmargin at screen 0.36
+set lmargin at screen 0.4
 set rmargin at screen 0.965
 set xrange [least - pad : most + pad]
 set yrange [0.4 : y_max + 0.6]
 set xtics most - least > 0.5 ? 0.1 : most - least > 0.12 ? 0.05 : 0.02 format '%.2f'
-set ytics scale 0 font font_09
-set xlabel sprintf('ratio to %s (right of the line: ours is faster)', peer) offset 0,0.4
-set key at screen 0.53,0.085 center top horizontal maxrows 1 Left reverse samplen 1.7 width 1 font key_font
+set ytics scale 0 font tick_font
+set xtics font tick_font
+set xlabel sprintf('ratio to %s', peer) offset 0,0.4
+set key at screen 0.6,0.095 center top vertical maxrows 2 Left reverse samplen 1.7 width 1 font key_font
 set arrow 1 from 1,graph 0 to 1,graph 1 nohead linestyle 20
 plot for [i=1:series] data index (i-1) using (column(col_ratio)):(column(col_place) + beside(label(i))) \
          :(column(col_q1)):(column(col_q3)) with xerrorbars linestyle style_of(label(i)) title pretty(label(i)), \

@@ -3,9 +3,9 @@ local M = {}
 
 local NOISE <const> = 0.02 -- relative; no difference below it is taken for one
 
--- Each rung beside the one below it, at the largest size that both were run at; ladder[rung][size] = a speed with ratio,
--- q1 and q3 to the peer. A step rises (falls) when its quartiles lie clear above (below) those of the rung below, by more
--- than the noise.
+-- Each rung beside the one below it, at the largest size that both were run at; ladder[rung][size] = a speed with
+-- ratio, q1 and q3 to the peer. A step rises (falls) when its quartiles lie clear above (below) those of the rung below,
+-- by more than the noise.
 function M.steps(ladder, rungs, sizes)
   local steps = {}
   for i = 2, #rungs do

@@ -1,5 +1,5 @@
--- What the trace of MatMul on the GPU says: the ladder, the shapes beside cuBLAS, training's products, the ablations, the
--- search against trying everything, and named values.
+-- What the trace of MatMul on the GPU says: the ladder, the shapes beside cuBLAS, training's products, the ablations,
+-- the search against trying everything, and named values.
 local common = require "lib.report"
 local climb = require "lib.ladder"
 local report_ablations = require "report.matmul_gpu.ablations"
@@ -77,10 +77,12 @@ local function tabulate_ladder(report, ladder, sizes)
     local row = { (rung:gsub("_", " ")), IDEAS[rung] }
     for _, size in ipairs(sizes) do
       local s = ladder[rung][size]
-      row[#row + 1] = s and { value = s.record.tflops, ref = report:ref(s.record) } or "not run"
+      row[#row + 1] = "not run"
       if s then
-        report:value(("tflops_%s_%d"):format(rung, size), s.record.tflops,
-          { refs = { report:ref(s.record) }, format = s.record.tflops < 100 and "%.1f" or "%.0f", unit = "TFLOP/s" })
+        local tflops, ref = s.record.tflops, report:ref(s.record)
+        local format = tflops < 10 and "%.2f" or tflops < 100 and "%.1f" or "%.0f"
+        row[#row] = { value = tflops, text = format:format(tflops), ref = ref }
+        report:value(("tflops_%s_%d"):format(rung, size), tflops, { refs = { ref }, format = format, unit = "TFLOP/s" })
       end
     end
     rows[#rows + 1] = row
@@ -133,7 +135,7 @@ local function report_steps(report, ladder, sizes)
   end
   report:table {
     name = "matmul_gpu_steps",
-    caption = "Each step beside the one below it, at the largest size that both were run at (both relative to the peer)",
+    caption = "Each step beside the one below it, at the largest size that both were run at (as ratios to the peer)",
     columns = {
       { header = "step", align = "left" }, { header = "size", align = "right", format = "%d" },
       { header = "times the step below", align = "right", format = "%.2f" }, { header = "outcome", align = "left" },
@@ -148,6 +150,16 @@ local function report_ladder(report)
   tabulate_ladder(report, ladder, sizes)
   draw_ladder(report, ladder, sizes)
   report_steps(report, ladder, sizes)
+end
+
+-- What turning the block round brings where B is stored by k too, at the largest size, as a value.
+local function report_by_k(report)
+  local last = {}
+  for _, record in ipairs(common.trials(report, "ladder_by_k")) do last[record.config.variant] = words.speed(record) end
+  local below, above = last.naive, last.coalesced
+  if not (below and above and below.ratio and above.ratio) then return end
+  report:value("gain_coalesced_by_k", above.ratio / below.ratio,
+    { refs = { report:ref(below.record), report:ref(above.record) }, format = "%.2f" })
 end
 
 -- A rung's interval and what came out, over all sizes at which both rungs were run.
@@ -184,6 +196,7 @@ return function(report)
   common.knowledge(report)
   report_machine(report)
   report_ladder(report)
+  report_by_k(report)
   report_shapes(report)
   report_ablations(report)
   report_search(report)

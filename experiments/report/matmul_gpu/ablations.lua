@@ -2,10 +2,11 @@
 local common = require "lib.report"
 local words = require "report.matmul_gpu.words"
 
--- label: the trials'; axis: what is varied, one after the other at one shape; across: two settings of it at several shapes.
+-- label: the trials'; axis: what is varied at one shape, or, across, at several; counted: a setting is its own place in
+-- the figure.
 local ABLATIONS = {
-  { label = "ablation_stages", axis = "stages", what = "stages in flight (clusters)" },
-  { label = "ablation_stages_portable", axis = "stages", what = "stages in flight (portable)" },
+  { label = "ablation_stages", axis = "stages", what = "stages in flight (clusters)", counted = true },
+  { label = "ablation_stages_portable", axis = "stages", what = "stages in flight (portable)", counted = true },
   { label = "ablation_swizzle", axis = "swizzle_bytes", what = "bytes that the swizzle spreads (portable)" },
   { label = "ablation_group", axis = "group", what = "rows of tiles kept together" },
   { label = "ablation_tile", axis = "tile_n", what = "columns of the tile" },
@@ -45,19 +46,19 @@ end
 local function report_one(report, a, rows, points, kept)
   local least, most, slowest, fastest, place = math.huge, 0, nil, nil, {}
   for _, record in ipairs(trials_of(report, a)) do
-    local s, ref, setting = words.speed(record), report:ref(record), record.config[a.axis]
+    local s, ref, p, setting = words.speed(record), report:ref(record), record.problem, record.config[a.axis]
     local text = type(setting) == "number" and ("%d"):format(setting) or setting
     local series = a.label:gsub("^ablation_", "") .. (a.across and "_" .. text or "")
     rows[#rows + 1] = {
-      a.what, words.shape(record.problem), type(setting) == "number" and { value = setting, ref = ref } or text,
+      a.what, words.shape(p), type(setting) == "number" and { value = setting, ref = ref } or text,
       { value = record.tflops, ref = ref }, s.ratio and { value = s.ratio, ref = ref } or "no peer",
     }
-    local key = a.across and ("%s_%s_%dx%dx%d"):format(a.label, text, record.problem.m, record.problem.n, record.problem.k)
-      or ("%s_%s"):format(a.label, text)
+    local key = a.label .. "_" .. text
+    if a.across then key = ("%s_%dx%dx%d"):format(key, p.m, p.n, p.k) end
     report:value(key, record.tflops, { refs = { ref }, format = "%.0f", unit = "TFLOP/s" })
     if s.ratio then
-      place[series] = (place[series] or 0) + 1
-      points[#points + 1] = { series, place[series], a.across and words.shape(record.problem) or text, s.ratio, s.q1, s.q3 }
+      place[series] = a.counted and setting or (place[series] or 0) + 1
+      points[#points + 1] = { series, place[series], a.across and words.spaced(p) or text, s.ratio, s.q1, s.q3 }
       kept[#kept + 1] = record
       if s.ratio < least then least, slowest = s.ratio, ref end
       if s.ratio > most then most, fastest = s.ratio, ref end
@@ -83,7 +84,7 @@ return function(report)
     rows = rows,
   }
   if #points == 0 then return end
-  local shape = words.shape(kept[1].problem)
+  local shape = words.spaced(kept[1].problem)
   add_launches(report, points, kept)
   for i, record in ipairs(kept) do refs[i] = report:ref(record) end
   local vars = words.figure(report, kept)

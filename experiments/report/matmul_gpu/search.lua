@@ -2,7 +2,8 @@
 local common = require "lib.report"
 local words = require "report.matmul_gpu.words"
 
--- The search's candidates in their order, and what became of them: refused on the CPU, compiled, found compiled, failed.
+-- The search's trials in their order, and what became of its candidates: refused on the CPU, compiled, found compiled,
+-- failed.
 local function read_search(report)
   local tried, count = {}, { refused = 0, compiled = 0, found = 0, failed = 0 }
   for _, record in ipairs(report.records) do
@@ -41,7 +42,7 @@ local function draw(report, tried, count, best)
   end
   refs[#refs + 1] = report:ref(best)
   local vars = words.figure(report, records)
-  vars.shape, vars.everything = words.shape(best.problem), best.ratio
+  vars.shape, vars.everything = words.spaced(best.problem), best.ratio
   vars.counts = ("%d refused on the CPU, %d compiled, %d found compiled"):format(count.refused, count.compiled,
     count.found)
   report:figure {

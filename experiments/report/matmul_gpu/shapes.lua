@@ -28,8 +28,9 @@ local function tabulate(report, trials, name, caption, first, cell_of)
     local s, ref = words.speed(record), report:ref(record)
     local function cell(value, otherwise) return value and { value = value, ref = ref } or otherwise or "" end
     rows[#rows + 1] = {
-      cell_of(record.problem), words.config(record.config), cell((record.kernel or {}).registers), cell(record.tflops),
-      cell(record.peer_tflops, "no peer"), cell(s.ratio), cell(s.q1), cell(s.q3), cell((record.roofline or {}).fraction),
+      cell_of(record.problem), words.config(record.config), cell((record.kernel or {}).registers),
+      cell(record.tflops), cell(record.peer_tflops, "no peer"), cell(s.ratio), cell(s.q1), cell(s.q3),
+      cell((record.roofline or {}).fraction),
     }
   end
   if #rows > 0 then report:table { name = "matmul_gpu_" .. name, caption = caption, columns = columns, rows = rows } end
@@ -58,6 +59,7 @@ local function report_squares(report, trials)
     local p, refs = record.problem, { report:ref(record) }
     if p.m == p.n and p.n == p.k then
       local s, after = words.speed(record), record.after or {}
+      report:value(("size_square_%d"):format(p.m), p.m, { refs = refs, format = "%d" })
       if s.ratio then common.spread(report, ("ratio_square_%d"):format(p.m), s, refs, "%.3f") end
       if record.roofline then
         report:value(("roofline_%d"):format(p.m), record.roofline.fraction, { refs = refs, format = "%.2f" })
@@ -84,7 +86,7 @@ local function draw(report, overlapped, plain)
   local rows, refs, records = {}, {}, {}
   local function add(series, s)
     local at = place[words.shape(s.record.problem)]
-    rows[#rows + 1] = { series, at, words.shape(s.record.problem), s.ratio, s.q1, s.q3 }
+    rows[#rows + 1] = { series, at, words.spaced(s.record.problem), s.ratio, s.q1, s.q3 }
     refs[#refs + 1], records[#records + 1] = report:ref(s.record), s.record
   end
   for _, s in ipairs(order) do add("overlapped", s) end
@@ -93,7 +95,8 @@ local function draw(report, overlapped, plain)
     local s = words.speed(record)
     if s.ratio and place[words.shape(record.problem)] then others[#others + 1] = s end
   end
-  table.sort(others, function(a, b) return place[words.shape(a.record.problem)] < place[words.shape(b.record.problem)] end)
+  local function at(s) return place[words.shape(s.record.problem)] end
+  table.sort(others, function(a, b) return at(a) < at(b) end)
   for _, s in ipairs(others) do add("plain", s) end
   if #rows == 0 then return end
   report:figure {
@@ -114,7 +117,7 @@ return function(report)
   tabulate(report, shapes, "shapes", "The ten shapes beside cuBLAS in one run (A by rows, B stored by columns)",
     "m × n × k", words.shape)
   tabulate(report, plain, "shapes_plain", "The same with launches that do not overlap", "m × n × k", words.shape)
-  tabulate(report, training, "training", "Products of training and of LoopLM's layers (N: stored by rows, T: by columns)",
+  tabulate(report, training, "training", "Products of training and of LoopLM's layers (N: by rows, T: by columns)",
     "m × n × k", shape_and_order)
   tabulate(report, epilogues, "epilogues", "Fused epilogues; cuBLAS does the plain product beside them", "asked for",
     asked)
