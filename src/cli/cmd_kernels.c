@@ -41,6 +41,7 @@ typedef struct run {
     json_t *budget;         /* its meaning, or NULL */
     const char *budget_for; /* the release that it was written with */
     json_t *met;            /* "KEY ENTRY" of what the walk has met */
+    json_t *unknown;        /* targets that the compiler does not know */
     const char *group;      /* of the kernel before */
     spak_str record, text;  /* budget.jsonl, budget.dsl */
     int working, workers;   /* processes */
@@ -176,9 +177,20 @@ static bool judge(run *r, shipped *k, spak_error *err) {
 
 /* --- the list --- */
 
+/* Whether the compiler has this target; says so once when not. */
+static bool compiler_knows(run *r, const char *target, spak_error *err) {
+    if (r->use_nvcc ? dev_nvcc_knows(target) : dev_nvrtc_knows(target)) return true;
+    if (!json_object_get(r->unknown, target))
+        printf("kernels: not checked: %s, which %s %s does not know\n", target, r->use_nvcc ? "nvcc" : "NVRTC",
+               r->release);
+    spak_json_set(r->unknown, target, json_true(), err);
+    return false;
+}
+
 /* Passes on what was not met before. */
 static bool meet(run *r, visit *each, shipped *k, spak_error *err) {
     char name[256];
+    if (!compiler_knows(r, k->target, err)) return true;
     bool good = dev_variant_key(k->variant, k->target, k->key, &k->text, err);
     snprintf(name, sizeof name, "%s %s", k->key, k->variant->entry);
     if (good && !json_object_get(r->met, name)) good = spak_json_set(r->met, name, json_true(), err) && each(r, k, err);
@@ -284,7 +296,7 @@ static void count_budgets(run *r) {
     int budgets = 0;
     for (size_t i = 0; r->budget && (kernel = dsl_block(r->budget, "kernel", NULL, i)); i++)
         for (size_t k = 0; dsl_block(kernel, "budget", NULL, k); k++) budgets++;
-    if (!r->budget || budgets == r->kernels) return;
+    if (!r->budget || budgets == r->kernels || json_object_size(r->unknown) > 0) return;
     r->failed++;
     fprintf(stderr, "spak: error: %s has %d budgets for %d kernels: `spak kernels --update` writes it\n", BUDGET,
             budgets, r->kernels);
@@ -294,7 +306,10 @@ static bool finish(run *r, spak_error *err) {
     count_budgets(r);
     if (!spak_str_ok(&r->record, err) || !spak_str_ok(&r->text, err)) return false;
     if (!spak_write_file(RECORD, r->record.data, r->record.len, err)) return false;
-    return !r->update || spak_write_if_changed(BUDGET, r->text.data, r->text.len, err);
+    if (!r->update) return true;
+    if (json_object_size(r->unknown) > 0)
+        return spak_fail(err, "%s is not written: it would lack the targets that this compiler does not know", BUDGET);
+    return spak_write_if_changed(BUDGET, r->text.data, r->text.len, err);
 }
 
 static bool all_kernels(run *r, const json_t *defaults, spak_error *err) {
@@ -305,7 +320,9 @@ static bool all_kernels(run *r, const json_t *defaults, spak_error *err) {
         r->release);
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     r->workers = processors > 1 ? (int)processors : 1;
-    if (!(r->met = json_object())) return spak_fail_oom(err);
+    r->met = json_object();
+    r->unknown = json_object();
+    if (!r->met || !r->unknown) return spak_fail_oom(err);
     bool good = walk(r, compile_aside, defaults, err);
     while (r->working > 0) wait_for_one(r);
     if (!good || !walk(r, judge, defaults, err)) return false;
@@ -339,6 +356,7 @@ int cli_kernels(int argc, char **argv) {
     json_decref(defaults);
     json_decref(r.budget);
     json_decref(r.met);
+    json_decref(r.unknown);
     spak_str_free(&r.record);
     spak_str_free(&r.text);
     return good && r.failed == 0 ? CLI_OK : CLI_FAILED;

@@ -39,6 +39,7 @@ bool dev_nvrtc_knows(const char *target); /* this NVRTC compiles for the target 
 bool dev_nvcc_compile(const dev_variant *variant, const char *target, dev_cubin *cubin, spak_error *err);
 /* nvcc's release, "13.0", or NULL with why it is not there. SPAK_NVCC names the program ("none": pretend). */
 const char *dev_nvcc_release(spak_error *err);
+bool dev_nvcc_knows(const char *target); /* this nvcc compiles for the target */
 
 /* What both say of the entry, from ptxas' verbose output: fails when there is no such kernel. */
 bool dev_log_resources(const char *log, const dev_variant *variant, dev_cubin *cubin, spak_error *err);

@@ -65,6 +65,7 @@ double dev_compile_ms(uint64_t start_ns) { return (double)((spak_now_ns() - star
 static struct {
     bool tried;
     char path[512], release[32];
+    char codes[1024]; /* "sm_75\nsm_80\n..." */
     spak_error why;
 } nvcc;
 
@@ -85,6 +86,17 @@ static bool ask_release(const char *path) {
     spak_str_free(&out);
     spak_str_free(&errors);
     return *nvcc.release;
+}
+
+static void ask_codes(void) {
+    char *const argv[] = {nvcc.path, "--list-gpu-code", NULL};
+    spak_str out = {0}, errors = {0};
+    bool found = false;
+    int status = 1;
+    if (spak_spawn(argv, 60, &found, &status, &out, &errors, NULL) && found && status == 0)
+        snprintf(nvcc.codes, sizeof nvcc.codes, "%s", spak_str_text(&out));
+    spak_str_free(&out);
+    spak_str_free(&errors);
 }
 
 static void find_nvcc(void) {
@@ -109,6 +121,15 @@ const char *dev_nvcc_release(spak_error *err) {
     if (*nvcc.release) return nvcc.release;
     if (err) *err = nvcc.why;
     return NULL;
+}
+
+/* The list leaves the "a" of sm_90a out. */
+bool dev_nvcc_knows(const char *target) {
+    char line[32];
+    if (!dev_nvcc_release(NULL)) return false;
+    if (!*nvcc.codes) ask_codes();
+    snprintf(line, sizeof line, "sm_%d\n", atoi(target + strcspn(target, "0123456789")));
+    return strstr(nvcc.codes, line) != NULL;
 }
 
 /* Runs it; the log is what it printed. */

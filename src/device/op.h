@@ -33,8 +33,9 @@ typedef struct dev_study {
     bool (*run)(const json_t *options, json_t **result, spak_error *err);
 } dev_study;
 
-/* Takes one kernel to compile ahead; the name says what it is for. False ends the list. */
 struct dev_variant; /* gpu_module.h */
+
+/* Takes one kernel to compile ahead; the name says what it is for. False ends the list. */
 typedef bool dev_take_kernel(void *context, const char *name, const struct dev_variant *kernel, spak_error *err);
 
 typedef struct dev_op {

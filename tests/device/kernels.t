@@ -31,6 +31,7 @@ check $? 'it takes no names'
 cat >nvcc <<'EOF'
 #!/bin/sh
 [ "$1" = --version ] && exec echo 'Cuda compilation tools, release 1.0, V1.0.1'
+[ "$1" = --list-gpu-code ] && exec printf 'sm_80\nsm_90\n'
 [ -e broken ] && { echo 'kernels/toy/toy.cu(1): error: broken' >&2; exit 1; }
 while [ $# -gt 0 ]; do
     [ "$1" = -o ] && echo code >"$2"
@@ -55,7 +56,13 @@ check $? 'and so when it is found again'
 rm -rf build words && touch broken
 runs 1 "$spak" kernels && says 'kernels/toy/toy.cu(1): error: broken'
 check $? 'what no process could compile is told'
-rm -rf build broken nvcc kernels/budget.dsl
+rm -rf build broken
+sed -i 's/\\nsm_90//' nvcc
+runs 0 "$spak" kernels && says 'not checked: sm_90a, which nvcc 1.0 does not know' && says 'kernels: 1 shipped'
+check $? 'a target that the compiler does not know is not checked, which is said'
+runs 1 "$spak" kernels --update && says 'kernels/budget.dsl is not written'
+check $? 'and no budget is written without it'
+rm -rf build nvcc kernels/budget.dsl
 unset SPAK_NVCC
 
 if "$spak" kernels --update | grep -q 'not checked'; then

@@ -84,24 +84,29 @@ static bool one(const char *gpu, const matmul_gpu_machine *hw, int i,
     return take(context, name, &kernel, err);
 }
 
-/* The defaults, and the steps of the ladder, whose tiles are the same at every
- * size but for mma_sync, which picks. */
+/* The steps of the ladder; their tiles are the same at every size but for
+ * mma_sync, which picks, and is the default where there is no better. */
+static bool ladder(const char *gpu, const matmul_gpu_machine *hw, int i,
+                   dev_take_kernel *take, void *context, spak_error *err) {
+    bool all = !strcmp(problems[i].name, "square_4096"), sm90 = hw->cc == 90;
+    for (int v = 0; v < MATMUL_GPU_BEST; v++) {
+        matmul_gpu_variant variant = (matmul_gpu_variant)v;
+        bool wanted = v == MATMUL_GPU_MMA_SYNC ? sm90 : all;
+        if (wanted && (sm90 || !matmul_gpu_has_tma(variant)) &&
+            !one(gpu, hw, i, matmul_gpu_variant_name(variant), take, context,
+                 err))
+            return false;
+    }
+    return true;
+}
+
 static bool on_gpu(const char *gpu, const matmul_gpu_machine *hw,
                    dev_take_kernel *take, void *context, spak_error *err) {
-    for (int i = 0; i < PROBLEMS; i++) {
-        const char *name = problems[i].name;
-        bool picks =
-            spak_starts_with(name, "square") || spak_starts_with(name, "edge");
-        if (!one(gpu, hw, i, NULL, take, context, err)) return false;
-        if (picks && !one(gpu, hw, i, "mma_sync", take, context, err))
+    for (int i = 0; i < PROBLEMS; i++)
+        if (!one(gpu, hw, i, NULL, take, context, err) ||
+            (spak_starts_with(problems[i].name, "square") &&
+             !ladder(gpu, hw, i, take, context, err)))
             return false;
-        for (int v = 0; v < MATMUL_GPU_BEST; v++)
-            if (!strcmp(name, "square_4096") &&
-                (hw->cc == 90 || !matmul_gpu_has_tma((matmul_gpu_variant)v)) &&
-                !one(gpu, hw, i, matmul_gpu_variant_name((matmul_gpu_variant)v),
-                     take, context, err))
-                return false;
-    }
     return true;
 }
 
