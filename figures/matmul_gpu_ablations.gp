@@ -1,7 +1,7 @@
-# What single choices of the GPU's MatMul are worth: one is varied, all else stays equal; six panels, each with medians and
-# quartiles of the ratio to the peer. Columns: varied (which choice), place (of the setting in its panel), setting (its
-# name), ratio, q1, q3. Variables: peer (its name); machine and measured (two lines of text: on what, and how); shape (of
-# the first four panels).
+# What single choices of the GPU's MatMul are worth: one is varied, all else stays equal; six panels, each with medians
+# and quartiles of the ratio to the peer. Columns: varied (which choice), place (of the setting in its panel), setting
+# (its name), ratio, q1, q3. Variables: peer (its name); machine and measured (two lines of text: on what, and how);
+# shape (of the first four panels).
 
 # Portrait and in large type, so that it can still be read at the width of a phone.
 if (kind eq 'svg') {

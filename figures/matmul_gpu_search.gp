@@ -1,7 +1,7 @@
 # A search at a shape that was not met before: what each trial reached, the best so far, and the best of everything that
 # was tried there. Columns: series (tried, best), trial (its number), ratio (median, to the peer). Variables: peer (its
-# name); machine and measured (two lines of text: on what, and how); shape; counts (a line: what became of the candidates);
-# everything (the ratio of the best of everything).
+# name); machine and measured (two lines of text: on what, and how); shape; counts (a line: what became of the
+# candidates); everything (the ratio of the best of everything).
 
 # Portrait and in large type, so that it can still be read at the width of a phone.
 if (kind eq 'svg') {

@@ -40,7 +40,7 @@ set lmargin at screen 0.4
 set rmargin at screen 0.965
 set xrange [least - pad : most + pad]
 set yrange [0.4 : y_max + 0.6]
-set xtics most - least > 0.5 ? 0.1 : most - least > 0.12 ? 0.05 : 0.02 format '%.2f'
+set xtics most - least > 0.25 ? 0.1 : most - least > 0.12 ? 0.05 : 0.02 format '%.2f'
 set ytics scale 0 font tick_font
 set xtics font tick_font
 set xlabel sprintf('ratio to %s', peer) offset 0,0.4

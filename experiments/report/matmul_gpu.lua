@@ -128,6 +128,8 @@ local function report_steps(report, ladder, sizes)
     local gain = step.above.ratio / step.below.ratio
     report:value("gain_" .. step.rung, gain, { refs = refs, format = "%.2f" })
     report:value("gain_size_" .. step.rung, step.size, { refs = refs, format = "%d" })
+    report:value("reached_" .. step.rung, step.above.record.tflops, { refs = { refs[2] }, format = "%.1f" })
+    report:value("reached_ratio_" .. step.rung, step.above.ratio, { refs = { refs[2] }, format = "%.3f" })
     rows[#rows + 1] = {
       (step.rung:gsub("_", " ")), { value = step.size, ref = refs[2] },
       { value = gain, ref = refs[2], refs = refs }, step.outcome,

@@ -4,7 +4,8 @@
  *   {{figure matmul_ladder "caption"}}       OUT/figures/NAME.svg                 alone on its line
  *   {{table matmul_ladder}}                  OUT/tables/NAME.md                   alone on its line
  *   {{claims}}                               the whole claims table               alone on its line
- *   {{value matmul.ratio %.2f}}              a number, linked to its records; matmul@MACHINE.ratio: an archived one
+ *   {{value matmul.ratio %.2f}}              a number, linked to its records; matmul@MACHINE.ratio: an archived one,
+ *                                            as is, and marked so, one that the run here has none of
  *   {{verdict M1}}, {{verdict M1.cpu}}       a badge
  *   {{claim L4.published_value %.1f}}        a field of a claim, such as what the source published
  *
@@ -38,15 +39,19 @@ static void problem(const weaving *w, const char *what, const char *name, const 
 
 /* --- inline directives --- */
 
-/* The values file for NAME or NAME@MACHINE; without a machine the first, which is `here` when there is one. */
-static const json_t *values_of(const rep_book *book, const char *name, const char *machine) {
+/* The values file for NAME or NAME@MACHINE that has the key; without a machine the first, which is `here` when there is
+ * one. Where none has the key, the first of that name. */
+static const json_t *values_of(const rep_book *book, const char *name, const char *machine, const char *key) {
     size_t i;
     json_t *item;
+    const json_t *first = NULL;
     json_array_foreach(book->values, i, item) {
         if (strcmp(spak_json_str(item, "name", ""), name) != 0) continue;
-        if (!machine || !strcmp(spak_json_str(item, "machine", ""), machine)) return item;
+        if (machine && strcmp(spak_json_str(item, "machine", ""), machine) != 0) continue;
+        if (json_object_get(json_object_get(json_object_get(item, "file"), "values"), key)) return item;
+        if (!first) first = item;
     }
-    return NULL;
+    return first;
 }
 
 /* A digit in a format beside its conversion would be a number typed by hand. */
@@ -95,7 +100,7 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
     snprintf(who, sizeof who, "%.*s", (int)len, name);
     char *machine = strchr(who, '@');
     if (machine) *machine++ = '\0';
-    const json_t *item = values_of(w->book, who, machine), *file = json_object_get(item, "file");
+    const json_t *item = values_of(w->book, who, machine, dot + 1), *file = json_object_get(item, "file");
     const json_t *value = json_object_get(json_object_get(file, "values"), dot + 1);
     if (!value) {
         problem(w, "unknown value", name,
@@ -115,6 +120,9 @@ static void put_value(const weaving *w, const char *name, const char *format, sp
     else
         spak_str_puts(&text, spak_json_str(value, "text", ""));
     if (good) good = rep_cite(&w->book->traces, spak_str_text(&text), refs, cite_for(w), out, &err);
+    /* What the run here has no number of, say for want of the units, is said to be another machine's. */
+    if (good && !machine && item != values_of(w->book, who, NULL, ""))
+        spak_str_printf(out, " (archived, %s)", spak_json_str(item, "machine", "?"));
     if (good && json_object_get(file, "stand_ins")) good = rep_chapter_on_stand_in(w->chapter, who, file, &err);
     if (!good) problem(w, "value", name, err.message);
     spak_str_free(&text);

@@ -45,6 +45,12 @@ runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
 check $? 'the same of LoopLM'
 wrong 'is(v.decoding_same, 1,' 'is(v.decoding_same, 2,' 'the sixth differs with one seed: 1, not 2' 'a wrong count is seen'
 
+take matmul_gpu_checks.lua
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of MatMul on the GPU'
+wrong 'is(v.steps_falling, 1,' 'is(v.steps_falling, 0,' 'async store falls: 1, not 0' 'a wrong count is seen'
+wrong 'list\[13\].ratio = 2.1' 'list[13].ratio = 2' "expected 'record 12: its ratio is', found" 'and damage that is not refused'
+
 checks=tests/report/fixtures/lib_checks.lua
 recipe "$checks"
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"

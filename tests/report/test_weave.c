@@ -126,6 +126,33 @@ static void test_stale(void) {
     make_verdicts();
 }
 
+/* A number that the run here has none of is an archived machine's, and said to be. */
+static void test_elsewhere(void) {
+    spak_error err = {0};
+    rep_problems problems = {0};
+    char *text = get(chapter_path), *asks = with(text, "{{value step.ratio}} of", "{{value step.units}} of");
+    make_trace("step", "moon", 3, "complete");
+    json_t *spec = json(
+        "{\"name\":\"step\",\"machine\":\"moon\",\"values\":{\"units\":{\"value\":4,\"format\":\"%d\",\"refs\":"
+        "[\"trace:step/moon#1\"]},\"ratio\":{\"value\":7,\"refs\":[\"trace:step/moon#1\"]}}}");
+    ok(rep_values_write(&place, spec, &err), "values of an archived trace %s", err.message);
+    json_decref(spec);
+    put(chapter_path, asks);
+    ok(weave(&problems, &err), "a number that only they have is woven %s", err.message);
+    char *woven = get(in(out, "book/src/01-step.md"));
+    ok(strstr(woven, "trace-step-moon.html#r1") || strstr(woven, "trace:step/moon#1"), "with its record");
+    ok(strstr(woven, " (archived, moon)"), "and its machine");
+    free(woven);
+    put(chapter_path, text);
+    ok(weave(&problems, &err), "what the run here has %s", err.message);
+    woven = get(in(out, "book/src/01-step.md"));
+    ok(!strstr(woven, "moon"), "is taken from it");
+    free(woven);
+    rep_problems_free(&problems);
+    free(text);
+    free(asks);
+}
+
 static void test_missing_pandoc(void) {
     spak_error err = {0};
     rep_problems problems = {0};
@@ -205,6 +232,7 @@ int main(void) {
     test_faults();
     test_all_problems_at_once();
     test_stale();
+    test_elsewhere();
     test_missing_pandoc();
     ok(weave(&problems, &err), "and at the end it is woven as before %s", err.message);
     char *only[] = {paper_path};
