@@ -55,9 +55,12 @@ kernel matmul_gpu {
     budget a100_square_4096_shared_tile.sm_80 { registers: 31, stack_bytes: 0, smem_bytes: 8448 }
     budget a100_square_4096_register_tile.sm_80 { registers: 105, stack_bytes: 0, smem_bytes: 16384 }
     budget a100_square_8192_mma_sync.sm_80 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
+    budget a100_square_4096_nn_mma_sync.sm_80 { registers: 248, stack_bytes: 0, smem_bytes: 0 }
+    budget a100_square_4096_nn_naive.sm_80 { registers: 32, stack_bytes: 0, smem_bytes: 0 }
+    budget a100_square_4096_nn_coalesced.sm_80 { registers: 32, stack_bytes: 0, smem_bytes: 0 }
     budget a100_gpt2_up_dx_mma_sync.sm_80 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
     budget a100_gpt2_up_dw_mma_sync.sm_80 { registers: 246, stack_bytes: 0, smem_bytes: 0 }
-    budget a100_gpt2_vocabulary_dw_mma_sync.sm_80 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
+    budget a100_gpt2_vocabulary_dw_mma_sync.sm_80 { registers: 252, stack_bytes: 0, smem_bytes: 0 }
     budget a100_gpt2_up_dw_added_mma_sync.sm_80 { registers: 246, stack_bytes: 0, smem_bytes: 0 }
     budget a100_gpt2_up_bias_mma_sync.sm_80 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
     budget a100_gpt2_up_bias_gelu_mma_sync.sm_80 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
@@ -78,7 +81,9 @@ kernel matmul_gpu {
     budget rtx4090_square_4096_coalesced.sm_89 { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget rtx4090_square_4096_shared_tile.sm_89 { registers: 33, stack_bytes: 0, smem_bytes: 8448 }
     budget rtx4090_square_4096_register_tile.sm_89 { registers: 119, stack_bytes: 0, smem_bytes: 16384 }
-    budget rtx4090_gpt2_up_dx_mma_sync.sm_89 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx4090_square_4096_nn_mma_sync.sm_89 { registers: 254, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx4090_square_4096_nn_naive.sm_89 { registers: 40, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx4090_square_4096_nn_coalesced.sm_89 { registers: 40, stack_bytes: 0, smem_bytes: 0 }
     budget rtx4090_gpt2_up_dw_mma_sync.sm_89 { registers: 252, stack_bytes: 0, smem_bytes: 0 }
     budget rtx4090_gpt2_vocabulary_dw_mma_sync.sm_89 { registers: 246, stack_bytes: 0, smem_bytes: 0 }
     budget rtx4090_gpt2_up_dw_added_mma_sync.sm_89 { registers: 252, stack_bytes: 0, smem_bytes: 0 }
@@ -96,11 +101,10 @@ kernel matmul_gpu {
     budget rtx4090_edge_nt_f16_mma_sync.sm_89 { registers: 237, stack_bytes: 0, smem_bytes: 128 }
     budget h200_square_512_best.sm_90a { registers: 48, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_512_mma_sync.sm_90a { registers: 244, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_square_1024_best.sm_90a { registers: 103, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_square_1024_best.sm_90a { registers: 101, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_1024_mma_sync.sm_90a { registers: 248, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_2048_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_2048_mma_sync.sm_90a { registers: 254, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_square_4096_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_naive.sm_90a { registers: 30, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_coalesced.sm_90a { registers: 30, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_shared_tile.sm_90a { registers: 30, stack_bytes: 0, smem_bytes: 8448 }
@@ -113,6 +117,11 @@ kernel matmul_gpu {
     budget h200_square_4096_async_store.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_8192_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_down_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_gpt2_vocabulary_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_square_4096_nn_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_square_4096_nn_naive.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_square_4096_nn_coalesced.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_square_4096_nn_mma_sync.sm_90a { registers: 254, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_up_dx_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_up_dw_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_vocabulary_dx_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
@@ -136,9 +145,12 @@ kernel matmul_gpu {
     budget rtx5070_square_4096_shared_tile.sm_120a { registers: 40, stack_bytes: 0, smem_bytes: 8448 }
     budget rtx5070_square_4096_register_tile.sm_120a { registers: 115, stack_bytes: 0, smem_bytes: 16384 }
     budget rtx5070_square_8192_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx5070_square_4096_nn_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx5070_square_4096_nn_naive.sm_120a { registers: 40, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx5070_square_4096_nn_coalesced.sm_120a { registers: 40, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_up_dx_mma_sync.sm_120a { registers: 252, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_up_dw_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
-    budget rtx5070_gpt2_up_dw_added_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
+    budget rtx5070_gpt2_up_dw_added_mma_sync.sm_120a { registers: 242, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_up_bias_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_up_bias_gelu_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_up_residual_mma_sync.sm_120a { registers: 238, stack_bytes: 0, smem_bytes: 0 }

@@ -36,6 +36,7 @@ static const struct {
     {"llama_up", {4096, 14336, 4096, NT}},
     {"looplm_qkv", {8192, 6144, 2048, NT}},
     {"looplm_mlp", {8192, 5632, 2048, NT}},
+    {"square_4096_nn", {4096, 4096, 4096, NN}},
     /* backward: the gradient of the inputs, and that of the weights */
     {"gpt2_up_dx", {8192, 768, 3072, NN}},
     {"gpt2_up_dw", {3072, 768, 8192, TN}},
@@ -88,10 +89,14 @@ static bool one(const char *gpu, const matmul_gpu_machine *hw, int i,
  * mma_sync, which picks, and is the default where there is no better. */
 static bool ladder(const char *gpu, const matmul_gpu_machine *hw, int i,
                    dev_take_kernel *take, void *context, spak_error *err) {
-    bool all = !strcmp(problems[i].name, "square_4096"), sm90 = hw->cc == 90;
+    const char *name = problems[i].name;
+    bool all = !strcmp(name, "square_4096"), sm90 = hw->cc == 90;
+    bool by_k = !strcmp(name, "square_4096_nn"); /* what coalescing is for */
     for (int v = 0; v < MATMUL_GPU_BEST; v++) {
         matmul_gpu_variant variant = (matmul_gpu_variant)v;
-        bool wanted = v == MATMUL_GPU_MMA_SYNC ? sm90 : all;
+        bool wanted = v == MATMUL_GPU_MMA_SYNC
+                          ? sm90
+                          : all || (by_k && v < MATMUL_GPU_SHARED_TILE);
         if (wanted && (sm90 || !matmul_gpu_has_tma(variant)) &&
             !one(gpu, hw, i, matmul_gpu_variant_name(variant), take, context,
                  err))
