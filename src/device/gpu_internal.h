@@ -42,6 +42,8 @@ typedef int cu_tensor_type, cu_tensor_interleave, cu_tensor_swizzle, cu_tensor_p
 enum {
     DEV_CU_OUT_OF_MEMORY = 2,
     DEV_CU_NO_DEVICE = 100,
+    DEV_CU_NOT_READY = 600,
+    DEV_CU_LAUNCH_TIMEOUT = 702,
     DEV_CU_NOT_SUPPORTED = 801,
     DEV_CU_CLOCK_RATE = 13,
     DEV_CU_SM_COUNT = 16,
@@ -95,6 +97,7 @@ enum {
     F(set8_async, cuMemsetD8Async, (dev_ptr to, unsigned char value, size_t count, cu_stream stream))                \
     F(set32_async, cuMemsetD32Async, (dev_ptr to, unsigned value, size_t count, cu_stream stream))                   \
     F(stream_new, cuStreamCreate, (cu_stream * stream, unsigned flags))                                              \
+    F(stream_query, cuStreamQuery, (cu_stream stream))                                                               \
     F(stream_sync, cuStreamSynchronize, (cu_stream stream))                                                          \
     F(capture_begin, cuStreamBeginCapture_v2, (cu_stream stream, cu_capture_mode mode))                              \
     F(capture_end, cuStreamEndCapture, (cu_stream stream, cu_graph * graph))                                         \
@@ -143,6 +146,7 @@ struct dev_gpu {
     cu_context context;
     cu_stream stream;
     bool debug; /* SPAK_GPU_DEBUG=1 */
+    bool hung;  /* did not come back in time: any call that waits for it would wait for ever */
     dev_ptr flush;
     size_t flush_bytes;
     bool recording;         /* inside dev_graph_record: what is enqueued does not run */

@@ -9,11 +9,15 @@
  * host is refused by us, by name: those of the driver's functions that cannot be recorded would spoil the recording,
  * and the error would come at its end, far from the cause. The capture's mode is the relaxed one, because libraries
  * (cuBLAS) load their kernels at the first use, which the stricter modes forbid; nothing of theirs is recorded by that.
+ * A wait has an end (SPAK_GPU_TIMEOUT_S).
  * The kernels of a graph count as under way from its replay on, not from its recording. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "device/gpu_internal.h"
 #include "device/gpu_module.h"
 
@@ -30,8 +34,32 @@ static void note_all(dev_launches *launches, const dev_launches *more) {
     launches->count += more->count - kept;
 }
 
+static double longest_wait_s(void) {
+    const char *text = getenv("SPAK_GPU_TIMEOUT_S");
+    const double s = text ? strtod(text, NULL) : 0;
+    return s > 0 ? s : 60;
+}
+
+/* Until the stream is empty or has failed, but not for ever: a kernel that waits for what never comes is an error with
+ * the kernel's name, too. */
+static bool wait_a_while(dev_gpu *gpu, spak_error *err) {
+    const uint64_t begun = spak_now_ns();
+    const double longest = longest_wait_s();
+    cu_result result;
+    while ((result = gpu->driver.stream_query(gpu->stream)) == DEV_CU_NOT_READY) {
+        const double waited = (double)(spak_now_ns() - begun) * 1e-9;
+        if (waited > longest) {
+            gpu->hung = true;
+            return dev_gpu_check(gpu, DEV_CU_LAUNCH_TIMEOUT, "waiting for the GPU", err) ||
+                   spak_fail_context(err, "no answer for %g s (SPAK_GPU_TIMEOUT_S=N waits N)", longest);
+        }
+        if (waited > 1e-3) nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    }
+    return dev_gpu_check(gpu, result, "waiting for the GPU", err);
+}
+
 bool dev_gpu_sync(dev_gpu *gpu, spak_error *err) {
-    if (!dev_gpu_not_recording(gpu, "waiting for the GPU", err) ||
+    if (!dev_gpu_not_recording(gpu, "waiting for the GPU", err) || !wait_a_while(gpu, err) ||
         !dev_gpu_check(gpu, gpu->driver.context_sync(), "waiting for the GPU", err))
         return false;
     gpu->under_way.count = 0;
@@ -204,6 +232,7 @@ bool dev_graph_record(dev_gpu *gpu, bool (*body)(void *ctx, int turn, spak_error
 
 void dev_graph_free(dev_graph *graph) {
     if (!graph) return;
+    if (graph->gpu->hung) return; /* freeing would wait */
     const dev_driver *driver = &graph->gpu->driver;
     if (graph->after) driver->event_free(graph->after);
     if (graph->before) driver->event_free(graph->before);
@@ -228,6 +257,7 @@ bool dev_graph_time(dev_graph *graph, double *ms, spak_error *err) {
         !dev_gpu_check(gpu, gpu->driver.event_record(graph->before, gpu->stream), "recording an event", err) ||
         !dev_graph_replay(graph, err) ||
         !dev_gpu_check(gpu, gpu->driver.event_record(graph->after, gpu->stream), "recording an event", err) ||
+        !wait_a_while(gpu, err) ||
         !dev_gpu_check(gpu, gpu->driver.event_sync(graph->after), "waiting for a graph", err))
         return false;
     gpu->under_way.count = 0;

@@ -90,7 +90,7 @@ bool dev_arena_new(dev_gpu *gpu, const char *purpose, size_t bytes, dev_arena **
 
 void dev_arena_free(dev_arena *arena) {
     if (!arena) return;
-    if (arena->allocated)
+    if (arena->allocated && !arena->gpu->hung)
         arena->gpu->driver.memory_free(arena->allocated); /* waits for kernels that may still use it */
     forget_blocks(arena);
     spak_free(arena->blocks);

@@ -369,6 +369,22 @@ static void attributes_faults(void) {
     ok(!dev_gpu_sync(gpu, &err) && says(&err, "fault in test"), "and again later");
 }
 
+/* The fake driver's GPU never comes back. What is freed afterwards must not wait either. */
+static void gives_up_waiting(void) {
+    dev_gpu *gpu = open_gpu();
+    if (!gpu) return;
+    spak_error err = {""};
+    dev_arena *arena = NULL;
+    dev_launch launch = {.kernel = &fill, .grid = {1, 1, 1}, .block = {32, 1, 1}};
+    ok(dev_arena_new(gpu, "test", 4096, &arena, &err), "an arena %s", err.message);
+    setenv("SPAK_FAKE_CUDA_HANG", "1", 1);
+    setenv("SPAK_GPU_TIMEOUT_S", "0.2", 1);
+    bool through = dev_gpu_launch(gpu, &launch, &(fake_params){0}, &err) && dev_gpu_sync(gpu, &err);
+    ok(!through && says(&err, "no answer for 0.2 s (SPAK_GPU_TIMEOUT_S=N waits N)") && says(&err, "fill in test"),
+       "a kernel that hangs is named: %s", err.message);
+    dev_arena_free(arena);
+}
+
 /* --- graphs --- */
 
 typedef struct turns {
@@ -607,6 +623,7 @@ static void cases(const char *driver) {
     in_child(driver, uses_memory);
     in_child(driver, launches);
     in_child(driver, attributes_faults);
+    if (driver) in_child(driver, gives_up_waiting);
     in_child(driver, records_graphs);
     in_child(driver, attributes_faults_of_graphs);
     in_child(driver, encodes_tensors);
@@ -621,6 +638,7 @@ static void cases(const char *driver) {
     in_child(driver, guards_memory);
     in_child(driver, launches);
     in_child(driver, attributes_faults);
+    if (driver) in_child(driver, gives_up_waiting);
     in_child(driver, records_graphs);
     in_child(driver, attributes_faults_of_graphs);
     if (driver) in_child(driver, survives_failures);

@@ -5,7 +5,7 @@ local words = require "report.matmul_gpu.words"
 -- label: the trials'; axis: what is varied at one shape, or, across, at several; counted: a setting is its own place in
 -- the figure.
 local ABLATIONS = {
-  { label = "ablation_stages", axis = "stages", what = "stages in flight (clusters)", counted = true },
+  { label = "ablation_stages", axis = "stages", what = "stages in flight (TMA)", counted = true },
   { label = "ablation_stages_portable", axis = "stages", what = "stages in flight (portable)", counted = true },
   { label = "ablation_swizzle", axis = "swizzle_bytes", what = "bytes that the swizzle spreads (portable)" },
   { label = "ablation_group", axis = "group", what = "rows of tiles kept together" },

@@ -91,6 +91,11 @@ static bool tile_fits_variant(const matmul_gpu_config *c,
                          "constraint warps_of_64: a tile of %d x %d x %d with "
                          "%d stages; warps compute 64 x 64 in steps of 32",
                          c->tile_m, c->tile_n, c->tile_k, c->stages);
+    if (c->variant >= MATMUL_GPU_SPECIALISED && c->stages < 2)
+        return spak_fail(why,
+                         "constraint ring_of_two: %d stage; a consumer holds "
+                         "one while it waits for the next",
+                         c->stages);
     if (consumers && c->tile_n % 32)
         return spak_fail(why, "constraint columns_by_32: tile_n = %d",
                          c->tile_n);

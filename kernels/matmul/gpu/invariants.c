@@ -121,6 +121,9 @@ const dev_fault matmul_gpu_faults[MATMUL_GPU_FAULTS] = {
     {"parity_not_flipped", "the producer first waits for the wrong parity"},
     {"release_own_block",
      "in a cluster a consumer gives a stage back to its own block only"},
+    {"one_stage",
+     "the ring has one stage, which is held while the next is "
+     "waited for"},
     {"sums_in_16_bits", "sums are kept in the inputs' type between steps"},
     {"last_step_left_out", "a last step along k that is not whole is dropped"},
     {"output_piece_forgotten",

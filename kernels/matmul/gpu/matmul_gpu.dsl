@@ -75,6 +75,10 @@ kernel matmul_gpu {
         that: `consumers == 0 or tile_m % (64 * consumers) == 0`
         reason: "wgmma takes 64 rows from each warpgroup"
     }
+    constraint ring_of_two {
+        that: `not tma or variant == "tma" or stages >= 2`
+        reason: "a consumer holds a stage while it waits for the next"
+    }
     constraint columns_by_32 {
         that: `not tma or tile_n % 32 == 0`
         reason: "pieces of C have rows of sixty-four bytes at least"

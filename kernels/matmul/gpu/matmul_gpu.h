@@ -186,7 +186,7 @@ bool matmul_gpu_shipped(const char *target, dev_take_kernel *take,
 bool matmul_gpu_problem_read(const json_t *json, matmul_gpu_problem *problem,
                              uint64_t *seed, spak_error *err);
 
-enum { MATMUL_GPU_INVARIANTS = 8, MATMUL_GPU_FAULTS = 13 };
+enum { MATMUL_GPU_INVARIANTS = 8, MATMUL_GPU_FAULTS = 14 };
 extern const dev_invariant matmul_gpu_invariants[MATMUL_GPU_INVARIANTS];
 extern const dev_fault matmul_gpu_faults[MATMUL_GPU_FAULTS];
 extern const dev_op matmul_gpu_op;
