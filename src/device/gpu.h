@@ -8,7 +8,8 @@
  * call that waits, and the error then names the kernels that were under way. With SPAK_GPU_DEBUG=1 every launch is
  * waited for, so that the fault is that kernel's and no other's, and arenas have guard zones and poison.
  *
- * A wait has an end: a kernel that does not come back within SPAK_GPU_TIMEOUT_S seconds (60) is an error like any other.
+ * A wait has an end: a kernel that does not come back within SPAK_GPU_TIMEOUT_S seconds (60) is an error like any
+ * other.
  *
  * One process works with one GPU, in one thread. SPAK_GPU=N picks the N-th (from 0); SPAK_GPU=none pretends that there
  * is none. */
