@@ -171,21 +171,31 @@ local function epilogues(run)
   end
 end
 
--- Lengths that are no multiple of anything. Inputs are small integers, whose sums are exact: any product that is missing
--- shows. Whichever way the matrices are stored, by the portable path and by what the model picks.
+-- Lengths that are no multiple of anything, by the portable path; and multiples of eight that are no multiple of a tile,
+-- which the others take too. Inputs are small integers, whose sums are exact: any product that is missing shows.
 local function edges(run)
   local options = options_with(run, { samples = 1, min_sample_ms = 0, peer = false, flush = false })
-  local lengths = { { 1, 1, 1 }, { 13, 127, 257 }, { 127, 257, 13 }, { 257, 13, 1000 }, { 1000, 1000, 1000 },
-    { 4097, 257, 127 }, { 1000, 4097, 1000 }, { 1, 4097, 1000 } }
-  for _, length in ipairs(lengths) do
-    for _, trans in ipairs { { false, false }, { false, true }, { true, false } } do
-      local problem = {
-        m = length[1], n = length[2], k = length[3], trans_a = trans[1], trans_b = trans[2], integers = 4, seed = 1,
-      }
-      for _, config in ipairs { {}, { variant = "mma_sync" } } do
-        run:evaluate { label = "edge", config = config, problem = problem, options = options }
+  local any = { { 1, 1, 1 }, { 13, 127, 257 }, { 127, 257, 13 }, { 257, 13, 1000 }, { 4097, 257, 127 },
+    { 1000, 4097, 1000 }, { 1, 4097, 1000 } }
+  local eights = { { 8, 8, 8 }, { 264, 136, 72 }, { 136, 4104, 1000 }, { 1000, 1000, 1000 } }
+  local function try(length, trans, config, changes)
+    local problem = { m = length[1], n = length[2], k = length[3], trans_a = trans[1], trans_b = trans[2], integers = 4,
+      seed = 1 }
+    for key, value in pairs(changes or {}) do problem[key] = value end
+    run:evaluate { label = "edge", config = config, problem = problem, options = options }
+  end
+  for _, trans in ipairs { { false, false }, { false, true }, { true, false }, { true, true } } do
+    for _, length in ipairs(any) do try(length, trans, { variant = "mma_sync" }) end
+    for _, length in ipairs(eights) do
+      try(length, trans, {})
+      try(length, trans, { variant = "mma_sync" })
+      if run.hw.cc == 90 then
+        try(length, trans, { variant = "best", tile_m = 128, tile_n = 128, last_round = "shared" })
+        try(length, trans, {}, { epilogue = { "bias", "gelu", "residual" } })
+        try(length, trans, {}, { out = "f32", beta = 1 })
       end
     end
+    if run.hw.cc == 90 then try(eights[3], trans, { variant = "best", tile_m = 128, tile_n = 128, cluster_n = 2 }) end
   end
 end
 

@@ -16,13 +16,13 @@ kernel matmul_f64 {
 }
 kernel matmul_inputs_bf16 {
     file: "kernels/matmul/gpu/inputs.cu"
-    entries: [fill, different]
+    entries: [fill, fill_floats, different]
     targets: [sm_80, sm_89, sm_90a, sm_120a]
     defines: ["TYPE_F16=0"]
 }
 kernel matmul_inputs_f16 {
     file: "kernels/matmul/gpu/inputs.cu"
-    entries: [fill, different]
+    entries: [fill, fill_floats, different]
     targets: [sm_80, sm_89, sm_90a, sm_120a]
     defines: ["TYPE_F16=1"]
 }

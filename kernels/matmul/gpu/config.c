@@ -91,6 +91,22 @@ static bool tile_fits_variant(const matmul_gpu_config *c,
                          "constraint warps_of_64: a tile of %d x %d x %d with "
                          "%d stages; warps compute 64 x 64 in steps of 32",
                          c->tile_m, c->tile_n, c->tile_k, c->stages);
+    if (c->variant == MATMUL_GPU_MMA_SYNC &&
+        ((c->tile_k != 32 && c->tile_k != 64) ||
+         c->tile_m * c->tile_k / 8 % threads ||
+         c->tile_n * c->tile_k / 8 % threads ||
+         threads / 32 * 64 * 72 >
+             c->stages * (c->tile_m + c->tile_n) * c->tile_k * 2))
+        return spak_fail(why,
+                         "constraint shares_of_a_copy: a tile of %d x %d x %d "
+                         "for %d threads",
+                         c->tile_m, c->tile_n, c->tile_k, threads);
+    if (c->variant == MATMUL_GPU_REGISTER_TILE &&
+        (c->tile_m + c->tile_n) * c->tile_k * 4 > 48 * 1024)
+        return spak_fail(why,
+                         "constraint static_tile_fits: a tile of %d x %d x %d "
+                         "in 48 KiB of shared memory",
+                         c->tile_m, c->tile_n, c->tile_k);
     if (c->variant >= MATMUL_GPU_SPECIALISED && c->stages < 2)
         return spak_fail(why,
                          "constraint ring_of_two: %d stage; a consumer holds "

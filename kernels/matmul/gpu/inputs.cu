@@ -5,6 +5,7 @@
  *              block i / 4 of Philox4x32-10 with the key (seed, stream): the
  *              same numbers as spak_philox_uniform, mapped by 2 u - 1; or,
  *              where `integers` is not 0, an integer of at most that magnitude
+ *   fill_floats  the same as 32-bit floats
  *   different  *result += number of i with a[i] != b[i], bit for bit
  *
  * Way of the data: registers to global memory; global memory to one counter.
@@ -44,6 +45,13 @@ DEVICE void philox(u64 seed, u64 stream, u64 index, unsigned word[4]) {
     }
 }
 
+/* A number from 32 random bits. */
+DEVICE float number(unsigned word, u64 integers) {
+    if (integers)
+        return (float)(word % (2 * (unsigned)integers + 1)) - (float)integers;
+    return 2.0f * ((float)(word >> 8) * 5.9604644775390625e-8f) - 1.0f;
+}
+
 KERNEL void fill(const __grid_constant__ fill_params p) {
     element *to = (element *)p.to;
     u64 threads = (u64)gridDim.x * blockDim.x;
@@ -51,15 +59,23 @@ KERNEL void fill(const __grid_constant__ fill_params p) {
     for (u64 group = first; 4 * group < p.count; group += threads) {
         unsigned word[4];
         philox(p.seed, p.stream, group, word);
-        for (int i = 0; i < 4; i++) {
-            float u = (float)(word[i] >> 8) * 5.9604644775390625e-8f;
-            float x = 2.0f * u - 1.0f;
-            if (p.integers)
-                x = (float)(word[i] % (2 * (unsigned)p.integers + 1)) -
-                    (float)p.integers;
+        for (int i = 0; i < 4; i++)
             if (4 * group + i < p.count)
-                to[4 * group + i] = element_from_float(x);
-        }
+                to[4 * group + i] =
+                    element_from_float(number(word[i], p.integers));
+    }
+}
+
+KERNEL void fill_floats(const __grid_constant__ fill_params p) {
+    float *to = (float *)p.to;
+    u64 threads = (u64)gridDim.x * blockDim.x;
+    u64 first = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    for (u64 group = first; 4 * group < p.count; group += threads) {
+        unsigned word[4];
+        philox(p.seed, p.stream, group, word);
+        for (int i = 0; i < 4; i++)
+            if (4 * group + i < p.count)
+                to[4 * group + i] = number(word[i], p.integers);
     }
 }
 

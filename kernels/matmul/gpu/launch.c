@@ -11,7 +11,7 @@ static bool encode_maps(dev_gpu *gpu, const matmul_gpu_plan *plan,
              dev_tensor_encode(gpu, x->b, &plan->b_map, &x->b_map, err);
     if (ok && plan->store_map)
         ok = dev_tensor_encode(gpu, x->c, &plan->c_map, &x->c_map, err);
-    if (ok && plan->store_map && x->pre)
+    if (ok && plan->store_map && x->pre && plan->problem.out != DEV_F32)
         ok = dev_tensor_encode(gpu, x->pre, &plan->pre_map, &x->pre_map, err);
     return ok;
 }

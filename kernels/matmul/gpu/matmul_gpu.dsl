@@ -75,6 +75,14 @@ kernel matmul_gpu {
         that: `consumers == 0 or tile_m % (64 * consumers) == 0`
         reason: "wgmma takes 64 rows from each warpgroup"
     }
+    constraint shares_of_a_copy {
+        that: `variant ~= "mma_sync" or (tile_k == 32 or tile_k == 64) and tile_m * tile_k // 8 % threads == 0 and tile_n * tile_k // 8 % threads == 0 and threads // 32 * 64 * 72 <= stages * stage_bytes`
+        reason: "each thread copies as much as the others, and the epilogue's strips take the stages' place"
+    }
+    constraint static_tile_fits {
+        that: `variant ~= "register_tile" or (tile_m + tile_n) * tile_k * 4 <= 48 * 1024`
+        reason: "shared memory that is not asked for at launch is at most 48 KiB"
+    }
     constraint ring_of_two {
         that: `not tma or variant == "tma" or stages >= 2`
         reason: "a consumer holds a stage while it waits for the next"

@@ -46,6 +46,15 @@ DEVICE void produce(const matmul_params *p, const place *at, unsigned base,
     }
 }
 
+/* The producer, at the end: until all that will arrive here has arrived. Then
+ * this block may leave, though others of its cluster are still at work. */
+DEVICE void wait_for_releases(unsigned base, ring *r) {
+    for (int s = 0; s < STAGES; s++) {
+        barrier_wait(EMPTY(base, r->stage), r->parity ^ 1);
+        ring_next(r);
+    }
+}
+
 /* One thread a consumer and block that sends here. */
 DEVICE void release(const place *at, unsigned base, unsigned stage) {
     const int t = threadIdx.x % 128;

@@ -22,12 +22,12 @@ KERNEL void __launch_bounds__(384, 1)
     cluster_meet();
     if (threadIdx.x < 128) {
         registers_give(40);
-        if (threadIdx.x == 0)
-            while (matmul_walk_next(&w, &work)) {
-                tile_at(&p, &at, work.tile, &row, &col);
-                produce(&p, &at, base, &r, &work, row, col);
-            }
-        __syncwarp();
+        if (threadIdx.x > 0) return;
+        while (matmul_walk_next(&w, &work)) {
+            tile_at(&p, &at, work.tile, &row, &col);
+            produce(&p, &at, base, &r, &work, row, col);
+        }
+        wait_for_releases(base, &r);
     } else {
         registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
@@ -40,6 +40,5 @@ KERNEL void __launch_bounds__(384, 1)
         }
         tma_store_wait();
     }
-    cluster_meet();
 }
 //< async_store

@@ -60,12 +60,12 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     wait_for_previous();
     if (threadIdx.x < 128) {
         if (CONSUMERS == 2) registers_give(40);
-        if (threadIdx.x == 0)
-            while (matmul_walk_next(&w, &work)) {
-                tile_at(&p, &at, work.tile, &row, &col);
-                produce(&p, &at, base, &r, &work, row, col);
-            }
-        __syncwarp();
+        if (threadIdx.x > 0) return;
+        while (matmul_walk_next(&w, &work)) {
+            tile_at(&p, &at, work.tile, &row, &col);
+            produce(&p, &at, base, &r, &work, row, col);
+        }
+        wait_for_releases(base, &r);
     } else {
         if (CONSUMERS == 2) registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
@@ -85,6 +85,5 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
         }
         tma_store_wait();
     }
-    if (CLUSTER_M * CLUSTER_N > 1) cluster_meet();
 }
 //< best

@@ -3,7 +3,7 @@
  * same tile of A, those of a column the same tile of B: each fetches its share
  * of it and sends that to all of them, so that it leaves the second-level cache
  * once. A stage is then free when all blocks that it is sent to have released
- * it, across the cluster, and nobody leaves before all are done.
+ * it, across the cluster; the producer stays until all have.
  *
  * Floor: 2 m n k operations of the matrix units. */
 #define CONSUMERS 2
@@ -23,12 +23,12 @@ KERNEL void __launch_bounds__(384, 1)
     cluster_meet();
     if (threadIdx.x < 128) {
         registers_give(40);
-        if (threadIdx.x == 0)
-            while (matmul_walk_next(&w, &work)) {
-                tile_at(&p, &at, work.tile, &row, &col);
-                produce(&p, &at, base, &r, &work, row, col);
-            }
-        __syncwarp();
+        if (threadIdx.x > 0) return;
+        while (matmul_walk_next(&w, &work)) {
+            tile_at(&p, &at, work.tile, &row, &col);
+            produce(&p, &at, base, &r, &work, row, col);
+        }
+        wait_for_releases(base, &r);
     } else {
         registers_take(232);
         const int consumer = threadIdx.x / 128 - 1;
@@ -39,6 +39,5 @@ KERNEL void __launch_bounds__(384, 1)
             store_pairs(&p, acc, row, col, consumer);
         }
     }
-    cluster_meet();
 }
 //< cluster

@@ -45,6 +45,11 @@ void matmul_gpu_trial_release(matmul_gpu_trial_state *t);
 /* What the outputs hold before products: NaN, or where beta reads them numbers
  * that depend on the seed and the set alone. */
 bool matmul_gpu_trial_reset(matmul_gpu_trial_state *t, spak_error *err);
+bool matmul_gpu_trial_reset_peers(matmul_gpu_trial_state *t, spak_error *err);
+/* Fills the inputs of all sets anew: integers of at most that magnitude, or,
+ * for 0, uniform in [-1, 1). */
+bool matmul_gpu_trial_fill(matmul_gpu_trial_state *t, int integers,
+                           spak_error *err);
 bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
                                  spak_error *err);
 

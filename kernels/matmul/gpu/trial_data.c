@@ -30,6 +30,12 @@ static bool fill(matmul_gpu_trial_state *t, dev_ptr to, size_t elements,
     return helper(t, "fill", &params, err);
 }
 
+static bool fill_floats(matmul_gpu_trial_state *t, dev_ptr to, size_t floats,
+                        uint64_t stream, spak_error *err) {
+    fill_params params = {to, floats, t->seed, stream, (uint64_t)t->integers};
+    return helper(t, "fill_floats", &params, err);
+}
+
 bool matmul_gpu_trial_different(matmul_gpu_trial_state *t, dev_ptr a, dev_ptr b,
                                 size_t bytes, uint32_t *count,
                                 spak_error *err) {
@@ -108,8 +114,10 @@ static bool take_all(matmul_gpu_trial_state *t, const sizes *s,
            dev_gpu_fill32(t->gpu, counters, 0, t->plan.counters_bytes / 4, err);
 }
 
-static bool fill_inputs(matmul_gpu_trial_state *t, const sizes *s,
-                        spak_error *err) {
+bool matmul_gpu_trial_fill(matmul_gpu_trial_state *t, int integers,
+                           spak_error *err) {
+    const sizes all = sizes_of(&t->problem), *s = &all;
+    t->integers = integers;
     const uint64_t n = (uint64_t)t->sets;
     const matmul_gpu_buffers *first = &t->set[0].x;
     return fill(t, first->a, n * s->a / 2, 0, err) &&
@@ -130,7 +138,7 @@ bool matmul_gpu_trial_prepare(matmul_gpu_trial_state *t, spak_error *err) {
                    whole(t->plan.counters_bytes) + 1024;
     if (!dev_arena_new(t->gpu, "a trial's matrices", dev_arena_room(bytes, 10),
                        &t->arena, err) ||
-        !take_all(t, &s, err) || !fill_inputs(t, &s, err))
+        !take_all(t, &s, err) || !matmul_gpu_trial_fill(t, t->integers, err))
         return false;
     for (int i = 0; i < t->sets; i++)
         if (!matmul_gpu_bind(t->gpu, &t->plan, &t->set[i].x, &t->set[i].bound,
@@ -153,10 +161,12 @@ static size_t c_bytes(const matmul_gpu_trial_state *t) {
            dev_element_bytes(t->problem.out);
 }
 
-/* 16-bit numbers; read as 32-bit ones, their bits are finite all the same. */
 bool matmul_gpu_trial_draw_c(matmul_gpu_trial_state *t, dev_ptr c, int set,
                              spak_error *err) {
-    return fill(t, c, c_bytes(t) / 2, STREAM_C + (uint64_t)set, err);
+    const uint64_t stream = STREAM_C + (uint64_t)set;
+    return t->problem.out == DEV_F32
+               ? fill_floats(t, c, c_bytes(t) / 4, stream, err)
+               : fill(t, c, c_bytes(t) / 2, stream, err);
 }
 
 bool matmul_gpu_trial_reset(matmul_gpu_trial_state *t, spak_error *err) {
@@ -173,4 +183,14 @@ bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
                ? matmul_gpu_trial_draw_c(t, t->set[set].peer_c, set, err)
                : dev_gpu_fill8(t->gpu, t->set[set].peer_c, 0xFF, c_bytes(t),
                                err);
+}
+
+/* What the reset of ours does, for the other side. */
+bool matmul_gpu_trial_reset_peers(matmul_gpu_trial_state *t, spak_error *err) {
+    if (!dev_gpu_fill8(t->gpu, t->set[0].peer_c, 0xFF,
+                       (size_t)t->sets * whole(c_bytes(t)), err))
+        return false;
+    for (int i = 0; i < t->sets && t->problem.beta != 0; i++)
+        if (!matmul_gpu_trial_draw_c(t, t->set[i].peer_c, i, err)) return false;
+    return true;
 }

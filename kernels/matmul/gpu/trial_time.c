@@ -2,7 +2,7 @@
  *
  * Each side is a graph of launches that goes round the sets, long enough for
  * min_sample_ms. Samples alternate, and from pair to pair the sides take turns
- * at going first. Before each sample the outputs are poisoned and the
+ * at going first. Before each sample its side's outputs are poisoned and the
  * second-level cache is flushed; then the graph is replayed between two events.
  */
 #include <math.h>
@@ -77,7 +77,8 @@ static bool choose_launches(side *s, double min_sample_ms, spak_error *err) {
 
 static bool sample(side *s, double *ms, spak_error *err) {
     matmul_gpu_trial_state *t = s->trial;
-    if (s->launch == launch_ours && !matmul_gpu_trial_reset(t, err))
+    if (s->launch == launch_ours ? !matmul_gpu_trial_reset(t, err)
+                                 : !matmul_gpu_trial_reset_peers(t, err))
         return false;
     /* The flush is still under way when the graph is launched, so that the
      * host's part of the launch is not in the time. */
