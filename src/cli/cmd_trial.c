@@ -72,6 +72,7 @@ int cli_trial(int argc, char **argv) {
     const dev_op *op = NULL;
     json_t *config = NULL, *problem = NULL, *options = NULL, *result = NULL;
     bool brief = false, ok = true;
+    const char *stray = NULL;
     spak_error err = {0};
     for (int i = 1; ok && i < argc; i++) {
         const char *text;
@@ -85,9 +86,16 @@ int cli_trial(int argc, char **argv) {
         else if (cli_value(argc, argv, &i, "--options", &text))
             ok = read_pairs("--options", text, &options, &err);
         else if (op || argv[i][0] == '-' || !(op = dev_op_find(argv[i])))
-            return cli_usage(usage);
+            stray = argv[i];
+        if (stray) break;
     }
-    if (ok && (!op || !problem)) return cli_usage(usage);
+    if (stray) cli_stray(stray, op ? "one operator is enough" : "no such operator");
+    if (ok && (stray || !op || !problem)) {
+        json_decref(config);
+        json_decref(problem);
+        json_decref(options);
+        return cli_usage(usage);
+    }
     ok = ok && op->trial(config, problem, options, &result, &err) && print(result, brief, &err);
     bool good = ok && !strcmp(spak_json_str(result, "status", ""), "ok");
     json_decref(config);

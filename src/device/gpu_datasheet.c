@@ -1,5 +1,6 @@
 #include "device/gpu_datasheet.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "dsl/dsl.h"
@@ -42,9 +43,24 @@ bool dev_gpu_datasheet(const char *name, json_t **hw, spak_error *err) {
     return *hw || spak_fail(err, "%s: no `hardware %s`", file, name);
 }
 
+/* The block of the GPU's name, or of its beginning ("a100" for "a100-sxm4-80gb") when it has as many multiprocessors.
+ */
+static bool look_up_model(const json_t *hw, json_t **known, spak_error *err) {
+    char name[128];
+    snprintf(name, sizeof name, "%s", spak_json_str(hw, "id", ""));
+    for (char *cut = name; cut; cut = strrchr(name, '-')) {
+        if (cut != name) *cut = '\0';
+        if (!look_up(name, known, err)) return false;
+        if (*known && (cut == name || spak_json_int(*known, "sms", 0) == spak_json_int(hw, "sms", -1))) return true;
+        json_decref(*known);
+        *known = NULL;
+    }
+    return true;
+}
+
 bool dev_gpu_add_datasheet(json_t *hw, spak_error *err) {
     json_t *known = NULL;
-    if (!look_up(spak_json_str(hw, "id", ""), &known, err)) return false;
+    if (!look_up_model(hw, &known, err)) return false;
     bool ok = !known || json_object_update_missing(hw, known) == 0 || spak_fail_oom(err);
     json_decref(known);
     return ok;

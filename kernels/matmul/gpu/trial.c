@@ -19,7 +19,7 @@ typedef matmul_gpu_trial_state state;
 static const dev_member problem_members[] = {
     {"m", JSON_INTEGER, 1, 1 << 20, true},
     {"n", JSON_INTEGER, 1, 1 << 20, true},
-    {"k", JSON_INTEGER, 1, 1 << 20, true},
+    {"k", JSON_INTEGER, 1, (1 << 20) - 1, true},
     {"trans_a", JSON_TRUE, 0, 0, false},
     {"trans_b", JSON_TRUE, 0, 0, false},
     {"dtype", JSON_STRING, 0, 0, false},
@@ -86,6 +86,12 @@ bool matmul_gpu_problem_read(const json_t *json, matmul_gpu_problem *p,
                               .beta = (float)spak_json_num(json, "beta", 0)};
     *seed = (uint64_t)spak_json_int(json, "seed", 1);
     matmul_gpu_tight(p);
+    if ((long long)p->m * p->n > INT32_MAX)
+        return spak_fail(err,
+                         "matmul_gpu: problem: C of %d x %d elements; a "
+                         "trial checks at most 2^31 - 1, so take a smaller "
+                         "m or n",
+                         p->m, p->n);
     return read_types(json, p, err) &&
            read_epilogue(json_object_get(json, "epilogue"), p, err);
 }
@@ -104,7 +110,9 @@ static bool meet_peer(state *t, spak_error *err) {
     bool good = true;
     spak_error why = {0};
     if (!t->options.peer) return true;
-    t->peer = dev_gpu_blas_peer(t->gpu, &t->peer_reason);
+    /* Where it was looked for is this machine's business, not the trace's. */
+    t->peer = dev_gpu_blas_peer(t->gpu, NULL);
+    if (!t->peer) spak_fail(&t->peer_reason, "cuBLAS cannot be loaded");
     if (!t->peer || !t->options.check) return true;
     if (!matmul_gpu_trial_reset_peer(t, 0, err) ||
         !matmul_gpu_trial_run_peer(t, 0, err) || !dev_gpu_sync(t->gpu, err) ||
