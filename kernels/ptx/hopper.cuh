@@ -206,17 +206,6 @@ DEVICE void wait_for_previous(void) {
 #define registers_take(count) \
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(count))
 
-/* One lane of the warp, the same each time. */
-DEVICE bool elect_one(void) {
-    unsigned elected;
-    asm volatile(
-        "{\n\t.reg .pred p;\n\t"
-        "elect.sync _|p, 0xffffffff;\n\t"
-        "selp.b32 %0, 1, 0, p;\n\t}"
-        : "=r"(elected));
-    return elected != 0;
-}
-
 /* Four 8 x 8 matrices of 16-bit elements from registers to shared memory: lane
  * l gives the address of row l % 8 of matrix l / 8. */
 DEVICE void stmatrix4(unsigned to, unsigned a, unsigned b, unsigned c,

@@ -98,7 +98,6 @@ enum {
     F(set32_async, cuMemsetD32Async, (dev_ptr to, unsigned value, size_t count, cu_stream stream))                   \
     F(stream_new, cuStreamCreate, (cu_stream * stream, unsigned flags))                                              \
     F(stream_query, cuStreamQuery, (cu_stream stream))                                                               \
-    F(stream_sync, cuStreamSynchronize, (cu_stream stream))                                                          \
     F(capture_begin, cuStreamBeginCapture_v2, (cu_stream stream, cu_capture_mode mode))                              \
     F(capture_end, cuStreamEndCapture, (cu_stream stream, cu_graph * graph))                                         \
     F(graph_instantiate, cuGraphInstantiateWithFlags,                                                                \

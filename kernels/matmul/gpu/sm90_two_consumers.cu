@@ -1,8 +1,8 @@
 /* Step: a larger tile, two consumers. As sm90_specialised.cu, with a tile of
  * 128 x 256 whose upper and lower half belong to a warpgroup each: a byte that
  * is fetched serves more products. Each thread then holds 128 sums and needs
- * more registers than a third of a third of the register file; the producer,
- * who needs few, hands its own back.
+ * more registers than an even share among three warpgroups; the producer, who
+ * needs few, hands its own back.
  *
  * Block: a producer's warpgroup and two consumers'. One tile a block. Floor:
  * 2 m n k operations of the matrix units. */

@@ -64,11 +64,11 @@
 
 /* Where a block stands in its cluster: blocks lie below each other first. */
 typedef struct place {
-    int rank, row, col;
+    int row, col;
 } place;
 
 DEVICE place place_of(int rank) {
-    place at = {rank, rank % CLUSTER_M, rank / CLUSTER_M};
+    place at = {rank % CLUSTER_M, rank / CLUSTER_M};
     return at;
 }
 

@@ -114,7 +114,7 @@ static bool meet_peer(state *t, spak_error *err) {
     t->peer = dev_gpu_blas_peer(t->gpu, NULL);
     if (!t->peer) spak_fail(&t->peer_reason, "cuBLAS cannot be loaded");
     if (!t->peer || !t->options.check) return true;
-    if (!matmul_gpu_trial_reset_peer(t, 0, err) ||
+    if (!matmul_gpu_trial_reset_peers(t, err) ||
         !matmul_gpu_trial_run_peer(t, 0, err) || !dev_gpu_sync(t->gpu, err) ||
         !matmul_gpu_trial_check(t, 0, true, &good, &worst, &why, err))
         return false;
@@ -186,7 +186,7 @@ static bool second_product(state *t, json_t *result, bool *good,
     matmul_gpu_bound bound;
     uint32_t different = 0;
     x.c = t->set[0].peer_c;
-    if (!matmul_gpu_trial_reset_peer(t, 0, err) ||
+    if (!matmul_gpu_trial_reset_peers(t, err) ||
         !matmul_gpu_bind(t->gpu, &t->plan, &x, &bound, err) ||
         !matmul_gpu_launch(t->gpu, &bound, err) || !dev_gpu_sync(t->gpu, err) ||
         !matmul_gpu_trial_different(t, t->set[0].x.c, x.c, c_bytes(&t->problem),

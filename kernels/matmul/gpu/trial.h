@@ -50,8 +50,6 @@ bool matmul_gpu_trial_reset_peers(matmul_gpu_trial_state *t, spak_error *err);
  * for 0, uniform in [-1, 1). */
 bool matmul_gpu_trial_fill(matmul_gpu_trial_state *t, int integers,
                            spak_error *err);
-bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
-                                 spak_error *err);
 
 /* What the set's C holds before a product with beta, at c. */
 bool matmul_gpu_trial_draw_c(matmul_gpu_trial_state *t, dev_ptr c, int set,

@@ -169,28 +169,22 @@ bool matmul_gpu_trial_draw_c(matmul_gpu_trial_state *t, dev_ptr c, int set,
                : fill(t, c, c_bytes(t) / 2, stream, err);
 }
 
+/* NaN everywhere; where C is added to, numbers again. */
+static bool reset(matmul_gpu_trial_state *t, bool peers, dev_ptr from,
+                  size_t bytes, spak_error *err) {
+    if (!dev_gpu_fill8(t->gpu, from, 0xFF, bytes, err)) return false;
+    for (int i = 0; i < t->sets && t->problem.beta != 0; i++)
+        if (!matmul_gpu_trial_draw_c(
+                t, peers ? t->set[i].peer_c : t->set[i].x.c, i, err))
+            return false;
+    return true;
+}
+
 bool matmul_gpu_trial_reset(matmul_gpu_trial_state *t, spak_error *err) {
-    if (!dev_gpu_fill8(t->gpu, t->outputs, 0xFF, t->outputs_bytes, err))
-        return false;
-    for (int i = 0; i < t->sets && t->problem.beta != 0; i++)
-        if (!matmul_gpu_trial_draw_c(t, t->set[i].x.c, i, err)) return false;
-    return true;
+    return reset(t, false, t->outputs, t->outputs_bytes, err);
 }
 
-bool matmul_gpu_trial_reset_peer(matmul_gpu_trial_state *t, int set,
-                                 spak_error *err) {
-    return t->problem.beta != 0
-               ? matmul_gpu_trial_draw_c(t, t->set[set].peer_c, set, err)
-               : dev_gpu_fill8(t->gpu, t->set[set].peer_c, 0xFF, c_bytes(t),
-                               err);
-}
-
-/* What the reset of ours does, for the other side. */
 bool matmul_gpu_trial_reset_peers(matmul_gpu_trial_state *t, spak_error *err) {
-    if (!dev_gpu_fill8(t->gpu, t->set[0].peer_c, 0xFF,
-                       (size_t)t->sets * whole(c_bytes(t)), err))
-        return false;
-    for (int i = 0; i < t->sets && t->problem.beta != 0; i++)
-        if (!matmul_gpu_trial_draw_c(t, t->set[i].peer_c, i, err)) return false;
-    return true;
+    return reset(t, true, t->set[0].peer_c, (size_t)t->sets * whole(c_bytes(t)),
+                 err);
 }
