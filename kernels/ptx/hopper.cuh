@@ -121,6 +121,13 @@ DEVICE unsigned load_acquire(const unsigned *from) {
     return x;
 }
 
+/* A load that stays where it stands, so that what follows hides its latency. */
+DEVICE unsigned load_word_now(const void *at) {
+    unsigned x;
+    asm volatile("ld.global.b32 %0, [%1];" : "=r"(x) : "l"(at) : "memory");
+    return x;
+}
+
 /* --- the bulk copy engine: cp.async.bulk.tensor --- */
 
 DEVICE void tma_prefetch_map(const void *map) {

@@ -35,8 +35,10 @@ KERNEL void __launch_bounds__(384, 1)
         while (matmul_walk_next(&w, &work)) {
             float acc[BLOCKS_M][TILE_N / 2];
             tile_at(&p, &at, work.tile, &row, &col);
+            ahead next;
+            ask_ahead(&p, &next, 0, row, col, consumer);
             consume(&at, base, &r, &work, consumer, false, acc);
-            store_pieces(&p, acc, base, row, col, consumer, &stored);
+            store_pieces(&p, acc, &next, base, row, col, consumer, &stored);
         }
         tma_store_wait();
     }

@@ -74,6 +74,8 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
         while (matmul_walk_next(&w, &work)) {
             float acc[BLOCKS_M][TILE_N / 2];
             tile_at(&p, &at, work.tile, &row, &col);
+            ahead next;
+            if (!STREAM) ask_ahead(&p, &next, 0, row, col, consumer);
             consume(&at, base, &r, &work, consumer, first_work, acc);
             first_work = false;
             if (STREAM && work.end < w.steps) {
@@ -81,7 +83,8 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
                 continue;
             }
             if (STREAM && work.first > 0) gather(&p, &w, &work, consumer, acc);
-            store_pieces(&p, acc, base, row, col, consumer, &stored);
+            if (STREAM) ask_ahead(&p, &next, 0, row, col, consumer);
+            store_pieces(&p, acc, &next, base, row, col, consumer, &stored);
         }
         tma_store_wait();
     }

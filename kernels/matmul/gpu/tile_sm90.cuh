@@ -292,10 +292,23 @@ DEVICE unsigned piece_at(unsigned piece, int r, int c) {
  *
  * A thread has PAIRS pairs of neighbours in a piece; pair 2 j + h lies in the
  * j-th block of 8 columns, row h * 8 below the first. What they need from
- * global memory is asked for at once, before the first is used: one latency a
- * piece and operand, not one a pair. Pairs outside of C read its first. */
-#define PAIRS    (PIECE_COLS / 4)
-#define EPI_FAST (ALIGNED && !EPI_PLAIN && !(OUT_F32 && (EPI_BETA || EPI_GELU)))
+ * global memory is asked for at once, before the first is used: one latency,
+ * not one a pair. The residual of the first AHEAD pieces is asked for before
+ * the tile's products are, that of the others AHEAD pieces or more before they
+ * need it. Pairs outside of C read its first. */
+#define PAIRS     (PIECE_COLS / 4)
+#define EPI_MORE  (EPI_BETA || EPI_GELU) /* reads or writes outputs again */
+#define EPI_FAST  (ALIGNED && !EPI_PLAIN && !(OUT_F32 && EPI_MORE))
+#define EPI_AHEAD (EPI_FAST && EPI_RESIDUAL)
+
+#define PIECES_N (TILE_N / PIECE_COLS)
+#define PIECES   (BLOCKS_M * PIECES_N) /* of a consumer's part of a tile */
+#define AHEAD    (STREAM || EPI_GELU ? 1 : 2) /* pieces; registers limit it */
+
+/* The residual of a consumer's pieces, as a thread needs it. */
+typedef struct ahead {
+    unsigned word[PIECES][EPI_AHEAD ? PAIRS : 1];
+} ahead;
 
 #if EPI_FAST
 DEVICE void load_pairs(const matmul_params *p, matmul_ptr from, int row,
@@ -304,13 +317,13 @@ DEVICE void load_pairs(const matmul_params *p, matmul_ptr from, int row,
     for (int q = 0; q < PAIRS; q++) {
         const int r = row + q % 2 * 8, c = col + q / 2 * 8;
         const bool inside = r < p->m && c < p->n;
-        words[q] = load_word((const element *)from +
-                             (inside ? (long long)r * p->ldc + c : 0));
+        words[q] = load_word_now((const element *)from +
+                                 (inside ? (long long)r * p->ldc + c : 0));
     }
 }
 
 /* x += scale * (what the words hold). x: sums of the piece's first pair on. */
-DEVICE void add_pairs(float *x, const unsigned words[PAIRS], float scale) {
+DEVICE void add_pairs(float *x, const unsigned *words, float scale) {
 #pragma unroll
     for (int q = 0; q < PAIRS; q++) {
         x[2 * q] += scale * first_element(words[q]);
@@ -332,12 +345,13 @@ DEVICE void add_bias(const matmul_params *p, float *x, int col) {
 }
 #endif
 
-/* From sums to what `pre` holds or, without GELU, to what C is to hold. */
-DEVICE void before_gelu(const matmul_params *p, float *x, int row, int col) {
+/* From sums to what `pre` holds or, without GELU, to what C is to hold. next:
+ * the words of the piece in `ahead`. */
+DEVICE void before_gelu(const matmul_params *p, float *x, const unsigned *next,
+                        int row, int col) {
 #if EPI_FAST
-    unsigned words[PAIRS];
-    (void)words;
 #if EPI_BETA
+    unsigned words[PAIRS];
     load_pairs(p, p->c, row, col, words);
 #endif
 #pragma unroll
@@ -349,28 +363,25 @@ DEVICE void before_gelu(const matmul_params *p, float *x, int row, int col) {
     add_bias(p, x, col);
 #endif
 #if EPI_RESIDUAL && !EPI_GELU
-    load_pairs(p, p->residual, row, col, words);
-    add_pairs(x, words, 1.0f);
+    add_pairs(x, next, 1.0f);
 #endif
+    (void)row, (void)col;
 #else
 #pragma unroll
     for (int q = 0; q < PAIRS; q++)
         finish_pair(p, row + q % 2 * 8, col + q / 2 * 8, &x[2 * q]);
 #endif
+    (void)next;
 }
 
 #if EPI_FAST && EPI_GELU
-DEVICE void after_gelu(const matmul_params *p, float *x, int row, int col) {
-#if EPI_RESIDUAL
-    unsigned words[PAIRS];
-    load_pairs(p, p->residual, row, col, words);
-#endif
+DEVICE void after_gelu(float *x, const unsigned *next) {
 #pragma unroll
     for (int q = 0; q < 2 * PAIRS; q++) x[q] = gelu(x[q]);
 #if EPI_RESIDUAL
-    add_pairs(x, words, 1.0f);
+    add_pairs(x, next, 1.0f);
 #endif
-    (void)p, (void)row, (void)col;
+    (void)next;
 }
 #endif
 
@@ -416,26 +427,43 @@ DEVICE void store_piece(const void *map, const float *x, unsigned buffers,
     ++*stored;
 }
 
+/* Asks for what the epilogue adds to pieces first ... first + AHEAD - 1 of the
+ * tile at (row, col). A piece that is stored frees the registers of as many. */
+DEVICE void ask_ahead(const matmul_params *p, ahead *next, int first, int row,
+                      int col, int consumer) {
+#if EPI_AHEAD
+#pragma unroll
+    for (int q = first; q < first + AHEAD; q++)
+        if (q < PIECES)
+            load_pairs(p, p->residual,
+                       row + (consumer * BLOCKS_M + q / PIECES_N) * 64 +
+                           row_in_block(),
+                       col + q % PIECES_N * PIECE_COLS + col_in_eight(),
+                       next->word[q]);
+#endif
+    (void)p, (void)next, (void)first, (void)row, (void)col, (void)consumer;
+}
+
 DEVICE void store_pieces(const matmul_params *p,
-                         float acc[BLOCKS_M][TILE_N / 2], unsigned base,
-                         int row, int col, int consumer, unsigned *stored) {
+                         float acc[BLOCKS_M][TILE_N / 2], ahead *next,
+                         unsigned base, int row, int col, int consumer,
+                         unsigned *stored) {
     const unsigned buffers =
         C_AT(base) + consumer * STORE_BUFFERS * PIECE_BYTES;
 #pragma unroll
-    for (int i = 0; i < BLOCKS_M; i++) {
+    for (int q = 0; q < PIECES; q++) {
+        const int i = q / PIECES_N, c = q % PIECES_N;
         const int row0 = row + (consumer * BLOCKS_M + i) * 64;
-#pragma unroll
-        for (int c = 0; c < TILE_N / PIECE_COLS; c++) {
-            float *x = &acc[i][c * PIECE_COLS / 2];
-            const int r = row0 + row_in_block();
-            const int col0 = col + c * PIECE_COLS;
-            before_gelu(p, x, r, col0 + col_in_eight());
+        const int col0 = col + c * PIECE_COLS;
+        const int r = row0 + row_in_block();
+        float *x = &acc[i][c * PIECE_COLS / 2];
+        before_gelu(p, x, next->word[q], r, col0 + col_in_eight());
 #if EPI_FAST && EPI_GELU
-            store_piece(&p->pre_map, x, buffers, row0, col0, consumer, stored);
-            after_gelu(p, x, r, col0 + col_in_eight());
+        store_piece(&p->pre_map, x, buffers, row0, col0, consumer, stored);
+        after_gelu(x, next->word[q]);
 #endif
-            store_piece(&p->c_map, x, buffers, row0, col0, consumer, stored);
-        }
+        store_piece(&p->c_map, x, buffers, row0, col0, consumer, stored);
+        ask_ahead(p, next, (q + 1) * AHEAD, row, col, consumer);
     }
 }
 //< store_piece
