@@ -138,7 +138,8 @@ local function ablate(run)
     vary(run, "ablation_stages_portable", portable, "stages", { 2, 3, 4, 5 }, problem)
   end
   if top then
-    vary(run, "ablation_stages", config_with(top, { variant = "tma", tile_n = 128 }), "stages", { 1, 2, 3, 4, 5, 6 }, problem)
+    local simple = config_with(top, { variant = "tma", tile_n = 128, cluster_m = 1, cluster_n = 1 })
+    vary(run, "ablation_stages", simple, "stages", { 1, 2, 3, 4, 5, 6 }, problem)
     vary(run, "ablation_group", top, "group", { 1, 4, 8, 16, 32 }, problem)
     vary(run, "ablation_tile", config_with(top, { stages = 3 }), "tile_n", { 64, 128, 192, 256 }, problem)
   end
