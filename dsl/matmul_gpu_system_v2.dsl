@@ -96,8 +96,8 @@ system MatMul_GPU_System_v2 {
             vector_up_to: 1024
             slow_samples: 7
             searched: [gpt2_down]
-            search_trials: 4
-            new_trials: 6
+            search_trials: 8
+            new_trials: 8
         }
         ladder paper {
             sizes: [512, 1024, 2048, 4096, 8192, 16384]
@@ -105,8 +105,8 @@ system MatMul_GPU_System_v2 {
             vector_up_to: 4096
             slow_samples: 9
             searched: [square_1024, gpt2_up, gpt2_down]
-            search_trials: 10
-            new_trials: 16
+            search_trials: 14
+            new_trials: 24
         }
         problem new_shape { m: 5000 n: 1984 k: 1536 trans_b: true dtype: "bf16" seed: 1 }
     }
@@ -238,7 +238,7 @@ system MatMul_GPU_System_v2 {
             text: "random data at the full rate meets the power limit before the clock's; a kernel that moves fewer bits computes more"
         }
         fact best_square_1024_on_h200 {
-            description: "the best configuration that the search met, of 10 trials"
+            description: "the best configuration that the search met, of 14 trials"
             config: `cluster_m == 1 and cluster_n == 1 and group == 11 and last_round == "whole" and stages == 8 and start == "overlapped" and tile_k == 64 and tile_m == 64 and tile_n == 128 and variant == "best"`
             problem: `dtype == "bf16" and k == 1024 and m == 1024 and n == 1024 and seed == 1 and trans_b == true`
             merit: 1.14
@@ -251,8 +251,8 @@ system MatMul_GPU_System_v2 {
         fact tile_m_makes_no_difference_square_1024_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.02
-            values_tried: 2
+            noise: 0.0251
+            values_tried: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#406]
             support: 1
@@ -263,11 +263,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 128)`
-            measured: 0.375
-            range: [0.321, 0.448]
-            pairs: 4
+            measured: 0.441
+            range: [0.338, 0.452]
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#410, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#439, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#467]
+            evidence: [trace:matmul_gpu/h200#418, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#485]
             support: 1
             contradictions: 0
             status: valid
@@ -276,11 +276,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 128)`
-            measured: 0.599
-            range: [0.563, 0.747]
-            pairs: 4
+            measured: 0.728
+            range: [0.58, 0.794]
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#412, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#441, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#467]
+            evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#487]
             support: 1
             contradictions: 0
             status: valid
@@ -289,50 +289,24 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 128)`
-            measured: 0.764
-            range: [0.656, 0.847]
-            pairs: 4
+            measured: 0.778
+            range: [0.643, 0.912]
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#414, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#443, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#467]
+            evidence: [trace:matmul_gpu/h200#422, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#489]
             support: 1
             contradictions: 0
             status: valid
-        }
-        fact tile_n_160_loses_square_1024_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile_n == 160, tile_n == 128)`
-            measured: 0.932
-            range: [0.812, 1.03]
-            pairs: 3
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#606, trace:matmul_gpu/h200#617]
-            support: 1
-            contradictions: 0
-            status: proposed
         }
         fact tile_n_224_loses_square_1024_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 128)`
-            measured: 0.913
-            range: [0.851, 0.974]
+            measured: 0.942
+            range: [0.899, 0.984]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#451, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#471, trace:matmul_gpu/h200#467]
-            support: 1
-            contradictions: 0
-            status: proposed
-        }
-        fact tile_n_256_loses_square_1024_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile_n == 256, tile_n == 128)`
-            measured: 0.915
-            range: [0.782, 1.05]
-            pairs: 2
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#473, trace:matmul_gpu/h200#467]
+            evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#491]
             support: 1
             contradictions: 0
             status: proposed
@@ -341,11 +315,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 8)`
-            measured: 0.415
-            range: [0.415, 0.415]
-            pairs: 1
+            measured: 0.409
+            range: [0.404, 0.414]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#421, trace:matmul_gpu/h200#406]
+            evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
             status: proposed
@@ -354,11 +328,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 8)`
-            measured: 0.577
-            range: [0.577, 0.577]
-            pairs: 1
+            measured: 0.565
+            range: [0.558, 0.572]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#423, trace:matmul_gpu/h200#406]
+            evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
             status: proposed
@@ -367,11 +341,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 4, stages == 8)`
-            measured: 0.714
-            range: [0.714, 0.714]
-            pairs: 1
+            measured: 0.706
+            range: [0.697, 0.714]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#406]
+            evidence: [trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
             status: proposed
@@ -380,11 +354,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 5, stages == 8)`
-            measured: 0.884
-            range: [0.884, 0.884]
-            pairs: 1
+            measured: 0.863
+            range: [0.852, 0.874]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#427, trace:matmul_gpu/h200#406]
+            evidence: [trace:matmul_gpu/h200#435, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
             status: proposed
@@ -393,37 +367,35 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 6, stages == 8)`
-            measured: 0.96
-            range: [0.96, 0.96]
-            pairs: 1
+            measured: 0.941
+            range: [0.929, 0.953]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#406]
+            evidence: [trace:matmul_gpu/h200#437, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
             status: proposed
         }
-        fact cluster_m_2_loses_square_1024_on_h200 {
+        fact cluster_m_makes_no_difference_square_1024_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, cluster_m == 2, cluster_m == 1)`
-            measured: 0.96
-            range: [0.96, 0.96]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#632, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact cluster_n_2_loses_square_1024_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
-            measured: 0.811
-            range: [0.811, 0.811]
-            pairs: 1
+            measured: 0.683
+            range: [0.682, 0.683]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#634, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
             status: proposed
@@ -432,49 +404,34 @@ system MatMul_GPU_System_v2 {
             when: `op == "matmul_gpu"`
             apply: `cluster_n == 1`
             predict: `ratio(peer_ratio, cluster_n == 1, cluster_n == 2)`
-            within: [1.18, 1.28]
+            within: [1.39, 1.54]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["unknown"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#634, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
             status: proposed
         }
-        fact group_1_loses_square_1024_on_h200 {
+        fact group_makes_no_difference_square_1024_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 1, group == 11)`
-            measured: 0.98
-            range: [0.98, 0.98]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#406]
             support: 1
             contradictions: 0
-            status: proposed
-        }
-        fact group_16_loses_square_1024_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 16, group == 11)`
-            measured: 0.977
-            range: [0.977, 0.977]
-            pairs: 1
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#606]
-            support: 1
-            contradictions: 0
-            status: proposed
+            status: valid
         }
         fact last_round_shared_loses_square_1024_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.807
-            range: [0.807, 0.807]
+            measured: 0.791
+            range: [0.791, 0.791]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: proposed
@@ -483,21 +440,21 @@ system MatMul_GPU_System_v2 {
             when: `op == "matmul_gpu"`
             apply: `last_round == "whole"`
             predict: `ratio(peer_ratio, last_round == "whole", last_round == "shared")`
-            within: [1.19, 1.29]
+            within: [1.2, 1.33]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["unknown"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: proposed
         }
         fact best_gpt2_up_on_h200 {
-            description: "the best configuration that the search met, of 10 trials"
+            description: "the best configuration that the search met, of 14 trials"
             config: `cluster_m == 1 and cluster_n == 1 and group == 11 and last_round == "whole" and stages == 4 and start == "overlapped" and tile_k == 64 and tile_m == 128 and tile_n == 256 and variant == "best"`
             problem: `dtype == "bf16" and k == 768 and m == 8192 and n == 3072 and seed == 1 and trans_b == true`
             merit: 1.04
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#434]
+            evidence: [trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
             status: valid
@@ -506,11 +463,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 128)`
-            measured: 0.797
-            range: [0.735, 0.866]
-            pairs: 3
+            measured: 0.795
+            range: [0.632, 0.856]
+            pairs: 8
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#436, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#458, trace:matmul_gpu/h200#456, trace:matmul_gpu/h200#608, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#408, trace:matmul_gpu/h200#410, trace:matmul_gpu/h200#452, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
             status: valid
@@ -519,37 +476,50 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 256)`
-            measured: 0.382
-            range: [0.353, 0.411]
-            pairs: 2
+            measured: 0.345
+            range: [0.345, 0.414]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#439, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#473]
+            evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#497]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_64_loses_gpt2_up_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 256)`
-            measured: 0.634
-            range: [0.548, 0.72]
-            pairs: 2
+            measured: 0.549
+            range: [0.548, 0.722]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#441, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#473]
+            evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#497]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_96_loses_gpt2_up_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 256)`
-            measured: 0.851
-            range: [0.738, 0.965]
-            pairs: 2
+            measured: 0.737
+            range: [0.736, 0.969]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#443, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#473]
+            evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#497]
+            support: 1
+            contradictions: 0
+            status: valid
+        }
+        fact tile_n_128_loses_gpt2_up_on_h200 {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 256)`
+            measured: 0.947
+            range: [0.946, 1.22]
+            pairs: 3
+            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
+            evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#497]
             support: 1
             contradictions: 0
             status: proposed
@@ -558,11 +528,24 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 160, tile_n == 256)`
-            measured: 0.964
-            range: [0.89, 1.04]
-            pairs: 2
+            measured: 0.89
+            range: [0.889, 1.04]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#473]
+            evidence: [trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#497]
+            support: 1
+            contradictions: 0
+            status: proposed
+        }
+        fact tile_n_224_loses_gpt2_up_on_h200 {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 256)`
+            measured: 0.931
+            range: [0.93, 1.1]
+            pairs: 3
+            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
+            evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#497]
             support: 1
             contradictions: 0
             status: proposed
@@ -571,100 +554,83 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
-            measured: 0.599
-            range: [0.582, 0.616]
-            pairs: 2
+            measured: 0.659
+            range: [0.58, 0.661]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#421, trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#623, trace:matmul_gpu/h200#627]
+            evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact stages_3_loses_gpt2_up_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
-            measured: 0.827
-            range: [0.809, 0.844]
-            pairs: 2
+            measured: 0.972
+            range: [0.801, 0.974]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#423, trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#625, trace:matmul_gpu/h200#627]
+            evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
-        fact cluster_m_2_loses_gpt2_up_on_h200 {
+        fact cluster_m_makes_no_difference_gpt2_up_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, cluster_m == 2, cluster_m == 1)`
-            measured: 0.96
-            range: [0.96, 0.96]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#632, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact cluster_n_2_loses_gpt2_up_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
-            measured: 0.811
-            range: [0.811, 0.811]
-            pairs: 1
+            measured: 0.683
+            range: [0.682, 0.683]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#634, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
             status: proposed
         }
-        fact group_1_loses_gpt2_up_on_h200 {
+        fact group_makes_no_difference_gpt2_up_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 1, group == 11)`
-            measured: 0.98
-            range: [0.98, 0.98]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
-            status: proposed
-        }
-        fact group_16_loses_gpt2_up_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 16, group == 11)`
-            measured: 0.977
-            range: [0.977, 0.977]
-            pairs: 1
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#606]
-            support: 1
-            contradictions: 0
-            status: proposed
+            status: valid
         }
         fact last_round_shared_loses_gpt2_up_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.807
-            range: [0.807, 0.807]
+            measured: 0.791
+            range: [0.791, 0.791]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: proposed
         }
         fact best_gpt2_down_on_h200 {
-            description: "the best configuration that the search met, of 10 trials"
+            description: "the best configuration that the search met, of 14 trials"
             config: `cluster_m == 1 and cluster_n == 1 and group == 11 and last_round == "whole" and stages == 4 and start == "overlapped" and tile_k == 64 and tile_m == 128 and tile_n == 192 and variant == "best"`
             problem: `dtype == "bf16" and k == 3072 and m == 8192 and n == 768 and seed == 1 and trans_b == true`
-            merit: 1.02
+            merit: 1.01
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
             status: valid
@@ -673,11 +639,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 128)`
-            measured: 0.797
-            range: [0.735, 0.866]
-            pairs: 3
+            measured: 0.795
+            range: [0.632, 0.856]
+            pairs: 8
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#436, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#458, trace:matmul_gpu/h200#456, trace:matmul_gpu/h200#608, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#408, trace:matmul_gpu/h200#410, trace:matmul_gpu/h200#452, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
             status: valid
@@ -686,76 +652,89 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 192)`
-            measured: 0.34
-            range: [0.314, 0.365]
-            pairs: 2
+            measured: 0.317
+            range: [0.317, 0.359]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#439, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_64_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 192)`
-            measured: 0.558
-            range: [0.55, 0.566]
-            pairs: 2
+            measured: 0.554
+            range: [0.554, 0.57]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#441, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_96_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 192)`
-            measured: 0.75
-            range: [0.737, 0.763]
-            pairs: 2
+            measured: 0.743
+            range: [0.743, 0.765]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#443, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
+        }
+        fact tile_n_128_loses_gpt2_down_on_h200 {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 192)`
+            measured: 0.938
+            range: [0.938, 0.983]
+            pairs: 3
+            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
+            evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
+            support: 1
+            contradictions: 0
+            status: valid
         }
         fact tile_n_160_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 160, tile_n == 192)`
-            measured: 0.857
-            range: [0.793, 0.92]
-            pairs: 2
+            measured: 0.796
+            range: [0.796, 0.924]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_224_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 192)`
-            measured: 0.896
-            range: [0.831, 0.962]
-            pairs: 2
+            measured: 0.844
+            range: [0.844, 0.967]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#451, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#471, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact tile_n_256_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 256, tile_n == 192)`
-            measured: 0.899
-            range: [0.764, 1.03]
-            pairs: 2
+            measured: 0.903
+            range: [0.767, 1.04]
+            pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#449, trace:matmul_gpu/h200#473, trace:matmul_gpu/h200#456]
+            evidence: [trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#497, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
             status: proposed
@@ -764,100 +743,83 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
-            measured: 0.599
-            range: [0.582, 0.616]
-            pairs: 2
+            measured: 0.659
+            range: [0.58, 0.661]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#421, trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#623, trace:matmul_gpu/h200#627]
+            evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact stages_3_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
-            measured: 0.827
-            range: [0.809, 0.844]
-            pairs: 2
+            measured: 0.972
+            range: [0.801, 0.974]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#423, trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#625, trace:matmul_gpu/h200#627]
+            evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
-        fact cluster_m_2_loses_gpt2_down_on_h200 {
+        fact cluster_m_makes_no_difference_gpt2_down_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, cluster_m == 2, cluster_m == 1)`
-            measured: 0.96
-            range: [0.96, 0.96]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#632, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
         fact cluster_n_2_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
-            measured: 0.811
-            range: [0.811, 0.811]
-            pairs: 1
+            measured: 0.683
+            range: [0.682, 0.683]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#634, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
             status: proposed
         }
-        fact group_1_loses_gpt2_down_on_h200 {
+        fact group_makes_no_difference_gpt2_down_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 1, group == 11)`
-            measured: 0.98
-            range: [0.98, 0.98]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#476]
             support: 1
             contradictions: 0
-            status: proposed
-        }
-        fact group_16_loses_gpt2_down_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 16, group == 11)`
-            measured: 0.977
-            range: [0.977, 0.977]
-            pairs: 1
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#606]
-            support: 1
-            contradictions: 0
-            status: proposed
+            status: valid
         }
         fact last_round_shared_loses_gpt2_down_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.807
-            range: [0.807, 0.807]
+            measured: 0.791
+            range: [0.791, 0.791]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: proposed
         }
         fact best_new_shape_on_h200 {
-            description: "the best configuration that the search met, of 16 trials"
-            config: `cluster_m == 1 and cluster_n == 1 and group == 11 and last_round == "whole" and stages == 5 and start == "overlapped" and tile_k == 64 and tile_m == 128 and tile_n == 160 and variant == "best"`
+            description: "the best configuration that the search met, of 24 trials"
+            config: `cluster_m == 1 and cluster_n == 1 and group == 1 and last_round == "whole" and stages == 4 and start == "overlapped" and tile_k == 64 and tile_m == 256 and tile_n == 160 and variant == "best"`
             problem: `dtype == "bf16" and k == 1536 and m == 5000 and n == 1984 and seed == 1 and trans_b == true`
-            merit: 0.913
+            merit: 0.961
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: valid
@@ -865,12 +827,25 @@ system MatMul_GPU_System_v2 {
         fact tile_m_64_loses_new_shape_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 128)`
-            measured: 0.797
-            range: [0.735, 0.866]
+            comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 256)`
+            measured: 0.615
+            range: [0.581, 0.616]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#436, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#458, trace:matmul_gpu/h200#456, trace:matmul_gpu/h200#608, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638, trace:matmul_gpu/h200#676, trace:matmul_gpu/h200#668]
+            support: 1
+            contradictions: 0
+            status: valid
+        }
+        fact tile_m_128_loses_new_shape_on_h200 {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, tile_m == 128, tile_m == 256)`
+            measured: 0.915
+            range: [0.913, 0.919]
+            pairs: 3
+            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
+            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638, trace:matmul_gpu/h200#678, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: valid
@@ -879,11 +854,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 160)`
-            measured: 0.396
-            range: [0.368, 0.397]
-            pairs: 3
+            measured: 0.388
+            range: [0.378, 0.445]
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#439, trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#611, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#644, trace:matmul_gpu/h200#636]
             support: 1
             contradictions: 0
             status: valid
@@ -892,11 +867,11 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 160)`
-            measured: 0.615
-            range: [0.603, 0.693]
-            pairs: 3
+            measured: 0.675
+            range: [0.617, 0.781]
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#441, trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#613, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#646, trace:matmul_gpu/h200#636]
             support: 1
             contradictions: 0
             status: valid
@@ -905,115 +880,98 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 160)`
-            measured: 0.829
-            range: [0.819, 0.929]
-            pairs: 3
+            measured: 0.802
+            range: [0.774, 0.934]
+            pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#443, trace:matmul_gpu/h200#447, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#469, trace:matmul_gpu/h200#615, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#648, trace:matmul_gpu/h200#636]
             support: 1
             contradictions: 0
             status: valid
         }
-        fact stages_2_loses_new_shape_on_h200 {
+        fact tile_n_128_loses_new_shape_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, stages == 2, stages == 5)`
-            measured: 0.537
-            range: [0.47, 0.603]
-            pairs: 2
+            comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 160)`
+            measured: 0.957
+            range: [0.848, 1.18]
+            pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#421, trace:matmul_gpu/h200#427, trace:matmul_gpu/h200#623, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#650, trace:matmul_gpu/h200#636]
             support: 1
             contradictions: 0
             status: proposed
+        }
+        fact stages_2_loses_new_shape_on_h200 {
+            negative: true
+            description: "this value loses against the best one, all else equal"
+            comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
+            measured: 0.659
+            range: [0.58, 0.661]
+            pairs: 3
+            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
+            evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
+            support: 1
+            contradictions: 0
+            status: valid
         }
         fact stages_3_loses_new_shape_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, stages == 3, stages == 5)`
-            measured: 0.74
-            range: [0.653, 0.827]
-            pairs: 2
+            comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
+            measured: 0.972
+            range: [0.801, 0.974]
+            pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#423, trace:matmul_gpu/h200#427, trace:matmul_gpu/h200#625, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
-            status: proposed
+            status: valid
         }
-        fact stages_4_loses_new_shape_on_h200 {
+        fact cluster_m_makes_no_difference_new_shape_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, stages == 4, stages == 5)`
-            measured: 0.894
-            range: [0.808, 0.98]
-            pairs: 2
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#427, trace:matmul_gpu/h200#627, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
-            status: proposed
-        }
-        fact cluster_m_2_loses_new_shape_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, cluster_m == 2, cluster_m == 1)`
-            measured: 0.96
-            range: [0.96, 0.96]
-            pairs: 1
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#632, trace:matmul_gpu/h200#606]
-            support: 1
-            contradictions: 0
-            status: proposed
+            status: valid
         }
         fact cluster_n_2_loses_new_shape_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
-            measured: 0.811
-            range: [0.811, 0.811]
-            pairs: 1
+            measured: 0.683
+            range: [0.682, 0.683]
+            pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#634, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
             support: 1
             contradictions: 0
             status: proposed
         }
-        fact group_1_loses_new_shape_on_h200 {
+        fact group_makes_no_difference_new_shape_on_h200 {
             negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 1, group == 11)`
-            measured: 0.98
-            range: [0.98, 0.98]
-            pairs: 1
+            description: "no value of this axis that was tried differs by more than the noise"
+            noise: 0.0251
+            values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
-            status: proposed
-        }
-        fact group_16_loses_new_shape_on_h200 {
-            negative: true
-            description: "this value loses against the best one, all else equal"
-            comparison: `ratio(peer_ratio, group == 16, group == 11)`
-            measured: 0.977
-            range: [0.977, 0.977]
-            pairs: 1
-            scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#606]
-            support: 1
-            contradictions: 0
-            status: proposed
+            status: valid
         }
         fact last_round_shared_loses_new_shape_on_h200 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.807
-            range: [0.807, 0.807]
+            measured: 0.791
+            range: [0.791, 0.791]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#606]
+            evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
             support: 1
             contradictions: 0
             status: proposed
@@ -1022,7 +980,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "coalesced", variant == "naive")`
             predicted: [1, 10]
-            measured: 5.09
+            measured: 5.07
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#270, trace:matmul_gpu/h200#268, trace:matmul_gpu/h200#294, trace:matmul_gpu/h200#292, trace:matmul_gpu/h200#298, trace:matmul_gpu/h200#296]
@@ -1035,7 +993,7 @@ system MatMul_GPU_System_v2 {
             outcome: contradicted
             comparison: `ratio(tflops, variant == "shared_tile", variant == "coalesced")`
             predicted: [1.3, 8]
-            measured: 13.7
+            measured: 13.6
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#272, trace:matmul_gpu/h200#270, trace:matmul_gpu/h200#300, trace:matmul_gpu/h200#298, trace:matmul_gpu/h200#328, trace:matmul_gpu/h200#326]
@@ -1059,7 +1017,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "mma_sync", variant == "register_tile")`
             predicted: [5, 12]
-            measured: 9.5
+            measured: 9.82
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#276, trace:matmul_gpu/h200#274, trace:matmul_gpu/h200#304, trace:matmul_gpu/h200#302, trace:matmul_gpu/h200#332, trace:matmul_gpu/h200#330]
@@ -1071,7 +1029,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "tma", variant == "mma_sync")`
             predicted: [0.6, 1.2]
-            measured: 1.12
+            measured: 1.1
             pairs: 7
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#278, trace:matmul_gpu/h200#276, trace:matmul_gpu/h200#306, trace:matmul_gpu/h200#304, trace:matmul_gpu/h200#334, trace:matmul_gpu/h200#332]
@@ -1083,7 +1041,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "specialised", variant == "tma")`
             predicted: [1.1, 1.6]
-            measured: 1.2
+            measured: 1.22
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#280, trace:matmul_gpu/h200#278, trace:matmul_gpu/h200#308, trace:matmul_gpu/h200#306, trace:matmul_gpu/h200#336, trace:matmul_gpu/h200#334]
@@ -1105,11 +1063,10 @@ system MatMul_GPU_System_v2 {
             status: valid
         }
         fact outcome_of_persistence_hides_starts_on_h200 {
-            negative: true
-            outcome: contradicted
+            outcome: confirmed
             comparison: `ratio(tflops, variant == "persistent", variant == "two_consumers")`
             predicted: [1, 1.15]
-            measured: 0.997
+            measured: 1.02
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#284, trace:matmul_gpu/h200#282, trace:matmul_gpu/h200#312, trace:matmul_gpu/h200#310, trace:matmul_gpu/h200#340, trace:matmul_gpu/h200#338]
@@ -1122,7 +1079,7 @@ system MatMul_GPU_System_v2 {
             outcome: contradicted
             comparison: `ratio(tflops, variant == "cluster", variant == "persistent")`
             predicted: [1, 1.08]
-            measured: 0.993
+            measured: 0.987
             pairs: 7
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#286, trace:matmul_gpu/h200#284, trace:matmul_gpu/h200#314, trace:matmul_gpu/h200#312, trace:matmul_gpu/h200#342, trace:matmul_gpu/h200#340]
@@ -1147,8 +1104,8 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "best", variant == "async_store")`
             predicted: [0.98, 1.1]
-            measured: 1.05
-            pairs: 12
+            measured: 1.04
+            pairs: 11
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#290, trace:matmul_gpu/h200#288, trace:matmul_gpu/h200#318, trace:matmul_gpu/h200#316, trace:matmul_gpu/h200#346, trace:matmul_gpu/h200#344]
             support: 1
@@ -1159,10 +1116,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, swizzle_bytes == 128, swizzle_bytes == 16)`
             predicted: [1.2, 3]
-            measured: 2.1
+            measured: 2.15
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#544, trace:matmul_gpu/h200#546, trace:matmul_gpu/h200#552]
+            evidence: [trace:matmul_gpu/h200#568, trace:matmul_gpu/h200#570, trace:matmul_gpu/h200#576]
             support: 1
             contradictions: 0
             status: valid
@@ -1172,10 +1129,10 @@ system MatMul_GPU_System_v2 {
             outcome: contradicted
             comparison: `ratio(tflops, stages == 2, stages == 1)`
             predicted: [1.2, 2.2]
-            measured: 1.07
+            measured: 1.08
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#558, trace:matmul_gpu/h200#556]
+            evidence: [trace:matmul_gpu/h200#582, trace:matmul_gpu/h200#580]
             support: 1
             contradictions: 0
             status: valid
@@ -1184,10 +1141,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, stages == 4, stages == 3)`
             predicted: [0.97, 1.08]
-            measured: 1
-            pairs: 5
+            measured: 1.01
+            pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#425, trace:matmul_gpu/h200#423, trace:matmul_gpu/h200#544, trace:matmul_gpu/h200#550, trace:matmul_gpu/h200#552, trace:matmul_gpu/h200#562]
+            evidence: [trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#568, trace:matmul_gpu/h200#574, trace:matmul_gpu/h200#576, trace:matmul_gpu/h200#586]
             support: 1
             contradictions: 0
             status: valid
@@ -1196,10 +1153,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, group == 8, group == 1)`
             predicted: [1, 1.25]
-            measured: 1.01
+            measured: 1.03
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#572, trace:matmul_gpu/h200#568]
+            evidence: [trace:matmul_gpu/h200#596, trace:matmul_gpu/h200#592]
             support: 1
             contradictions: 0
             status: valid
@@ -1208,10 +1165,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, tile_n == 256, tile_n == 128)`
             predicted: [1.05, 1.5]
-            measured: 1.05
-            pairs: 8
+            measured: 1.07
+            pairs: 9
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#445, trace:matmul_gpu/h200#473, trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#488, trace:matmul_gpu/h200#584]
+            evidence: [trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#497, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#512]
             support: 1
             contradictions: 0
             status: valid
@@ -1220,10 +1177,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, start == "overlapped", start == "plain")`
             predicted: [1, 1.3]
-            measured: 1.02
-            pairs: 13
+            measured: 1.04
+            pairs: 16
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#498, trace:matmul_gpu/h200#434, trace:matmul_gpu/h200#508, trace:matmul_gpu/h200#456, trace:matmul_gpu/h200#510]
+            evidence: [trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#522, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#532, trace:matmul_gpu/h200#446]
             support: 1
             contradictions: 0
             status: valid
@@ -1232,10 +1189,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, last_round == "shared", last_round == "whole")`
             predicted: [0.95, 1.04]
-            measured: 0.991
-            pairs: 6
+            measured: 0.982
+            pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#484, trace:matmul_gpu/h200#592, trace:matmul_gpu/h200#494, trace:matmul_gpu/h200#598, trace:matmul_gpu/h200#590, trace:matmul_gpu/h200#588]
+            evidence: [trace:matmul_gpu/h200#508, trace:matmul_gpu/h200#616, trace:matmul_gpu/h200#614, trace:matmul_gpu/h200#612, trace:matmul_gpu/h200#620, trace:matmul_gpu/h200#618]
             support: 1
             contradictions: 0
             status: valid

@@ -126,7 +126,6 @@ kernel matmul_gpu {
     budget h200_square_8192_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_down_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_gpt2_vocabulary_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_looplm_qkv_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_nn_best.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_nn_naive.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
     budget h200_square_4096_nn_coalesced.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
