@@ -1,4 +1,5 @@
-/* Attention on Hopper, the top of the ladder: O = softmax(scale Q K^T + mask) V.
+/* Attention on Hopper, the top of the ladder: O = softmax(scale Q K^T + mask)
+ * V.
  *
  * The data's way: global memory -> TMA -> Q, K_STAGES tiles of K and V_STAGES
  * of V in shared memory -> wgmma -> scores in registers -> softmax -> P in
@@ -17,20 +18,71 @@
  * exponential: the units for these do 16 a clock on a multiprocessor. */
 #include "fmha/gpu/tile_sm90.cuh"
 
+/* Of a thread; what the block has in all is launch_bounds' for every thread. */
+#define PRODUCER_REGISTERS (CONSUMERS == 3 ? 32 : 32)
+#define CONSUMER_REGISTERS (CONSUMERS == 3 ? 160 : 232)
+
+#ifndef TURNS
+#define TURNS 1
+#endif
+
 /* Consumers start their products in turns: barrier 8 + i is passed by consumer
  * i once the one before it has started its own. */
-DEVICE void my_turn(int consumer) { named_barrier(8 + consumer, 256); }
+DEVICE void my_turn(int consumer) {
+    if (TURNS) named_barrier(8 + consumer, 256);
+}
 DEVICE void next_turn(int consumer) {
     const int next = consumer + 1 == CONSUMERS ? 0 : consumer + 1;
-    named_arrive(8 + next, 256);
+    if (TURNS) named_arrive(8 + next, 256);
 }
 
+//> tasks
+/* The producer takes the next tile when it has asked for all of the last one,
+ * so that blocks which get ahead do more; it tells the consumers through two
+ * places in shared memory. All counts taken are 0 ... count - 1, count of them
+ * in all: whoever takes the last one sets the counter back. */
+DEVICE int take_task(const fmha_gpu_params *p, int count) {
+    const int taken = atomicAdd((int *)p->turn, 1);
+    if (taken == count - 1) *(volatile int *)p->turn = 0;
+    return (int)gridDim.x + taken;
+}
+
+DEVICE void tell_task(unsigned base, ring *r, int task) {
+    const unsigned full = TASK_FULL(base, r->stage);
+    barrier_wait(EMPTY(full), r->parity ^ 1);
+    asm volatile("st.shared.s32 [%0], %1;" ::"r"(TASK_AT(base, r->stage)),
+                 "r"(task)
+                 : "memory");
+    barrier_arrive(full);
+    ring_next(r, 2);
+}
+
+DEVICE int hear_task(unsigned base, ring *r) {
+    const unsigned full = TASK_FULL(base, r->stage);
+    int task;
+    barrier_wait(full, r->parity);
+    asm volatile("ld.shared.s32 %0, [%1];"
+                 : "=r"(task)
+                 : "r"(TASK_AT(base, r->stage))
+                 : "memory");
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(EMPTY(full));
+    ring_next(r, 2);
+    return task;
+}
+//< tasks
+
 DEVICE void produce(const fmha_gpu_params *p, unsigned base) {
-    ring q = {0, 0}, k = {0, 0}, v = {0, 0};
+    ring q = {0, 0}, k = {0, 0}, v = {0, 0}, told = {0, 0};
     task t;
     const int count = num_tasks(p);
-    for (int i = (int)blockIdx.x; i < count; i += (int)gridDim.x) {
-        task_at(p, i, &t);
+    int next = (int)blockIdx.x;
+    for (;;) {
+        const int now = next;
+        tell_task(base, &told, now);
+        if (now >= count) return;
+        next = take_task(p, count);
+        task_at(p, now, &t);
         if (t.range.first == t.range.end) continue;
         int tile = t.range.end - 1;
 #pragma unroll
@@ -40,6 +92,7 @@ DEVICE void produce(const fmha_gpu_params *p, unsigned base) {
             if (c == 0) fetch_k(p, &t, base, &k, tile);
         }
         ring_next(&q, Q_STAGES);
+#pragma unroll 1
         for (; tile > t.range.first; tile--) {
             fetch_k(p, &t, base, &k, tile - 1);
             fetch_v(p, &t, base, &v, tile);
@@ -52,24 +105,54 @@ DEVICE void release(unsigned full) {
     if (threadIdx.x % 128 == 0) barrier_arrive(EMPTY(full));
 }
 
+DEVICE void drop_k(unsigned base, ring *k) {
+    release(K_FULL(base, k->stage));
+    ring_next(k, K_STAGES);
+}
+DEVICE void drop_v(unsigned base, ring *v) {
+    release(V_FULL(base, v->stage));
+    ring_next(v, V_STAGES);
+}
+
 DEVICE bool needs_mask(const task *t, int tile) {
     return tile >= t->range.whole_end || tile < t->range.whole;
 }
 
 //> attend
+/* Tiles of keys that none of the consumer's queries sees, though others of the
+ * block do, are passed on unread. */
+DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
+                       int consumer) {
+    int tile = t->range.end - 1;
+#if CAUSAL
+    const int last = query_of(t, consumer, 63) + t->keys - t->queries;
+    for (; tile >= t->range.first && tile * TILE_N > last; tile--) {
+        barrier_wait(K_FULL(base, k->stage), k->parity);
+        drop_k(base, k);
+        barrier_wait(V_FULL(base, v->stage), v->parity);
+        drop_v(base, v);
+        if (tile == t->range.first) break;
+        my_turn(consumer);
+        next_turn(consumer);
+    }
+    if (tile * TILE_N > last) tile = t->range.first - 1;
+#endif
+    return tile;
+}
+
 /* All keys of a tile of queries. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
                    unsigned q, ring *k, ring *v, int consumer, rows *r,
                    float o[HEAD_DIM / 2]) {
     float s[TILE_N / 2], fade[2];
     unsigned probs[TILE_N / 4];
-    int tile = t->range.end - 1;
+    int tile = skip_hidden(t, base, k, v, consumer);
+    if (tile < t->range.first) return;
     barrier_wait(K_FULL(base, k->stage), k->parity);
     start_scores(s, q, K_AT(base, k->stage));
     wgmma_wait(0);
     settle(s, TILE_N / 2);
-    release(K_FULL(base, k->stage));
-    ring_next(k, K_STAGES);
+    drop_k(base, k);
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, r, s, fade);
     pack_probs(s, probs);
@@ -82,70 +165,76 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         next_turn(consumer);
         wgmma_wait(1);
         settle(s, TILE_N / 2);
-        release(K_FULL(base, k->stage));
-        ring_next(k, K_STAGES);
+        drop_k(base, k);
         if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
-        softmax(p, r, s, fade);
+        const bool moved = softmax(p, r, s, fade);
         wgmma_wait(0);
         settle(o, HEAD_DIM / 2);
-        release(V_FULL(base, v->stage));
-        ring_next(v, V_STAGES);
+        drop_v(base, v);
         pack_probs(s, probs);
-        fade_output(o, fade);
+        if (moved) fade_output(o, fade);
     }
     barrier_wait(V_FULL(base, v->stage), v->parity);
     start_values(o, probs, V_AT(base, v->stage));
     wgmma_wait(0);
     settle(o, HEAD_DIM / 2);
-    release(V_FULL(base, v->stage));
-    ring_next(v, V_STAGES);
+    drop_v(base, v);
 }
 //< attend
 
-DEVICE void consume(const fmha_gpu_params *p, unsigned base, int consumer) {
-    ring q = {0, 0}, k = {0, 0}, v = {0, 0};
+/* A consumer's part of a tile of queries. stored: the barrier of the queries
+ * whose rows, now the output's, are on their way; 0: none. */
+DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
+                    ring *q, ring *k, ring *v, int consumer, unsigned *stored) {
     const bool leads = threadIdx.x % 128 == 0;
-    task t;
-    unsigned stored = 0; /* the queries' barrier whose rows are on their way */
-    const int count = num_tasks(p);
-    if (consumer == 0) named_arrive(8, 256);
-    for (int i = (int)blockIdx.x; i < count; i += (int)gridDim.x) {
-        float o[HEAD_DIM / 2];
-        rows r = {{MINUS_INFINITY, MINUS_INFINITY}, {0, 0}};
-        task_at(p, i, &t);
+    const unsigned full = Q_FULL(base, q->stage, consumer);
+    const unsigned at = Q_AT(base, q->stage, consumer);
+    float o[HEAD_DIM / 2];
+    rows r = {{MINUS_INFINITY, MINUS_INFINITY}, {0, 0}};
 #pragma unroll
-        for (int j = 0; j < HEAD_DIM / 2; j++) o[j] = 0.0f;
-        if (t.range.first == t.range.end) {
-            finish(p, &t, consumer, &r, o);
-            store_rows(p, &t, consumer, o);
-            continue;
-        }
-        const unsigned full = Q_FULL(base, q.stage, consumer);
-        const unsigned at = Q_AT(base, q.stage, consumer);
-        barrier_wait(full, q.parity);
-        attend(p, &t, base, at, &k, &v, consumer, &r, o);
-        finish(p, &t, consumer, &r, o);
-        if (stored && leads) { /* the tile before's, read long ago */
-            tma_store_wait_read(0);
-            barrier_arrive(EMPTY(stored));
-        }
-        stored = 0;
-        if (VARLEN && t.query + TILE_M / PACK > t.queries) {
-            store_rows(p, &t, consumer, o);
-            named_barrier(1 + consumer, 128);
-            if (leads) barrier_arrive(EMPTY(full));
-        } else {
-            store_tile(p, &t, at, consumer, o);
-            if (Q_STAGES > 1) {
-                stored = full;
-            } else if (leads) {
-                tma_store_wait_read(0);
-                barrier_arrive(EMPTY(full));
-            }
-        }
-        ring_next(&q, Q_STAGES);
+    for (int j = 0; j < HEAD_DIM / 2; j++) o[j] = 0.0f;
+    if (t->range.first == t->range.end) {
+        finish(p, t, consumer, &r, o);
+        store_rows(p, t, consumer, o);
+        return;
     }
-    if (leads) tma_store_wait();
+    barrier_wait(full, q->parity);
+    attend(p, t, base, at, k, v, consumer, &r, o);
+    finish(p, t, consumer, &r, o);
+    if (*stored && leads) { /* read long ago */
+        tma_store_wait_read(0);
+        barrier_arrive(EMPTY(*stored));
+    }
+    *stored = 0;
+    if (VARLEN && t->query + TILE_M / PACK > t->queries) {
+        store_rows(p, t, consumer, o);
+        named_barrier(1 + consumer, 128);
+        release(full);
+    } else {
+        store_tile(p, t, at, consumer, o);
+        if (Q_STAGES > 1) {
+            *stored = full;
+        } else if (leads) {
+            tma_store_wait_read(0);
+            barrier_arrive(EMPTY(full));
+        }
+    }
+    ring_next(q, Q_STAGES);
+}
+
+DEVICE void consume(const fmha_gpu_params *p, unsigned base, int consumer) {
+    ring q = {0, 0}, k = {0, 0}, v = {0, 0}, told = {0, 0};
+    unsigned stored = 0;
+    const int count = num_tasks(p);
+    if (TURNS && consumer == 0) named_arrive(8, 256);
+    for (;;) {
+        task t;
+        const int now = hear_task(base, &told);
+        if (now >= count) break;
+        task_at(p, now, &t);
+        do_task(p, &t, base, &q, &k, &v, consumer, &stored);
+    }
+    if (threadIdx.x % 128 == 0) tma_store_wait();
 }
 
 KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
@@ -162,16 +251,10 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     __syncthreads();
     wait_for_previous();
     if (threadIdx.x < 128) {
-        if (CONSUMERS == 3)
-            registers_give(32);
-        else
-            registers_give(24);
+        registers_give(PRODUCER_REGISTERS);
         if (threadIdx.x == 0) produce(&p, base);
     } else {
-        if (CONSUMERS == 3)
-            registers_take(160);
-        else
-            registers_take(240);
+        registers_take(CONSUMER_REGISTERS);
         consume(&p, base, (int)threadIdx.x / 128 - 1);
     }
 }

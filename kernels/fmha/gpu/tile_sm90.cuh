@@ -40,15 +40,16 @@
 #define KV_BYTES  (TILE_N * HEAD_DIM * 2)
 
 #define Q_AT(base, s, c) ((base) + ((s)*CONSUMERS + (c)) * Q_BYTES)
-#define K_AT(base, s) \
-    ((base) + Q_STAGES * CONSUMERS * Q_BYTES + (s)*KV_BYTES)
-#define V_AT(base, s)  K_AT(base, K_STAGES + (s))
-#define BARRIERS(base) K_AT(base, K_STAGES + V_STAGES)
+#define K_AT(base, s)    ((base) + Q_STAGES * CONSUMERS * Q_BYTES + (s)*KV_BYTES)
+#define V_AT(base, s)    K_AT(base, K_STAGES + (s))
+#define BARRIERS(base)   K_AT(base, K_STAGES + V_STAGES)
 
 /* Two barriers a stage: full and, 8 bytes on, empty. */
 #define Q_FULL(base, s, c) (BARRIERS(base) + ((s)*CONSUMERS + (c)) * 16)
 #define K_FULL(base, s)    (BARRIERS(base) + (Q_STAGES * CONSUMERS + (s)) * 16)
 #define V_FULL(base, s)    K_FULL(base, K_STAGES + (s))
+#define TASK_FULL(base, s) V_FULL(base, V_STAGES + (s))
+#define TASK_AT(base, s)   (TASK_FULL(base, 2) + (s)*4)
 #define EMPTY(full)        ((full) + 8)
 
 #define PASTE_(a, b) a##b
@@ -70,12 +71,12 @@ typedef struct ring {
     unsigned stage, parity;
 } ring;
 
-#define ring_next(r, stages)           \
-    do {                               \
+#define ring_next(r, stages)            \
+    do {                                \
         if (++(r)->stage == (stages)) { \
-            (r)->stage = 0;            \
-            (r)->parity ^= 1;          \
-        }                              \
+            (r)->stage = 0;             \
+            (r)->parity ^= 1;           \
+        }                               \
     } while (0)
 
 DEVICE void init_barriers(unsigned base) {
@@ -86,6 +87,10 @@ DEVICE void init_barriers(unsigned base) {
     for (int s = 0; s < K_STAGES + V_STAGES; s++) {
         barrier_init(K_FULL(base, s), 1);
         barrier_init(EMPTY(K_FULL(base, s)), CONSUMERS);
+    }
+    for (int s = 0; s < 2; s++) {
+        barrier_init(TASK_FULL(base, s), 1);
+        barrier_init(EMPTY(TASK_FULL(base, s)), 4 * CONSUMERS);
     }
     barrier_init_visible();
 }
@@ -140,8 +145,8 @@ DEVICE void fetch_queries(const fmha_gpu_params *p, const task *t,
     barrier_expect(full, Q_BYTES);
 #pragma unroll
     for (int s = 0; s < SLICES; s++)
-        tma_load_4d(Q_AT(base, stage, consumer) + s * 64 * ROW_BYTES,
-                    &p->q_map, full, s * SLICE, t->head, query, t->map_batch);
+        tma_load_4d(Q_AT(base, stage, consumer) + s * 64 * ROW_BYTES, &p->q_map,
+                    full, s * SLICE, t->head, query, t->map_batch);
 }
 
 DEVICE void fetch_keys(const task *t, const fmha_map *map, unsigned to,
@@ -208,10 +213,10 @@ DEVICE void start_values(float o[HEAD_DIM / 2], const unsigned *probs,
 //< scores
 
 /* After a wait: the compiler takes no sum out before it. */
-#define settle(x, count)                               \
-    do {                                               \
-        _Pragma("unroll") for (int i = 0; i < (count); i++) \
-            asm volatile("" : "+f"((x)[i])::"memory"); \
+#define settle(x, count)                                                       \
+    do {                                                                       \
+        _Pragma("unroll") for (int i = 0; i < (count);                         \
+                               i++) asm volatile("" : "+f"((x)[i])::"memory"); \
     } while (0)
 
 /* --- softmax ---
@@ -267,13 +272,20 @@ DEVICE void mask(const fmha_gpu_params *p, const task *t, int consumer,
     (void)p;
 }
 
+/* How many powers of two a score may lie above its row's m before m follows it.
+ * m is any number near the largest score, since it cancels in the end; sums and
+ * outputs are faded only when it moves, which after the first tiles it hardly
+ * does. */
+#define SLACK 8.0f
+
 //> softmax
-/* Scores become probabilities relative to the new largest ones; *fade is what
- * that makes of sums and outputs so far. Sums of a row stay with their thread
- * until the end. */
-DEVICE void softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
+/* Scores become probabilities relative to m; fade is what a move of m makes of
+ * sums and outputs so far. Whether one of the warp's rows moved. Sums of a row
+ * stay with their thread until the end. */
+DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
                     float fade[2]) {
     const float scale = p->scale_log2;
+    bool moved = false;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float max = r->max[h];
@@ -281,8 +293,11 @@ DEVICE void softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
         for (int j = 0; j < TILE_N / 8; j++)
             max = fmaxf(max, fmaxf(s[4 * j + 2 * h], s[4 * j + 2 * h + 1]));
         max = largest_of_four(max);
+        const bool moves = (max - r->max[h]) * scale > SLACK;
+        if (!moves) max = r->max[h];
         const float base = max == MINUS_INFINITY ? 0.0f : max * scale;
-        fade[h] = exp2_fast(r->max[h] * scale - base);
+        fade[h] = moves ? exp2_fast(r->max[h] * scale - base) : 1.0f;
+        moved |= moves;
         r->max[h] = max;
         float sum = 0.0f;
 #pragma unroll
@@ -295,6 +310,7 @@ DEVICE void softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
             }
         r->sum[h] = r->sum[h] * fade[h] + sum;
     }
+    return __any_sync(0xffffffff, moved);
 }
 //< softmax
 
@@ -318,7 +334,9 @@ DEVICE void finish(const fmha_gpu_params *p, const task *t, int consumer,
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const float sum = sum_of_four(r->sum[h]);
-        const float inverse = sum > 0.0f ? 1.0f / sum : sum == 0.0f ? 0.0f : sum;
+        const float inverse = sum > 0.0f    ? 1.0f / sum
+                              : sum == 0.0f ? 0.0f
+                                            : sum;
         const int row = row_in_block() + 8 * h;
         const int query = query_of(t, consumer, row);
         const int head = t->head + row % PACK;
@@ -347,15 +365,14 @@ DEVICE void store_rows(const fmha_gpu_params *p, const task *t, int consumer,
         const int row = row_in_block() + 8 * h;
         const int query = query_of(t, consumer, row);
         if (query >= t->queries) continue;
-        element *to = (element *)p->o +
-                      (long long)t->map_batch * p->o_at.batch +
-                      (long long)(t->head + row % PACK) * p->o_at.head +
-                      (long long)(t->query_row + query) * p->o_at.row +
-                      col_in_eight();
+        element *to =
+            (element *)p->o + (long long)t->map_batch * p->o_at.batch +
+            (long long)(t->head + row % PACK) * p->o_at.head +
+            (long long)(t->query_row + query) * p->o_at.row + col_in_eight();
 #pragma unroll
         for (int j = 0; j < HEAD_DIM / 8; j++)
-            store_word(to + 8 * j, pack_elements(o[4 * j + 2 * h],
-                                                 o[4 * j + 2 * h + 1]));
+            store_word(to + 8 * j,
+                       pack_elements(o[4 * j + 2 * h], o[4 * j + 2 * h + 1]));
     }
 }
 
@@ -385,8 +402,8 @@ DEVICE void store_tile(const fmha_gpu_params *p, const task *t, unsigned at,
         const int query = t->query_row + t->query + consumer * (64 / PACK);
 #pragma unroll
         for (int s = 0; s < SLICES; s++)
-            tma_store_4d(&p->o_map, at + s * 64 * ROW_BYTES, s * SLICE,
-                         t->head, query, t->map_batch);
+            tma_store_4d(&p->o_map, at + s * 64 * ROW_BYTES, s * SLICE, t->head,
+                         query, t->map_batch);
         tma_store_commit();
     }
 }
