@@ -75,9 +75,9 @@ void fmha_gpu_tight(fmha_gpu_problem *problem);
 void fmha_gpu_draw_lengths(const fmha_gpu_problem *problem, uint64_t seed,
                            int *cu_q, int *cu_k);
 float fmha_gpu_scale(const fmha_gpu_problem *problem);
-/* 4 D for each visible pair of a query and a key by the usual count, where a
- * causal mask halves all; backward 2.5 times that. cu_q, cu_k (batch + 1) are
- * read with varlen only, where visible pairs are counted. */
+/* 4 D for each pair of a query and a key that a head has, by the usual count: a
+ * causal mask halves them, a window's are counted; backward 2.5 times that.
+ * cu_q, cu_k (batch + 1) are read with varlen only. */
 double fmha_gpu_flop(const fmha_gpu_problem *problem, const int *cu_q,
                      const int *cu_k);
 /* Bytes of Q, K, V, O once each (backward: and their gradients). */
@@ -123,6 +123,7 @@ bool fmha_gpu_has_tma(fmha_gpu_variant variant); /* cc 90 only */
 int fmha_gpu_threads(const fmha_gpu_config *config, fmha_gpu_pass pass);
 /* Columns of a row in shared memory: 32, or whole slices of 64. */
 int fmha_gpu_columns(int head_dim);
+enum { FMHA_GPU_BARRIERS = 1024 }; /* bytes that a block keeps for them */
 /* Dynamic shared memory of a block. */
 size_t fmha_gpu_smem_bytes(const fmha_gpu_config *config,
                            const fmha_gpu_problem *problem);
