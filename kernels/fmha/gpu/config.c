@@ -1,0 +1,281 @@
+/* The tuning axes: what they may be, what follows from them, and what is
+ * refused before anything is compiled. What they are when nobody says is in
+ * cost.c.
+ *
+ * The constraints here bear the names that fmha_gpu.dsl gives them; a test
+ * holds the two against each other on random configurations. */
+#include <string.h>
+
+#include "device/trial.h"
+#include "fmha/gpu/fmha_gpu.h"
+#include "fmha/gpu/walk.h"
+
+typedef fmha_gpu_config config;
+typedef fmha_gpu_problem problem;
+typedef fmha_gpu_machine machine;
+typedef fmha_gpu_variant variant;
+
+static const char *const variant_names[FMHA_GPU_VARIANTS] = {
+    "unfused", "mma_sync",  "tma",        "specialised", "ping_pong",
+    "ahead",   "registers", "persistent", "packed",      "decode"};
+
+const char *fmha_gpu_variant_name(variant v) { return variant_names[v]; }
+
+/* --- what follows from the axes --- */
+
+bool fmha_gpu_has_tma(variant v) {
+    return v >= FMHA_GPU_TMA && v <= FMHA_GPU_PACKED;
+}
+
+static bool mma(variant v) {
+    return v == FMHA_GPU_MMA_SYNC || v == FMHA_GPU_DECODE;
+}
+static bool produces(variant v) {
+    return v >= FMHA_GPU_SPECIALISED && v <= FMHA_GPU_PACKED;
+}
+static bool takes_turns(variant v) {
+    return v >= FMHA_GPU_PING_PONG && v <= FMHA_GPU_PACKED;
+}
+static bool runs_ahead(variant v) {
+    return v >= FMHA_GPU_AHEAD && v <= FMHA_GPU_PACKED;
+}
+static bool keeps_p(variant v) {
+    return v >= FMHA_GPU_REGISTERS && v <= FMHA_GPU_PACKED;
+}
+static bool stays(variant v) {
+    return v == FMHA_GPU_PERSISTENT || v == FMHA_GPU_PACKED;
+}
+static bool packs(variant v) { return v == FMHA_GPU_PACKED; }
+static bool slices(variant v) { return v == FMHA_GPU_DECODE; }
+static bool pipelined(variant v) { return v >= FMHA_GPU_MMA_SYNC; }
+static bool all(variant v) { return v < FMHA_GPU_VARIANTS; }
+
+int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
+    (void)pass;
+    if (fmha_gpu_has_tma(c->variant))
+        return 128 * (c->consumers + produces(c->variant));
+    return c->tile_m / 16 * 32; /* a warp has sixteen queries */
+}
+
+int fmha_gpu_columns(int head_dim) {
+    return head_dim <= 32 ? 32 : (head_dim + 63) / 64 * 64;
+}
+
+/* Q; K and V in stages; P on its way from the scores' registers to the matrix
+ * units, in slices of 64 columns, where it does not stay; the barriers. */
+size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
+    const size_t row = 2 * (size_t)fmha_gpu_columns(p->head_dim),
+                 m = (size_t)c->tile_m, n = (size_t)c->tile_n,
+                 stages = (size_t)(c->k_stages + c->v_stages);
+    const bool tma = fmha_gpu_has_tma(c->variant);
+    if (!pipelined(c->variant)) return 0; /* static there */
+    const size_t weights =
+        tma && !keeps_p(c->variant) ? m * ((n + 63) / 64 * 128) : 0;
+    return m * row + stages * n * row + weights + (tma ? FMHA_GPU_BARRIERS : 0);
+}
+
+int fmha_gpu_registers(const config *c, const problem *p) {
+    const int beside = 32; /* maxima, sums, addresses, counters */
+    const int weights = runs_ahead(c->variant) || mma(c->variant)
+                            ? c->tile_n / 4 /* P, 16 bits, beside the next S */
+                            : 0;
+    return p->head_dim / 2 + c->tile_n / 2 + weights + beside;
+}
+
+int fmha_gpu_registers_there(const config *c) {
+    if (!fmha_gpu_has_tma(c->variant)) return 255;
+    if (!produces(c->variant)) return c->consumers < 3 ? 255 : 168;
+    return c->consumers < 3 ? 240 : 160; /* the producer gives some away */
+}
+
+int fmha_gpu_rows(const config *c, const problem *p) {
+    return fmha_tiles(p->q_len, c->tile_m / c->pack);
+}
+
+int fmha_gpu_work(const config *c, const problem *p) {
+    return fmha_gpu_rows(c, p) * (p->heads / c->pack) * p->batch;
+}
+
+/* --- constraints --- */
+
+static bool variant_fits(const config *c, const problem *p, const machine *hw,
+                         spak_error *why) {
+    if (fmha_gpu_has_tma(c->variant) && hw->cc != 90)
+        return spak_fail(why,
+                         "constraint tma_needs_cc_90: variant %s, this machine "
+                         "has cc %d",
+                         variant_names[c->variant], hw->cc);
+    if (hw->cc < 80)
+        return spak_fail(why, "constraint cc_80_at_least: this machine has %d",
+                         hw->cc);
+    if (p->pass == FMHA_GPU_BACKWARD && c->variant != FMHA_GPU_MMA_SYNC &&
+        c->variant != FMHA_GPU_REGISTERS)
+        return spak_fail(why,
+                         "constraint backward_has_two_variants: %s; mma_sync "
+                         "and registers have a backward pass",
+                         variant_names[c->variant]);
+    return true;
+}
+
+static bool tile_fits(const config *c, spak_error *why) {
+    const bool tma = fmha_gpu_has_tma(c->variant);
+    if (tma && c->tile_m != 64 * c->consumers)
+        return spak_fail(why,
+                         "constraint rows_for_each_consumer: tile_m = %d for "
+                         "%d warpgroups of 64",
+                         c->tile_m, c->consumers);
+    if (!tma && (c->tile_m % 16 || c->tile_m > 256))
+        return spak_fail(why,
+                         "constraint rows_for_each_warp: tile_m = %d; a warp "
+                         "has 16",
+                         c->tile_m);
+    if (c->tile_n % 16)
+        return spak_fail(why, "constraint keys_by_16: tile_n = %d", c->tile_n);
+    if (takes_turns(c->variant) && c->consumers < 2)
+        return spak_fail(why, "constraint turns_need_two: %d consumer",
+                         c->consumers);
+    return true;
+}
+
+static bool resources_fit(const config *c, const problem *p, const machine *hw,
+                          spak_error *why) {
+    const size_t smem = fmha_gpu_smem_bytes(c, p);
+    const int need = fmha_gpu_registers(c, p),
+              there = fmha_gpu_registers_there(c);
+    if (smem > hw->smem_per_block_bytes)
+        return spak_fail(why,
+                         "constraint smem_fits: %zu bytes of shared memory, a "
+                         "block may have %zu",
+                         smem, hw->smem_per_block_bytes);
+    if (pipelined(c->variant) && need > there)
+        return spak_fail(why,
+                         "constraint sums_fit_registers: %d registers a "
+                         "thread for O, S and P, %d are there",
+                         need, there);
+    return true;
+}
+
+static bool work_fits(const config *c, const problem *p, spak_error *why) {
+    const int heads = p->heads / p->kv_heads,
+              tiles = fmha_tiles(p->kv_len, c->tile_n);
+    if (c->pack > 1 && !packs(c->variant))
+        return spak_fail(why, "constraint pack_has_a_variant: variant %s",
+                         variant_names[c->variant]);
+    if (heads % c->pack || 64 % c->pack)
+        return spak_fail(why,
+                         "constraint packs_are_whole: %d heads in a tile, of "
+                         "groups of %d and of 64 rows",
+                         c->pack, heads);
+    if (c->slices > 1 && !slices(c->variant))
+        return spak_fail(why, "constraint slices_have_a_variant: variant %s",
+                         variant_names[c->variant]);
+    if (c->slices > tiles)
+        return spak_fail(why,
+                         "constraint slices_have_keys: %d slices of %d tiles",
+                         c->slices, tiles);
+    return true;
+}
+
+bool fmha_gpu_config_allowed(const config *c, const problem *p,
+                             const machine *hw, spak_error *why) {
+    return variant_fits(c, p, hw, why) && tile_fits(c, why) &&
+           resources_fit(c, p, hw, why) && work_fits(c, p, why);
+}
+
+/* --- reading --- */
+
+typedef struct axis {
+    const char *name;
+    size_t at; /* in fmha_gpu_config */
+    int least, most, step;
+    bool (*has)(variant v);
+    const char *const *words; /* of the values least ... most; NULL: numbers */
+} axis;
+
+static const char *const orders[] = {"plain", "longest"};
+
+#define AT(member) offsetof(fmha_gpu_config, member)
+static const axis axes[] = {
+    {"tile_m", AT(tile_m), 16, 256, 16, all, NULL},
+    {"tile_n", AT(tile_n), 16, 256, 16, all, NULL},
+    {"k_stages", AT(k_stages), 1, 8, 1, pipelined, NULL},
+    {"v_stages", AT(v_stages), 1, 8, 1, pipelined, NULL},
+    {"consumers", AT(consumers), 1, 3, 1, fmha_gpu_has_tma, NULL},
+    {"pack", AT(pack), 1, 64, 1, packs, NULL},
+    {"order", AT(order), 1, 2, 1, stays, orders},
+    {"group", AT(group), 1, 1 << 20, 1, stays, NULL},
+    {"slices", AT(slices), 1, 128, 1, slices, NULL},
+};
+#undef AT
+enum { AXES = sizeof axes / sizeof *axes };
+
+static int *member(config *c, const axis *a) {
+    return (int *)((char *)c + a->at);
+}
+
+static bool read_axis(const json_t *json, const axis *a, config *c,
+                      spak_error *why) {
+    size_t value = 0;
+    if (a->words) {
+        int word = -1;
+        if (!dev_axis_choice(json, a->name, a->words, a->most - a->least + 1,
+                             &word, why))
+            return false;
+        if (word >= 0 && a->has(c->variant)) *member(c, a) = a->least + word;
+        return true;
+    }
+    if (!dev_axis_size(json, a->name, (size_t)a->least, (size_t)a->most, &value,
+                       why))
+        return false;
+    if (value && (value - (size_t)a->least) % (size_t)a->step)
+        return spak_fail(why, "axis %s: expected %d and on in steps of %d",
+                         a->name, a->least, a->step);
+    if (a->has(c->variant)) *member(c, a) = (int)value;
+    return true;
+}
+
+/* The top of the ladder that the machine has and the problem asks for. */
+static variant usual(const problem *p, const machine *hw) {
+    const int rows = p->q_len * (p->heads / p->kv_heads);
+    if (p->pass == FMHA_GPU_BACKWARD)
+        return hw->cc == 90 ? FMHA_GPU_REGISTERS : FMHA_GPU_MMA_SYNC;
+    if (rows <= 16 && !p->varlen) return FMHA_GPU_DECODE;
+    if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;
+    return p->q_len <= 64 && p->heads > p->kv_heads ? FMHA_GPU_PACKED
+                                                    : FMHA_GPU_PERSISTENT;
+}
+
+bool fmha_gpu_config_read(const json_t *json, const problem *p,
+                          const machine *hw, config *c, spak_error *why) {
+    const char *names[AXES + 1];
+    int v = (int)usual(p, hw);
+    memset(c, 0, sizeof *c);
+    for (int i = 0; i < AXES; i++) names[i] = axes[i].name;
+    names[AXES] = "variant";
+    if (!dev_axes_known(json, names, AXES + 1, why) ||
+        !dev_axis_choice(json, "variant", variant_names, FMHA_GPU_VARIANTS, &v,
+                         why))
+        return false;
+    c->variant = (variant)v;
+    for (int i = 0; i < AXES; i++)
+        if (!read_axis(json, &axes[i], c, why)) return false;
+    if (fmha_gpu_pick(p, hw, c)) return true;
+    /* Say which constraint it is that the given values break. */
+    return !fmha_gpu_config_allowed(c, p, hw, why)
+               ? false
+               : spak_fail(why, "no configuration of variant %s is allowed",
+                           variant_names[v]);
+}
+
+json_t *fmha_gpu_config_json(const config *c) {
+    json_t *json = json_pack("{s:s}", "variant", variant_names[c->variant]);
+    for (int i = 0; json && i < AXES; i++) {
+        const axis *a = &axes[i];
+        const int value = *member((config *)c, a);
+        if (!a->has(c->variant)) continue;
+        json_object_set_new(json, a->name,
+                            a->words ? json_string(a->words[value - a->least])
+                                     : json_integer(value));
+    }
+    return json;
+}

@@ -1,0 +1,220 @@
+/* From a configuration and a problem to what is launched: the kernels' file
+ * with its macros, their grids, blocks and shared memory, what the bulk copy
+ * engine is told of the tensors, and how much memory a pass needs beside them.
+ * Needs no GPU.
+ *
+ * Every kernel takes the macros of define_common; what a family needs beyond
+ * them, and how it is started, is in that family's function. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "fmha/gpu/fmha_gpu.h"
+#include "fmha/gpu/walk.h"
+
+static const char *const files[FMHA_GPU_VARIANTS] = {
+    "kernels/fmha/gpu/unfused.cu",
+    "kernels/fmha/gpu/mma_sync.cu",
+    "kernels/fmha/gpu/sm90_tma.cu",
+    "kernels/fmha/gpu/sm90_specialised.cu",
+    "kernels/fmha/gpu/sm90_ping_pong.cu",
+    "kernels/fmha/gpu/sm90_ahead.cu",
+    "kernels/fmha/gpu/sm90_registers.cu",
+    "kernels/fmha/gpu/sm90_persistent.cu",
+    "kernels/fmha/gpu/sm90_packed.cu",
+    "kernels/fmha/gpu/decode.cu",
+};
+static const char backward_file[] = "kernels/fmha/gpu/backward.cu",
+                  sm90_backward_file[] = "kernels/fmha/gpu/sm90_backward.cu";
+
+SPAK_PRINTF(2, 3)
+static void define(fmha_gpu_plan *plan, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(plan->define[plan->num_defines++], FMHA_GPU_DEFINE_BYTES, fmt,
+              ap);
+    va_end(ap);
+}
+
+static void define_common(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    define(plan, "HEAD_DIM=%d", p->head_dim);
+    define(plan, "TYPE_F16=%d", p->dtype == DEV_F16);
+    define(plan, "CAUSAL=%d", p->causal);
+    define(plan, "WINDOW=%d", p->window >= 0);
+    define(plan, "VARLEN=%d", p->varlen);
+    define(plan, "TILE_M=%d", c->tile_m);
+    define(plan, "TILE_N=%d", c->tile_n);
+}
+
+static void define_stages(fmha_gpu_plan *plan) {
+    define(plan, "K_STAGES=%d", plan->config.k_stages);
+    define(plan, "V_STAGES=%d", plan->config.v_stages);
+}
+
+/* A launch of `work` blocks. */
+static fmha_gpu_step *add_step(fmha_gpu_plan *plan, const char *entry, int x,
+                               int y, int z, int threads, size_t smem_bytes) {
+    fmha_gpu_step *step = &plan->step[plan->steps++];
+    *step = (fmha_gpu_step){.entry = entry,
+                            .grid = {(unsigned)x, (unsigned)y, (unsigned)z},
+                            .block = {(unsigned)threads, 1, 1},
+                            .smem_bytes = smem_bytes};
+    return step;
+}
+
+static size_t rows_of(const fmha_gpu_problem *p) {
+    return (size_t)p->total_q * (size_t)p->heads;
+}
+
+/* --- maps --- */
+
+/* (d, h, t, b), in boxes of one swizzled row of d. */
+static dev_tensor_spec map_of(const fmha_gpu_problem *p, const fmha_layout *at,
+                              int heads, int len, int total, int box_heads,
+                              int box_rows) {
+    const int cols = p->head_dim < 64 ? 32 : 64;
+    const long long batch = p->varlen ? at->row * total : at->batch;
+    return (dev_tensor_spec){
+        .element = p->dtype,
+        .dims = 4,
+        .size = {(uint64_t)p->head_dim, (uint64_t)heads,
+                 (uint64_t)(p->varlen ? total : len),
+                 (uint64_t)(p->varlen ? 1 : p->batch)},
+        .stride = {0, (uint64_t)at->head * 2, (uint64_t)at->row * 2,
+                   (uint64_t)batch * 2},
+        .box = {(uint32_t)cols, (uint32_t)box_heads, (uint32_t)box_rows, 1},
+        .swizzle_bytes = 2 * cols};
+}
+
+static dev_tensor_spec map_of_queries(const fmha_gpu_problem *p,
+                                      const fmha_layout *at, int box_heads,
+                                      int box_rows) {
+    return map_of(p, at, p->heads, p->q_len, p->total_q, box_heads, box_rows);
+}
+
+static dev_tensor_spec map_of_keys(const fmha_gpu_problem *p,
+                                   const fmha_layout *at, int box_rows) {
+    return map_of(p, at, p->kv_heads, p->kv_len, p->total_k, 1, box_rows);
+}
+
+/* --- forward --- */
+
+/* Three passes over S, which lies in part_o. */
+static void plan_unfused(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    const int m = fmha_tiles(p->q_len, c->tile_m),
+              n = fmha_tiles(p->kv_len, c->tile_n), threads = 128;
+    add_step(plan, "fmha_scores", m * n, p->heads, p->batch, threads, 0);
+    add_step(plan, "fmha_softmax", fmha_tiles(p->q_len, 4), p->heads, p->batch,
+             threads, 0);
+    add_step(plan, "fmha_values", m, p->heads, p->batch, threads, 0);
+    plan->scratch.part_o = (size_t)p->batch * (size_t)p->heads *
+                           (size_t)p->q_len * (size_t)p->kv_len * 4;
+}
+
+static void plan_mma_sync(fmha_gpu_plan *plan) {
+    const fmha_gpu_config *c = &plan->config;
+    define_stages(plan);
+    add_step(plan, "fmha", fmha_gpu_work(c, &plan->problem), 1, 1,
+             fmha_gpu_threads(c, FMHA_GPU_FORWARD),
+             fmha_gpu_smem_bytes(c, &plan->problem));
+}
+
+static void plan_decode(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    const size_t parts = rows_of(p) * (size_t)c->slices;
+    const int heads = p->heads / p->kv_heads;
+    define_stages(plan);
+    define(plan, "PACK=%d", heads);
+    add_step(plan, "fmha_decode", c->slices, p->kv_heads, p->batch,
+             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
+    if (c->slices == 1) return;
+    add_step(plan, "fmha_combine", (int)rows_of(p), 1, 1, p->head_dim, 0);
+    plan->scratch.part_o = parts * (size_t)p->head_dim * 4;
+    plan->scratch.part_lse = parts * 4;
+}
+
+static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    const bool stays =
+        c->variant == FMHA_GPU_PERSISTENT || c->variant == FMHA_GPU_PACKED;
+    const int work = fmha_gpu_work(c, p), key_rows = fmha_least(c->tile_n, 256);
+    define_stages(plan);
+    define(plan, "CONSUMERS=%d", c->consumers);
+    define(plan, "PACK=%d", c->pack);
+    define(plan, "LONGEST=%d", c->order == FMHA_GPU_LONGEST);
+    plan->maps = true;
+    plan->q_map = map_of_queries(p, &p->q_at, c->pack, 64 / c->pack);
+    plan->o_map = map_of_queries(p, &p->o_at, c->pack, 64 / c->pack);
+    plan->k_map = map_of_keys(p, &p->k_at, key_rows);
+    plan->v_map = map_of_keys(p, &p->v_at, key_rows);
+    add_step(plan, "fmha", stays ? fmha_least(work, hw->sms) : work, 1, 1,
+             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
+}
+
+/* --- backward: delta, the gradients tile of keys by tile of keys, dQ --- */
+
+static void plan_backward(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    const bool sm90 = fmha_gpu_has_tma(c->variant);
+    const int rows_per_block = 16, tiles = fmha_tiles(p->kv_len, c->tile_n),
+              groups = fmha_tiles(p->q_len, rows_per_block);
+    define_stages(plan);
+    define(plan, "DETERMINISTIC=%d", p->deterministic);
+    if (sm90) {
+        define(plan, "CONSUMERS=%d", c->consumers);
+        plan->maps = true;
+        plan->q_map = map_of_queries(p, &p->q_at, 1, c->tile_m);
+        plan->do_map = map_of_queries(p, &p->do_at, 1, c->tile_m);
+        plan->k_map = map_of_keys(p, &p->k_at, c->tile_n);
+        plan->v_map = map_of_keys(p, &p->v_at, c->tile_n);
+    }
+    add_step(plan, "fmha_delta", groups, p->heads, p->batch, 128, 0);
+    add_step(plan, "fmha_backward", tiles, p->heads, p->batch,
+             fmha_gpu_threads(c, FMHA_GPU_BACKWARD), fmha_gpu_smem_bytes(c, p));
+    add_step(plan, "fmha_dq", groups, p->heads, p->batch, 128, 0);
+    plan->scratch.delta = rows_of(p) * 4;
+    plan->scratch.dq_sum = rows_of(p) * (size_t)p->head_dim * 4;
+    if (p->deterministic)
+        plan->scratch.turn = (size_t)p->batch * (size_t)p->heads *
+                             (size_t)fmha_tiles(p->q_len, c->tile_m) * 4;
+}
+
+/* --- all --- */
+
+bool fmha_gpu_plan_new(const fmha_gpu_config *config,
+                       const fmha_gpu_problem *problem,
+                       const fmha_gpu_machine *machine, fmha_gpu_plan *plan,
+                       spak_error *err) {
+    const bool back = problem->pass == FMHA_GPU_BACKWARD;
+    *plan = (fmha_gpu_plan){.problem = *problem, .config = *config};
+    if (!fmha_gpu_problem_check(problem, err)) return false;
+    plan->file = !back                               ? files[config->variant]
+                 : fmha_gpu_has_tma(config->variant) ? sm90_backward_file
+                                                     : backward_file;
+    plan->scratch.lse = rows_of(problem) * 4;
+    define_common(plan);
+    if (back)
+        plan_backward(plan);
+    else if (config->variant == FMHA_GPU_UNFUSED)
+        plan_unfused(plan);
+    else if (config->variant == FMHA_GPU_MMA_SYNC)
+        plan_mma_sync(plan);
+    else if (config->variant == FMHA_GPU_DECODE)
+        plan_decode(plan);
+    else
+        plan_sm90(plan, machine);
+    return true;
+}
+
+dev_variant fmha_gpu_plan_variant(const fmha_gpu_plan *plan, int step,
+                                  const char *list[FMHA_GPU_DEFINES]) {
+    for (int i = 0; i < plan->num_defines; i++) list[i] = plan->define[i];
+    return (dev_variant){plan->file, plan->step[step].entry, list,
+                         (size_t)plan->num_defines};
+}
