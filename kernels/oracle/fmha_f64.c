@@ -228,21 +228,33 @@ static long long how_many_lines(const check *c, const kind *k) {
     return (double)all < count ? all : (long long)count;
 }
 
-static const char *name_of(const check *c, const kind *k, int column) {
-    if (!c->x->backward) return column == c->x->head_dim ? "LSE" : "O";
-    if (k->width == c->x->head_dim) return "dQ";
-    return column < c->x->head_dim ? "dK" : "dV";
+/* O, LSE, dQ, dK, dV. */
+enum { OUTPUT, LSE, DQ, DK, DV, OUTPUTS };
+static const char *const names[OUTPUTS] = {"O", "LSE", "dQ", "dK", "dV"};
+
+static int output_of(const check *c, const kind *k, int column) {
+    if (!c->x->backward) return column == c->x->head_dim ? LSE : OUTPUT;
+    if (k->width == c->x->head_dim) return DQ;
+    return column < c->x->head_dim ? DK : DV;
+}
+
+static double relative(const double squares[2]) {
+    return squares[1] > 0 ? sqrt(squares[0] / squares[1]) : 0;
 }
 
 /* What lines of a kind say; a NaN counts as infinitely wrong. */
 static void judge_lines(check *c, const kind *k, const oracle_line *line,
                         const double *found, long long count) {
+    double squares[OUTPUTS][2] = {{0}}; /* of the errors, of the outputs */
     for (long long i = 0; i < count; i++) {
         const double *want = found + 3 * i * k->width, *bound = want + k->width,
                      *got = bound + k->width;
         for (int d = 0; d < k->width; d++) {
             double error = got[d] == want[d] ? 0 : fabs(got[d] - want[d]);
             double ratio = error == 0 ? 0 : error / bound[d];
+            const int output = output_of(c, k, d);
+            squares[output][0] += error * error;
+            squares[output][1] += want[d] * want[d];
             if (!isfinite(ratio)) ratio = INFINITY;
             if (!(ratio > c->v->worst)) continue;
             c->v->worst = ratio;
@@ -250,11 +262,14 @@ static void judge_lines(check *c, const kind *k, const oracle_line *line,
             snprintf(c->v->text, sizeof c->v->text,
                      "%s(batch %d, head %d, row %d, %d) is %.9g; it should be "
                      "%.9g within %.3g",
-                     name_of(c, k, d), line[i].batch, line[i].head, line[i].at,
-                     d, got[d], want[d], bound[d]);
+                     names[output], line[i].batch, line[i].head, line[i].at, d,
+                     got[d], want[d], bound[d]);
         }
     }
     c->v->lines += (int)count;
+    const int first = c->x->backward ? DQ : OUTPUT;
+    for (int i = first; i < (c->x->backward ? OUTPUTS : LSE); i++)
+        if (squares[i][1] > 0) c->v->error[i - first] = relative(squares[i]);
 }
 
 /* Some lines at a time, for their partners need room. */

@@ -155,7 +155,11 @@ DEVICE softmax weigh_keys(const oracle_attention *p, rows q, int t, rows k,
 
 DEVICE double output_bound(const oracle_bound *b, const column *c) {
     double sum = fmin(c->bound, (2 + b->phi) / b->phi * c->most);
-    if (b->exact) return b->out_unit * fabs(c->sum) + 0x1p-20 * c->bound;
+    /* P is the same number for all keys, rounded once where it is normalised
+     * first; quotients and weights of slices are floats. */
+    if (b->exact)
+        return (2 * b->out_unit + b->out_unit * b->out_unit) * fabs(c->sum) +
+               0x1p-18 * c->bound + 0x1p-24;
     return b->factor * (sum + b->subnormal * (c->all + (c->most >= 0x1p-24)));
 }
 

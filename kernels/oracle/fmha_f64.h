@@ -40,7 +40,10 @@ typedef struct oracle_fmha_verdict {
     double worst;     /* over the lines checked in double ... */
     int lines;        /* ... so many */
     double worst_all; /* over all elements; 0 with lines_only */
-    char text[256];   /* what is wrong, or "" */
+    /* Of the lines in double: norm of the error over norm of the output; O, or
+     * dQ, dK, dV. */
+    double error[3];
+    char text[256]; /* what is wrong, or "" */
 } oracle_fmha_verdict;
 
 /* Waits for the GPU. Fails when the check cannot be made, not when the output

@@ -59,7 +59,8 @@ typedef struct fmha_gpu_problem {
 
 /* {"batch", "heads", "kv_heads" (heads), "q_len", "kv_len" (q_len), "head_dim",
  * "causal", "window" (-1), "varlen", "scale", "dtype" ("bf16"), "pass"
- * ("forward"), "deterministic", "layout" ("bhtd" or "bthd"), "seed"}. With
+ * ("forward"), "deterministic", "layout" ("bhtd" or "bthd"), "seed"}, and what
+ * the trial reads itself: "inputs" (trial_data.c), "peer" (trial_peer.c). With
  * varlen the totals are those of fmha_gpu_draw_lengths. */
 bool fmha_gpu_problem_read(const json_t *json, fmha_gpu_problem *problem,
                            uint64_t *seed, spak_error *err);

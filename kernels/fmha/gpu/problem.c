@@ -31,6 +31,8 @@ static const dev_member members[] = {
     {"deterministic", JSON_TRUE, 0, 0, false},
     {"layout", JSON_STRING, 0, 0, false},
     {"seed", JSON_INTEGER, 0, 9007199254740992.0, false},
+    {"inputs", JSON_STRING, 0, 0, false}, /* the trial's (trial_data.c) */
+    {"peer", JSON_STRING, 0, 0, false},   /* and which peer (trial_peer.c) */
 };
 
 /* A word of two. */
