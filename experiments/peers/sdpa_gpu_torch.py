@@ -8,7 +8,7 @@ server lives on. It ends with its input.
      "sets": n, "seed": n, "flush": bool, "min_sample_ms": x}
                                      -> {"backend": "CUDNN_ATTENTION", "graph": true, "launches": n, "grouped": ...}
     {"outputs": {"o": file, ...}}    -> {"outputs": ["o"]}   of set 0, as the trial lays them out
-    {"samples": n}                   -> {"time_ms": [...]}   a launch; forgets nothing
+    {"samples": n}                   -> {"time_ms": [...]}   a launch
     {"forget": true}                 -> {}                   gives the memory back
 
 The problem is that of kernels/fmha/gpu (fmha_gpu_problem_json). "default" leaves the choice to SDPA and says what it
@@ -97,9 +97,8 @@ class Problem:
         return tensor.transpose(1, 2) if by_tokens else tensor
 
     def to_file(self, name, tensor, path):
-        by_tokens = self.shape(name)[1]
-        memory = (tensor.transpose(1, 2) if by_tokens else tensor).contiguous().view(self.torch.int16).cpu()
-        memory.numpy().tofile(path)
+        memory = tensor.transpose(1, 2) if self.shape(name)[1] else tensor
+        self.torch.from_file(path, shared=True, size=memory.numel(), dtype=self.dtype).copy_(memory.reshape(-1))
 
     def make_set(self, number):
         files = self.asked["inputs"]
@@ -136,8 +135,7 @@ class Problem:
         except (AttributeError, TypeError):
             return "default"
         kinds = torch.nn.attention.SDPBackend
-        known = {int(getattr(kinds, k).value if hasattr(getattr(kinds, k), "value") else getattr(kinds, k)): k
-                 for k in BACKENDS.values() if hasattr(kinds, k)}
+        known = {int(getattr(kinds, name)): name for name in BACKENDS.values()}
         return known.get(int(number), "default")
 
     def allowed(self):

@@ -200,7 +200,7 @@ DEVICE float most_of_line(float x) {
 /* --- the bound's parts, as floats --- */
 
 typedef struct limits {
-    float of_score, unit, exps, shift, more, factor, subnormal, sums;
+    float of_score, unit, exps, shift, more, hull, factor, subnormal, sums;
 } limits;
 
 DEVICE limits limits_of(const oracle_attention *p) {
@@ -211,7 +211,8 @@ DEVICE limits limits_of(const oracle_attention *p) {
     m.exps = (float)(b->exp_error * (b->rescales + 1));
     m.shift = (float)b->shift;
     m.sums = (float)b->phi;
-    m.more = (float)((1 + b->phi) / b->phi);
+    m.more = (float)((1 + b->rho) / b->rho);
+    m.hull = (float)((2 + b->rho) / b->rho);
     m.factor = (float)(b->factor + 0.5 * b->phi);
     m.subnormal = (float)b->subnormal;
     return m;
@@ -251,15 +252,15 @@ KERNEL void __launch_bounds__(THREADS)
         if (p.d_o) {
             rows o = rows_of(p.o, p.o_at, p.cu_q, batch, head),
                  d_o = rows_of(p.d_o, p.do_at, p.cu_q, batch, head);
-            float sum = 0, size = 0;
+            float sum = 0, sizes = 0;
             put_sizes(p.do_size, d_o, t, p.head_dim, at);
             for (int d = 0; d < p.head_dim; d++) {
                 float y = (float)value(d_o, t, d) * (float)value(o, t, d);
                 sum += y;
-                size += fabsf(y);
+                sizes += fabsf(y);
             }
             store_word((float *)p.dots + 2 * at, word_of_float(sum));
-            store_word((float *)p.dots + 2 * at + 1, word_of_float(size));
+            store_word((float *)p.dots + 2 * at + 1, word_of_float(sizes));
         }
     }
     if (head < p.kv_heads && t < length_of(p.cu_k, batch, p.kv_len)) {
@@ -402,7 +403,7 @@ KERNEL void __launch_bounds__(THREADS)
                    3 * m.unit * (logf((float)s.keys + 1) + 1));
     most = most_of_line(most);
     sum = fminf(sum_of_line(sum) + (spread - 1) * spread * m.more * most,
-                (2 + m.sums) / m.sums * most);
+                m.hull * most);
     all = sum_of_line(all);
     if (threadIdx.x % 4 == 0)
         bound[line] = m.factor * (sum + m.subnormal * (all + 1));

@@ -21,7 +21,13 @@
  * 4. Sums. P V is n terms of a tensor core, n u; the rescales and the
  *    denominator's sum are rounded floats, u / 4 each: N = 1.25 n + R / 2 + 4.
  * 5. 16 bits. P is rounded once and O once, backward P and dS once and each
- *    output once: 2 w + w^2, w = 2^-8 (bf16) or 2^-11 (f16). What f16 cannot
+ *    output once: (1 + phi) (1 + w)^2 = 1 + rho, w = 2^-8 (bf16) or 2^-11
+ * (f16). The CPU's oracle, whose callers multiply afterwards, takes rho / phi
+ * times the exponents' part g_j; here it is added once,
+ *
+ *      |O - o| <= sum_j p_j |v_j| ((1 + g_j) (1 + rho) - 1)
+ *
+ *    which is much closer where n is small and phi with it. What f16 cannot
  *    hold below 2^-14 is 2^-25 at most; bf16 has the exponents of floats, whose
  *    exponentials below 2^-126 are flushed: `subnormal` times 2 w is that.
  * 6. The hull of V: as there.
@@ -73,7 +79,7 @@ oracle_bound oracle_fmha_bound(const oracle_fmha *x) {
                       .subnormal = x->type == DEV_F16 ? 0x1p-15 : 0x1p-119,
                       .out_unit = w,
                       .exact = x->exact};
-    b.factor = b.phi + (2 * w + w * w) * (1 + b.phi);
+    b.factor = b.rho = b.phi + (2 * w + w * w) * (1 + b.phi);
     return b;
 }
 

@@ -147,14 +147,14 @@ DEVICE softmax weigh_keys(const oracle_attention *p, rows q, int t, rows k,
     grown = block_sum(grown);
     for (int j = threadIdx.x; j < n; j += THREADS)
         part[4 * j + 1] = part[4 * j] * (1 + (part[4 * j + 1] * grown - 1) *
-                                                 (1 + b->phi) / b->phi);
+                                                 (1 + b->rho) / b->rho);
     s.spread = log(grown);
     __syncthreads();
     return s;
 }
 
 DEVICE double output_bound(const oracle_bound *b, const column *c) {
-    double sum = fmin(c->bound, (2 + b->phi) / b->phi * c->most);
+    double sum = fmin(c->bound, (2 + b->rho) / b->rho * c->most);
     /* P is the same number for all keys, rounded once where it is normalised
      * first; quotients and weights of slices are floats. */
     if (b->exact)
@@ -214,7 +214,7 @@ typedef struct query {
 DEVICE pair pair_of(const oracle_attention *p, const query *x, rows k, rows v,
                     int j) {
     const oracle_bound *b = &p->bound;
-    const double scale = fabs(p->scale), more = (1 + b->phi) / b->phi;
+    const double scale = fabs(p->scale), more = (1 + b->rho) / b->rho;
     double size, dp_size;
     double s = p->scale * dot(x->q, x->t, k, j, p->head_dim, &size);
     double dp = dot(x->d_o, x->t, v, j, p->head_dim, &dp_size);

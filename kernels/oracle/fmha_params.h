@@ -27,7 +27,8 @@ typedef struct oracle_bound {
     double rescales;  /* of a running sum, at most */
     double shift;     /* of |largest score|, in every exponent */
     double phi;       /* of the sums, relative to their magnitudes */
-    double factor;    /* what the sums of magnitudes are multiplied with */
+    double rho;       /* the same with the roundings to 16 bits */
+    double factor;    /* what the sums of magnitudes are multiplied with: rho */
     double subnormal; /* the least number of 16 bits, over 4 w */
     double out_unit;  /* w: a rounding of the output */
     int exact;        /* no sum rounds: equal scores, small integers in V */
