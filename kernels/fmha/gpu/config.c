@@ -8,7 +8,7 @@
 
 #include "device/trial.h"
 #include "fmha/gpu/fmha_gpu.h"
-#include "fmha/gpu/walk.h"
+#include "fmha/gpu/walk_backward.h"
 
 typedef fmha_gpu_config config;
 typedef fmha_gpu_problem problem;
@@ -27,9 +27,6 @@ bool fmha_gpu_has_tma(variant v) {
     return v >= FMHA_GPU_TMA && v <= FMHA_GPU_PACKED;
 }
 
-static bool mma(variant v) {
-    return v == FMHA_GPU_MMA_SYNC || v == FMHA_GPU_DECODE;
-}
 static bool produces(variant v) {
     return v >= FMHA_GPU_SPECIALISED && v <= FMHA_GPU_PACKED;
 }
@@ -46,15 +43,19 @@ static bool stays(variant v) {
     return v == FMHA_GPU_PERSISTENT || v == FMHA_GPU_PACKED;
 }
 static bool packs(variant v) { return v == FMHA_GPU_PACKED; }
+static bool orders_tiles(variant v) {
+    return v == FMHA_GPU_MMA_SYNC || stays(v);
+}
 static bool slices(variant v) { return v == FMHA_GPU_DECODE; }
 static bool pipelined(variant v) { return v >= FMHA_GPU_MMA_SYNC; }
 static bool all(variant v) { return v < FMHA_GPU_VARIANTS; }
 
 int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
-    (void)pass;
-    if (fmha_gpu_has_tma(c->variant))
-        return 128 * (c->consumers + produces(c->variant));
-    return c->tile_m / 16 * 32; /* a warp has sixteen queries */
+    if (pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant))
+        return 128 * 4; /* fetches and adds; dQ; two with 64 keys each */
+    return fmha_gpu_has_tma(c->variant)
+               ? 128 * (c->consumers + produces(c->variant))
+               : 128;
 }
 
 int fmha_gpu_columns(int head_dim) {
@@ -64,26 +65,34 @@ int fmha_gpu_columns(int head_dim) {
 /* Q; K and V in stages; P on its way from the scores' registers to the matrix
  * units, in slices of 64 columns, where it does not stay; the barriers. */
 size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
-    const size_t row = 2 * (size_t)fmha_gpu_columns(p->head_dim),
-                 m = (size_t)c->tile_m, n = (size_t)c->tile_n,
-                 stages = (size_t)(c->k_stages + c->v_stages);
     const bool tma = fmha_gpu_has_tma(c->variant);
+    const size_t columns =
+        (size_t)(tma ? fmha_gpu_columns(p->head_dim) : p->head_dim);
+    const size_t m = (size_t)c->tile_m, n = (size_t)c->tile_n;
     if (!pipelined(c->variant)) return 0; /* static there */
+    if (p->pass == FMHA_GPU_BACKWARD && tma)
+        return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
+                                          c->k_stages, c->v_stages);
+    const size_t rows = m + (size_t)(c->k_stages + c->v_stages) * n;
     const size_t weights =
-        tma && !keeps_p(c->variant) ? m * ((n + 63) / 64 * 128) : 0;
-    return m * row + stages * n * row + weights + (tma ? FMHA_GPU_BARRIERS : 0);
+        tma && !keeps_p(c->variant) ? m * ((n + 63) / 64) : 0;
+    return rows * columns * 2 + weights * 128 + (tma ? FMHA_GPU_BARRIERS : 0);
 }
 
+/* O and S in 32 bits; P in 16 beside the next S. */
 int fmha_gpu_registers(const config *c, const problem *p) {
-    const int beside = 32; /* maxima, sums, addresses, counters */
-    const int weights = runs_ahead(c->variant) || mma(c->variant)
-                            ? c->tile_n / 4 /* P, 16 bits, beside the next S */
-                            : 0;
-    return p->head_dim / 2 + c->tile_n / 2 + weights + beside;
+    const int o = p->head_dim / 2, s = c->tile_n / 2;
+    if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant))
+        return 2 * o + c->tile_m;        /* dK and dV; scores and dP */
+    if (c->variant == FMHA_GPU_MMA_SYNC) /* four warps share the rows */
+        return fmha_tiles(c->tile_m, 64) * (o + s) + 48;
+    if (!fmha_gpu_has_tma(c->variant)) return 128;
+    return o + s + (runs_ahead(c->variant) ? s / 2 : 0) + 32;
 }
 
-int fmha_gpu_registers_there(const config *c) {
+int fmha_gpu_registers_there(const config *c, fmha_gpu_pass pass) {
     if (!fmha_gpu_has_tma(c->variant)) return 255;
+    if (pass == FMHA_GPU_BACKWARD) return 192;
     if (!produces(c->variant)) return c->consumers < 3 ? 255 : 168;
     return c->consumers < 3 ? 240 : 160; /* the producer gives some away */
 }
@@ -114,20 +123,38 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
                          "constraint backward_has_two_variants: %s; mma_sync "
                          "and registers have a backward pass",
                          variant_names[c->variant]);
+    if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant) &&
+        p->head_dim > 128)
+        return spak_fail(why,
+                         "constraint backward_of_128: head_dim = %d; dK and dV "
+                         "of more do not stay in registers",
+                         p->head_dim);
     return true;
 }
 
-static bool tile_fits(const config *c, spak_error *why) {
+/* Backward, cc 90: two warpgroups have 64 keys each, a product 64 queries. */
+static bool backward_tile_fits(const config *c, spak_error *why) {
+    if (c->tile_n != 128)
+        return spak_fail(why,
+                         "constraint keys_of_two_warpgroups: tile_n = %d, of "
+                         "64 keys each",
+                         c->tile_n);
+    return (c->tile_m == 64 || c->tile_m == 128) ||
+           spak_fail(why, "constraint queries_by_64: tile_m = %d", c->tile_m);
+}
+
+static bool tile_fits(const config *c, const problem *p, spak_error *why) {
     const bool tma = fmha_gpu_has_tma(c->variant);
+    if (tma && p->pass == FMHA_GPU_BACKWARD) return backward_tile_fits(c, why);
     if (tma && c->tile_m != 64 * c->consumers)
         return spak_fail(why,
                          "constraint rows_for_each_consumer: tile_m = %d for "
                          "%d warpgroups of 64",
                          c->tile_m, c->consumers);
-    if (!tma && (c->tile_m % 16 || c->tile_m > 256))
+    if (c->variant == FMHA_GPU_MMA_SYNC && c->tile_m % 64)
         return spak_fail(why,
-                         "constraint rows_for_each_warp: tile_m = %d; a warp "
-                         "has 16",
+                         "constraint rows_for_each_warp: tile_m = %d; each of "
+                         "four warps has pieces of 16",
                          c->tile_m);
     if (c->tile_n % 16)
         return spak_fail(why, "constraint keys_by_16: tile_n = %d", c->tile_n);
@@ -141,13 +168,13 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
                           spak_error *why) {
     const size_t smem = fmha_gpu_smem_bytes(c, p);
     const int need = fmha_gpu_registers(c, p),
-              there = fmha_gpu_registers_there(c);
+              there = fmha_gpu_registers_there(c, p->pass);
     if (smem > hw->smem_per_block_bytes)
         return spak_fail(why,
                          "constraint smem_fits: %zu bytes of shared memory, a "
                          "block may have %zu",
                          smem, hw->smem_per_block_bytes);
-    if (pipelined(c->variant) && need > there)
+    if (need > there)
         return spak_fail(why,
                          "constraint sums_fit_registers: %d registers a "
                          "thread for O, S and P, %d are there",
@@ -178,7 +205,7 @@ static bool work_fits(const config *c, const problem *p, spak_error *why) {
 
 bool fmha_gpu_config_allowed(const config *c, const problem *p,
                              const machine *hw, spak_error *why) {
-    return variant_fits(c, p, hw, why) && tile_fits(c, why) &&
+    return variant_fits(c, p, hw, why) && tile_fits(c, p, why) &&
            resources_fit(c, p, hw, why) && work_fits(c, p, why);
 }
 
@@ -202,8 +229,8 @@ static const axis axes[] = {
     {"v_stages", AT(v_stages), 1, 8, 1, pipelined, NULL},
     {"consumers", AT(consumers), 1, 3, 1, fmha_gpu_has_tma, NULL},
     {"pack", AT(pack), 1, 64, 1, packs, NULL},
-    {"order", AT(order), 1, 2, 1, stays, orders},
-    {"group", AT(group), 1, 1 << 20, 1, stays, NULL},
+    {"order", AT(order), 1, 2, 1, orders_tiles, orders},
+    {"group", AT(group), 1, 1 << 20, 1, orders_tiles, NULL},
     {"slices", AT(slices), 1, 128, 1, slices, NULL},
 };
 #undef AT
@@ -238,7 +265,8 @@ static bool read_axis(const json_t *json, const axis *a, config *c,
 static variant usual(const problem *p, const machine *hw) {
     const int rows = p->q_len * (p->heads / p->kv_heads);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return hw->cc == 90 ? FMHA_GPU_REGISTERS : FMHA_GPU_MMA_SYNC;
+        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_REGISTERS
+                                                  : FMHA_GPU_MMA_SYNC;
     if (rows <= 16 && !p->varlen) return FMHA_GPU_DECODE;
     if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;
     return p->q_len <= 64 && p->heads > p->kv_heads ? FMHA_GPU_PACKED

@@ -184,6 +184,11 @@ static int heads_to_pack(const problem *p) {
  * choose among several. */
 static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
     const int given_m = c->tile_m ? c->tile_m : 64 * c->consumers;
+    if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant)) {
+        *ms = CHOOSE(c->tile_m, p->head_dim <= 64 ? 128 : 64, 64);
+        *ns = CHOOSE(c->tile_n, 128);
+        return;
+    }
     switch (c->variant) {
         case FMHA_GPU_UNFUSED:
             *ms = CHOOSE(given_m, 64);

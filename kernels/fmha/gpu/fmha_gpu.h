@@ -95,8 +95,8 @@ typedef enum fmha_gpu_order {
 typedef struct fmha_gpu_config {
     fmha_gpu_variant variant;
     int tile_m, tile_n;     /* queries and keys of a tile */
-    int k_stages, v_stages; /* tiles of K and of V in flight; backward: of Q and
-                             * of dO */
+    int k_stages, v_stages; /* tiles of K and of V in flight; backward: of Q
+                             * with dO, and of dS */
     int consumers;          /* warpgroups of 64 queries each */
     int pack;               /* grouped heads in a tile; 1: not packed */
     int order;              /* fmha_gpu_order */
@@ -131,7 +131,7 @@ size_t fmha_gpu_smem_bytes(const fmha_gpu_config *config,
  * those that it may have. */
 int fmha_gpu_registers(const fmha_gpu_config *config,
                        const fmha_gpu_problem *problem);
-int fmha_gpu_registers_there(const fmha_gpu_config *config);
+int fmha_gpu_registers_there(const fmha_gpu_config *config, fmha_gpu_pass pass);
 /* Tiles of queries of one head (pack of them), for the longest sequence, and in
  * all. */
 int fmha_gpu_rows(const fmha_gpu_config *config,
@@ -191,7 +191,7 @@ dev_variant fmha_gpu_plan_variant(const fmha_gpu_plan *plan, int step,
 
 /* --- on the GPU (launch.c) --- */
 
-/* As in params.h; 0: not used. Scratch has the plan's sizes; turn is all zero.
+/* As in params.h; 0: not used. Scratch has the plan's sizes, whatever it holds.
  * Aligned to 16 bytes. */
 typedef struct fmha_gpu_buffers {
     dev_ptr q, k, v, o, lse;
@@ -203,7 +203,6 @@ typedef struct fmha_gpu_buffers {
 typedef struct fmha_gpu_bound {
     dev_launch launch[FMHA_GPU_STEPS];
     int steps;
-    size_t dq_sum_bytes; /* cleared before; 0: none */
     fmha_gpu_params params;
 } fmha_gpu_bound;
 
@@ -227,7 +226,7 @@ const char *fmha_gpu_peer(void);
 bool fmha_gpu_shipped(const char *target, dev_take_kernel *take, void *context,
                       spak_error *err);
 
-enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 20 };
+enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 26 };
 extern const dev_invariant fmha_gpu_invariants[FMHA_GPU_INVARIANTS];
 extern const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS];
 extern const dev_op fmha_gpu_op;

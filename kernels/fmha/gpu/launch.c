@@ -107,9 +107,8 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
                    const fmha_gpu_buffers *x, fmha_gpu_bound *bound,
                    spak_error *err) {
     if (!buffers_are_sound(plan, x, err)) return false;
-    *bound = (fmha_gpu_bound){.steps = plan->steps,
-                              .dq_sum_bytes = plan->scratch.dq_sum,
-                              .params = params_of(plan, x)};
+    *bound =
+        (fmha_gpu_bound){.steps = plan->steps, .params = params_of(plan, x)};
     for (int i = 0; i < plan->steps; i++) {
         const char *list[FMHA_GPU_DEFINES];
         const fmha_gpu_step *step = &plan->step[i];
@@ -125,9 +124,6 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
 
 bool fmha_gpu_launch(dev_gpu *gpu, const fmha_gpu_bound *bound,
                      spak_error *err) {
-    if (bound->dq_sum_bytes &&
-        !dev_gpu_fill8(gpu, bound->params.dq_sum, 0, bound->dq_sum_bytes, err))
-        return false;
     for (int i = 0; i < bound->steps; i++)
         if (!dev_gpu_launch(gpu, &bound->launch[i], &bound->params, err))
             return false;
