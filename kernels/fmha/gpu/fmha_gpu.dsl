@@ -19,7 +19,7 @@ kernel fmha_gpu {
     // An axis that a variant does not have is ignored by it; one that is left out takes what the model of cost.c picks.
     tuning_space {
         variant: [unfused, mma_sync, tma, specialised, ping_pong, ahead, registers, persistent, packed, decode]
-        tile_m: [16, 64, 128, 192]
+        tile_m: [16, 32, 64, 128, 192]
         tile_n: [16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256]
         k_stages: [1, 2, 3, 4, 5]
         v_stages: [1, 2, 3, 4, 5]
@@ -43,10 +43,18 @@ kernel fmha_gpu {
         columns: `not tma and problem.head_dim or problem.head_dim <= 32 and 32 or math.ceil(problem.head_dim / 64) * 64`
         weights_bytes: `tma and not keeps_p and tile_m * math.ceil(tile_n / 64) * 128 or 0`
         barrier_bytes: `tma and 1024 or 0`
-        smem_bytes: `variant == "unfused" and 0 or tma_back and back_smem_bytes or (tile_m + (k_stages + v_stages) * tile_n) * columns * 2 + weights_bytes + barrier_bytes`
-        threads: `tma_back and 512 or tma and 128 * (producing and consumers + 1 or consumers) or 128`
+        rows: `tile_m + (k_stages + v_stages) * tile_n`
+        unfused_smem_bytes: `math.max((tile_m + tile_n) * problem.head_dim * 2, 192 * (tile_m + problem.head_dim))`
+        decode_warps: `tile_n < 64 and tile_n // 16 or 4`
+        decode_smem_bytes: `math.max(tile_n * k_stages * problem.head_dim * 4, decode_warps * tile_m * (problem.head_dim + 10) * 4)`
+        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * columns * 2 + weights_bytes + barrier_bytes`
+        threads: `variant == "decode" and 32 * decode_warps or tma_back and 512 or tma and 128 * (producing and consumers + 1 or consumers) or 128`
         sums: `problem.head_dim // 2 + tile_n // 2`
-        registers: `tma_back and problem.head_dim + tile_m or variant == "mma_sync" and math.ceil(tile_m / 64) * sums + 48 or tma and sums + (running_ahead and tile_n // 4 or 0) + 32 or 128`
+        pieces: `math.ceil(tile_m / 64)`
+        queries_kept: `pieces * problem.head_dim <= 128 and pieces * problem.head_dim // 4 or 0`
+        decode_sums: `problem.head_dim // 4 + problem.head_dim // 2 + tile_n // decode_warps // 2`
+        decode_registers: `math.ceil(tile_m / 16) * decode_sums + 32`
+        registers: `variant == "unfused" and 128 or variant == "decode" and decode_registers or variant == "mma_sync" and pieces * sums + queries_kept + 64 or tma_back and problem.head_dim + tile_m or sums + (running_ahead and tile_n // 4 or 0) + 32`
         registers_there: `not tma and 255 or back and 192 or producing and (consumers < 3 and 240 or 160) or consumers < 3 and 255 or 168`
         heads_of_keys: `problem.kv_heads or problem.heads`
         keys: `problem.kv_len or problem.q_len`
@@ -79,12 +87,28 @@ kernel fmha_gpu {
         reason: "wgmma takes 64 rows from each warpgroup"
     }
     constraint rows_for_each_warp {
-        that: `variant ~= "mma_sync" or tile_m % 64 == 0`
+        that: `variant ~= "mma_sync" and variant ~= "unfused" or tile_m % 64 == 0`
         reason: "each of four warps has pieces of 16 queries"
     }
     constraint keys_by_16 {
         that: `tile_n % 16 == 0`
         reason: "the matrix units take 16 keys at a time"
+    }
+    constraint keys_of_two_warps {
+        that: `variant ~= "unfused" or tile_n % 32 == 0`
+        reason: "two warps have pieces of 16 keys each"
+    }
+    constraint keys_of_four_warps {
+        that: `variant ~= "decode" or tile_n < 64 or tile_n % 64 == 0`
+        reason: "from 64 keys on four warps have pieces of 16 each"
+    }
+    constraint queries_come_through_a_slot {
+        that: `variant ~= "decode" or tile_m <= 32`
+        reason: "a warp's slot holds 16 keys with their values"
+    }
+    constraint slots_have_both {
+        that: `variant ~= "decode" or k_stages == v_stages and k_stages >= 2`
+        reason: "a slot has keys and their values, and one is filled while another is read"
     }
     constraint turns_need_two {
         that: `not turns or back or consumers >= 2`

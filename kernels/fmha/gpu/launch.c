@@ -48,7 +48,9 @@ static bool buffers_are_sound(const fmha_gpu_plan *plan,
                {"cu_q", x->cu_q, p->varlen},
                {"cu_k", x->cu_k, p->varlen},
                {"part_o", x->part_o, s->part_o > 0},
-               {"part_lse", x->part_lse, s->part_lse > 0}};
+               {"part_lse", x->part_lse, s->part_lse > 0},
+               {"S", x->scores, s->scores > 0},
+               {"P", x->weights, s->weights > 0}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i].needed && !all[i].at)
             return spak_fail(err, "fmha_gpu: %s is missing", all[i].name);
@@ -81,6 +83,9 @@ static fmha_gpu_params params_of(const fmha_gpu_plan *plan,
                              .cu_k = x->cu_k,
                              .part_o = x->part_o,
                              .part_lse = x->part_lse,
+                             .scores = x->scores,
+                             .weights = x->weights,
+                             .scores_row = fmha_gpu_scores_row(p),
                              .q_at = p->q_at,
                              .k_at = p->k_at,
                              .v_at = p->v_at,

@@ -100,39 +100,53 @@ static dev_tensor_spec map_of_keys(const fmha_gpu_problem *p,
 
 /* --- forward --- */
 
-/* Three passes over S, which lies in part_o. */
+/* Three passes: S = Q K^T, P = softmax(S), O = P V. */
 static void plan_unfused(fmha_gpu_plan *plan) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
     const int m = fmha_tiles(p->q_len, c->tile_m),
-              n = fmha_tiles(p->kv_len, c->tile_n), threads = 128;
-    add_step(plan, "fmha_scores", m * n, p->heads, p->batch, threads, 0);
-    add_step(plan, "fmha_softmax", fmha_tiles(p->q_len, 4), p->heads, p->batch,
-             threads, 0);
-    add_step(plan, "fmha_values", m, p->heads, p->batch, threads, 0);
-    plan->scratch.part_o = (size_t)p->batch * (size_t)p->heads *
-                           (size_t)p->q_len * (size_t)p->kv_len * 4;
+              n = fmha_tiles(p->kv_len, c->tile_n);
+    const size_t smem = fmha_gpu_smem_bytes(c, p), /* what the largest needs */
+        pairs = (size_t)p->batch * (size_t)p->heads * (size_t)p->q_len *
+                (size_t)fmha_gpu_scores_row(p);
+    const int warps =
+        fmha_most(1, fmha_least(32, fmha_tiles(p->kv_len, 16 * 32)));
+    define(plan, "V_STAGES=%d", FMHA_GPU_VALUE_STAGES);
+    add_step(plan, "fmha_scores", m * n, p->heads, p->batch, 128, smem);
+    add_step(plan, "fmha_softmax", p->q_len, p->heads, p->batch, 32 * warps, 0);
+    add_step(plan, "fmha_values", m, p->heads, p->batch, 128, smem);
+    plan->scratch.scores = pairs * 4;
+    plan->scratch.weights = pairs * 2;
+}
+
+static void define_order(fmha_gpu_plan *plan) {
+    define(plan, "LONGEST=%d", plan->config.order == FMHA_GPU_LONGEST);
 }
 
 static void plan_mma_sync(fmha_gpu_plan *plan) {
     const fmha_gpu_config *c = &plan->config;
     define_stages(plan);
+    define_order(plan);
+    define(plan, "GROUP=p.group"); /* of the kernel's parameters */
     add_step(plan, "fmha", fmha_gpu_work(c, &plan->problem), 1, 1,
              fmha_gpu_threads(c, FMHA_GPU_FORWARD),
              fmha_gpu_smem_bytes(c, &plan->problem));
 }
 
+/* A block has a tile of the rows of all heads that share K and V, and a slice
+ * of the keys; parts of slices are merged a warp a row, four rows a block. */
 static void plan_decode(fmha_gpu_plan *plan) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
     const size_t parts = rows_of(p) * (size_t)c->slices;
-    const int heads = p->heads / p->kv_heads;
+    const int tiles =
+        fmha_tiles(p->q_len * (p->heads / p->kv_heads), c->tile_m);
     define_stages(plan);
-    define(plan, "PACK=%d", heads);
-    add_step(plan, "fmha_decode", c->slices, p->kv_heads, p->batch,
+    add_step(plan, "fmha_decode", tiles * c->slices, p->kv_heads, p->batch,
              fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
     if (c->slices == 1) return;
-    add_step(plan, "fmha_combine", (int)rows_of(p), 1, 1, p->head_dim, 0);
+    add_step(plan, "fmha_combine", fmha_tiles((int)rows_of(p), 4), 1, 1, 128,
+             0);
     plan->scratch.part_o = parts * (size_t)p->head_dim * 4;
     plan->scratch.part_lse = parts * 4;
 }
@@ -146,7 +160,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     define_stages(plan);
     define(plan, "CONSUMERS=%d", c->consumers);
     define(plan, "PACK=%d", c->pack);
-    define(plan, "LONGEST=%d", c->order == FMHA_GPU_LONGEST);
+    define_order(plan);
     plan->maps = true;
     plan->q_map = map_of_queries(p, &p->q_at, c->pack, 64 / c->pack);
     plan->o_map = map_of_queries(p, &p->o_at, c->pack, 64 / c->pack);
