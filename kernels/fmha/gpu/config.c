@@ -8,7 +8,7 @@
 
 #include "device/trial.h"
 #include "fmha/gpu/fmha_gpu.h"
-#include "fmha/gpu/walk.h"
+#include "fmha/gpu/walk_backward.h"
 
 typedef fmha_gpu_config config;
 typedef fmha_gpu_problem problem;
@@ -27,9 +27,6 @@ bool fmha_gpu_has_tma(variant v) {
     return v >= FMHA_GPU_TMA && v <= FMHA_GPU_PACKED;
 }
 
-static bool mma(variant v) {
-    return v == FMHA_GPU_MMA_SYNC || v == FMHA_GPU_DECODE;
-}
 static bool produces(variant v) {
     return v >= FMHA_GPU_SPECIALISED && v <= FMHA_GPU_PACKED;
 }
@@ -46,44 +43,103 @@ static bool stays(variant v) {
     return v == FMHA_GPU_PERSISTENT || v == FMHA_GPU_PACKED;
 }
 static bool packs(variant v) { return v == FMHA_GPU_PACKED; }
+static bool orders_tiles(variant v) {
+    return v == FMHA_GPU_MMA_SYNC || stays(v);
+}
 static bool slices(variant v) { return v == FMHA_GPU_DECODE; }
 static bool pipelined(variant v) { return v >= FMHA_GPU_MMA_SYNC; }
 static bool all(variant v) { return v < FMHA_GPU_VARIANTS; }
 
+/* Decode: a warp has 16 keys of a tile or more. */
+static int decode_warps(const config *c) {
+    return c->tile_n < 64 ? c->tile_n / 16 : 4;
+}
+
 int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
-    (void)pass;
-    if (fmha_gpu_has_tma(c->variant))
-        return 128 * (c->consumers + produces(c->variant));
-    return c->tile_m / 16 * 32; /* a warp has sixteen queries */
+    if (c->variant == FMHA_GPU_DECODE) return 32 * decode_warps(c);
+    if (!fmha_gpu_has_tma(c->variant)) return 128;
+    if (pass == FMHA_GPU_BACKWARD)
+        return 128 * 4; /* fetches and adds; dQ; two with 64 keys each */
+    return 128 * (c->consumers + produces(c->variant));
 }
 
 int fmha_gpu_columns(int head_dim) {
     return head_dim <= 32 ? 32 : (head_dim + 63) / 64 * 64;
 }
 
+long long fmha_gpu_scores_row(const problem *p) {
+    return (p->kv_len + 7LL) / 8 * 8;
+}
+
+/* --- shared memory --- */
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Of Q and K for the scores; of stages of 32 keys of P and V for the values. */
+static size_t unfused_smem(size_t m, size_t n, size_t d) {
+    const size_t scores = (m + n) * d * 2,
+                 values = FMHA_GPU_VALUE_STAGES * 32 * (m + d) * 2;
+    return larger(scores, values);
+}
+
+/* Stages of keys with their values; at the end the warps' O, whose rows have 8
+ * floats more, maxima and sums. */
+static size_t decode_smem(const config *c, size_t d) {
+    return larger((size_t)c->tile_n * (size_t)c->k_stages * d * 4,
+                  (size_t)(decode_warps(c) * c->tile_m) * (d + 10) * 4);
+}
+
 /* Q; K and V in stages; P on its way from the scores' registers to the matrix
  * units, in slices of 64 columns, where it does not stay; the barriers. */
+static size_t sm90_smem(const config *c, int head_dim) {
+    const size_t m = (size_t)c->tile_m, n = (size_t)c->tile_n,
+                 rows = m + (size_t)(c->k_stages + c->v_stages) * n;
+    return rows * (size_t)fmha_gpu_columns(head_dim) * 2 +
+           (keeps_p(c->variant) ? 0 : m * ((n + 63) / 64 * 128)) +
+           FMHA_GPU_BARRIERS;
+}
+
 size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
-    const size_t row = 2 * (size_t)fmha_gpu_columns(p->head_dim),
-                 m = (size_t)c->tile_m, n = (size_t)c->tile_n,
-                 stages = (size_t)(c->k_stages + c->v_stages);
-    const bool tma = fmha_gpu_has_tma(c->variant);
-    if (!pipelined(c->variant)) return 0; /* static there */
-    const size_t weights =
-        tma && !keeps_p(c->variant) ? m * ((n + 63) / 64 * 128) : 0;
-    return m * row + stages * n * row + weights + (tma ? FMHA_GPU_BARRIERS : 0);
+    const size_t m = (size_t)c->tile_m, n = (size_t)c->tile_n,
+                 d = (size_t)p->head_dim;
+    if (c->variant == FMHA_GPU_UNFUSED) return unfused_smem(m, n, d);
+    if (c->variant == FMHA_GPU_DECODE) return decode_smem(c, d);
+    if (c->variant == FMHA_GPU_MMA_SYNC)
+        return (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
+    if (p->pass == FMHA_GPU_FORWARD) return sm90_smem(c, p->head_dim);
+    return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
+                                      c->k_stages, c->v_stages);
+}
+
+/* --- registers --- */
+
+/* O and S, Q where it stays, and what addresses and sums take. */
+static int mma_sync_registers(const config *c, const problem *p) {
+    const int pieces = fmha_tiles(c->tile_m, 64), /* of 16 rows, a warp */
+        d = p->head_dim, q = pieces * d <= 128 ? pieces * d / 4 : 0;
+    return pieces * (d / 2 + c->tile_n / 2) + q + 64;
+}
+
+/* Every warp has Q and O of all rows, and scores of its own keys. */
+static int decode_registers(const config *c, const problem *p) {
+    const int keys = c->tile_n / fmha_most(1, decode_warps(c)), d = p->head_dim;
+    return fmha_tiles(c->tile_m, 16) * (d / 4 + d / 2 + keys / 2) + 32;
 }
 
 int fmha_gpu_registers(const config *c, const problem *p) {
-    const int beside = 32; /* maxima, sums, addresses, counters */
-    const int weights = runs_ahead(c->variant) || mma(c->variant)
-                            ? c->tile_n / 4 /* P, 16 bits, beside the next S */
-                            : 0;
-    return p->head_dim / 2 + c->tile_n / 2 + weights + beside;
+    const int o = p->head_dim / 2, s = c->tile_n / 2;
+    if (c->variant == FMHA_GPU_UNFUSED) return 128;
+    if (c->variant == FMHA_GPU_DECODE) return decode_registers(c, p);
+    if (c->variant == FMHA_GPU_MMA_SYNC) return mma_sync_registers(c, p);
+    if (p->pass == FMHA_GPU_BACKWARD)
+        return 2 * o + c->tile_m; /* dK and dV; scores and dP */
+    /* P in 16 bits beside the next S. */
+    return o + s + (runs_ahead(c->variant) ? s / 2 : 0) + 32;
 }
 
-int fmha_gpu_registers_there(const config *c) {
+int fmha_gpu_registers_there(const config *c, fmha_gpu_pass pass) {
     if (!fmha_gpu_has_tma(c->variant)) return 255;
+    if (pass == FMHA_GPU_BACKWARD) return 192;
     if (!produces(c->variant)) return c->consumers < 3 ? 255 : 168;
     return c->consumers < 3 ? 240 : 160; /* the producer gives some away */
 }
@@ -114,23 +170,62 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
                          "constraint backward_has_two_variants: %s; mma_sync "
                          "and registers have a backward pass",
                          variant_names[c->variant]);
+    if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant) &&
+        p->head_dim > 128)
+        return spak_fail(why,
+                         "constraint backward_of_128: head_dim = %d; dK and dV "
+                         "of more do not stay in registers",
+                         p->head_dim);
     return true;
 }
 
-static bool tile_fits(const config *c, spak_error *why) {
+/* Backward, cc 90: two warpgroups have 64 keys each, a product 64 queries. */
+static bool backward_tile_fits(const config *c, spak_error *why) {
+    if (c->tile_n != 128)
+        return spak_fail(why,
+                         "constraint keys_of_two_warpgroups: tile_n = %d, of "
+                         "64 keys each",
+                         c->tile_n);
+    return (c->tile_m == 64 || c->tile_m == 128) ||
+           spak_fail(why, "constraint queries_by_64: tile_m = %d", c->tile_m);
+}
+
+static bool tile_fits(const config *c, const problem *p, spak_error *why) {
     const bool tma = fmha_gpu_has_tma(c->variant);
+    if (tma && p->pass == FMHA_GPU_BACKWARD) return backward_tile_fits(c, why);
     if (tma && c->tile_m != 64 * c->consumers)
         return spak_fail(why,
                          "constraint rows_for_each_consumer: tile_m = %d for "
                          "%d warpgroups of 64",
                          c->tile_m, c->consumers);
-    if (!tma && (c->tile_m % 16 || c->tile_m > 256))
+    if (c->variant <= FMHA_GPU_MMA_SYNC && c->tile_m % 64)
         return spak_fail(why,
-                         "constraint rows_for_each_warp: tile_m = %d; a warp "
-                         "has 16",
+                         "constraint rows_for_each_warp: tile_m = %d; each of "
+                         "four warps has pieces of 16",
                          c->tile_m);
     if (c->tile_n % 16)
         return spak_fail(why, "constraint keys_by_16: tile_n = %d", c->tile_n);
+    if (c->variant == FMHA_GPU_UNFUSED && c->tile_n % 32)
+        return spak_fail(why,
+                         "constraint keys_of_two_warps: tile_n = %d; two warps "
+                         "have pieces of 16 each",
+                         c->tile_n);
+    if (c->variant == FMHA_GPU_DECODE && c->tile_n >= 64 && c->tile_n % 64)
+        return spak_fail(why,
+                         "constraint keys_of_four_warps: tile_n = %d; from 64 "
+                         "on four warps have pieces of 16 each",
+                         c->tile_n);
+    if (c->variant == FMHA_GPU_DECODE && c->tile_m > 32)
+        return spak_fail(why,
+                         "constraint queries_come_through_a_slot: tile_m = %d",
+                         c->tile_m);
+    if (c->variant == FMHA_GPU_DECODE &&
+        (c->k_stages != c->v_stages || c->k_stages < 2))
+        return spak_fail(why,
+                         "constraint slots_have_both: %d stages of K, %d of V; "
+                         "a slot has keys and their values, and one is filled "
+                         "while another is read",
+                         c->k_stages, c->v_stages);
     if (takes_turns(c->variant) && c->consumers < 2)
         return spak_fail(why, "constraint turns_need_two: %d consumer",
                          c->consumers);
@@ -141,13 +236,13 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
                           spak_error *why) {
     const size_t smem = fmha_gpu_smem_bytes(c, p);
     const int need = fmha_gpu_registers(c, p),
-              there = fmha_gpu_registers_there(c);
+              there = fmha_gpu_registers_there(c, p->pass);
     if (smem > hw->smem_per_block_bytes)
         return spak_fail(why,
                          "constraint smem_fits: %zu bytes of shared memory, a "
                          "block may have %zu",
                          smem, hw->smem_per_block_bytes);
-    if (pipelined(c->variant) && need > there)
+    if (need > there)
         return spak_fail(why,
                          "constraint sums_fit_registers: %d registers a "
                          "thread for O, S and P, %d are there",
@@ -178,7 +273,7 @@ static bool work_fits(const config *c, const problem *p, spak_error *why) {
 
 bool fmha_gpu_config_allowed(const config *c, const problem *p,
                              const machine *hw, spak_error *why) {
-    return variant_fits(c, p, hw, why) && tile_fits(c, why) &&
+    return variant_fits(c, p, hw, why) && tile_fits(c, p, why) &&
            resources_fit(c, p, hw, why) && work_fits(c, p, why);
 }
 
@@ -202,8 +297,8 @@ static const axis axes[] = {
     {"v_stages", AT(v_stages), 1, 8, 1, pipelined, NULL},
     {"consumers", AT(consumers), 1, 3, 1, fmha_gpu_has_tma, NULL},
     {"pack", AT(pack), 1, 64, 1, packs, NULL},
-    {"order", AT(order), 1, 2, 1, stays, orders},
-    {"group", AT(group), 1, 1 << 20, 1, stays, NULL},
+    {"order", AT(order), 1, 2, 1, orders_tiles, orders},
+    {"group", AT(group), 1, 1 << 20, 1, orders_tiles, NULL},
     {"slices", AT(slices), 1, 128, 1, slices, NULL},
 };
 #undef AT
@@ -238,8 +333,9 @@ static bool read_axis(const json_t *json, const axis *a, config *c,
 static variant usual(const problem *p, const machine *hw) {
     const int rows = p->q_len * (p->heads / p->kv_heads);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return hw->cc == 90 ? FMHA_GPU_REGISTERS : FMHA_GPU_MMA_SYNC;
-    if (rows <= 16 && !p->varlen) return FMHA_GPU_DECODE;
+        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_REGISTERS
+                                                  : FMHA_GPU_MMA_SYNC;
+    if (rows <= 16) return FMHA_GPU_DECODE;
     if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;
     return p->q_len <= 64 && p->heads > p->kv_heads ? FMHA_GPU_PACKED
                                                     : FMHA_GPU_PERSISTENT;

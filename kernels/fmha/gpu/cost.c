@@ -31,9 +31,9 @@ static const double MATRIX_SHARE = 0.85; /* of the peak that products reach */
 static const double SMEM_BYTES_PER_CYCLE = 110;
 static const double EXP_PER_CYCLE = 16, VECTOR_PER_CYCLE = 128;
 static const double VECTOR_PER_PAIR = 4; /* scale, maximum, sum, rounding */
-static const double NOT_HIDDEN = 0.5;    /* of the shorter, one warpgroup */
-static const double VISIT_CYCLES = 180;  /* barriers, first product */
-static const double MASK_CYCLES = 0.05;  /* for each pair of a masked tile */
+static const double NOT_HIDDEN = 0.4;    /* of the shorter, one warpgroup */
+static const double VISIT_CYCLES = 330;  /* barriers, first product */
+static const double MASK_CYCLES = 0.02;  /* for each pair of a masked tile */
 static const double TILE_CYCLES = 2500;  /* fetching Q, storing O */
 static const double SLICE_BYTES_SHARE = 0.8; /* of the memory's rate */
 static const double LAUNCH_S = 3e-6;
@@ -118,7 +118,7 @@ static range choose(int given, const int *values, int count) {
 typedef struct picking {
     const problem *problem;
     const machine *machine;
-    config best;
+    config asked, best;
     double seconds;
 } picking;
 
@@ -144,14 +144,30 @@ static int slices_that_fill(const picking *p, const config *c) {
     return fmha_most(1, fmha_least(fmha_least(want, most), 128));
 }
 
+/* Two of each. Decode waits for nothing but memory: three, or four of short
+ * rows' slots. */
+static void fill_stages(const picking *p, config *c) {
+    const int d = p->problem->head_dim;
+    const bool decode = c->variant == FMHA_GPU_DECODE;
+    if (!c->k_stages && decode && c->v_stages) c->k_stages = c->v_stages;
+    if (!c->k_stages)
+        c->k_stages = c->variant == FMHA_GPU_UNFUSED ? 1
+                      : !decode                      ? 2
+                      : c->tile_n < 64 && d <= 192   ? 4
+                                                     : 3;
+    if (c->v_stages) return;
+    c->v_stages = c->k_stages;
+    /* Of 192 columns two of both and Q exceed what most GPUs have. */
+    if (c->variant == FMHA_GPU_MMA_SYNC && d == 192 && c->tile_n == 64)
+        c->v_stages = 1;
+}
+
 static void fill_rest(const picking *p, config *c) {
     const bool tma = fmha_gpu_has_tma(c->variant),
                stays = c->variant == FMHA_GPU_PERSISTENT ||
                        c->variant == FMHA_GPU_PACKED;
     const bool masks = p->problem->causal || p->problem->window >= 0;
-    if (!c->k_stages)
-        c->k_stages = tma || c->variant != FMHA_GPU_UNFUSED ? 2 : 1;
-    if (!c->v_stages) c->v_stages = c->k_stages;
+    fill_stages(p, c);
     if (!c->consumers) c->consumers = tma ? c->tile_m / 64 : 1;
     if (!c->order)
         c->order = stays && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
@@ -164,6 +180,10 @@ static void fill_rest(const picking *p, config *c) {
 static void consider(picking *p, config c) {
     fill_rest(p, &c);
     if (!fmha_gpu_config_allowed(&c, p->problem, p->machine, NULL)) return;
+    /* Two blocks an SM of Hopper, one of the others. */
+    if (c.variant == FMHA_GPU_MMA_SYNC && !p->asked.tile_n &&
+        fmha_gpu_smem_bytes(&c, p->problem) > 99 * 1024)
+        return;
     double seconds = fmha_gpu_expect(&c, p->problem, p->machine);
     if (seconds < p->seconds) {
         p->best = c;
@@ -184,18 +204,24 @@ static int heads_to_pack(const problem *p) {
  * choose among several. */
 static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
     const int given_m = c->tile_m ? c->tile_m : 64 * c->consumers;
+    if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant)) {
+        *ms = CHOOSE(c->tile_m, p->head_dim <= 64 ? 128 : 64, 64);
+        *ns = CHOOSE(c->tile_n, 128);
+        return;
+    }
+    const int wide = p->head_dim <= 128;
     switch (c->variant) {
         case FMHA_GPU_UNFUSED:
-            *ms = CHOOSE(given_m, 64);
-            *ns = CHOOSE(c->tile_n, 64);
+            *ms = CHOOSE(c->tile_m, wide ? 128 : 64);
+            *ns = CHOOSE(c->tile_n, wide ? 128 : 64);
             return;
         case FMHA_GPU_DECODE:
-            *ms = CHOOSE(given_m, 16);
-            *ns = CHOOSE(c->tile_n, 64, 32);
+            *ms = CHOOSE(c->tile_m, 16);
+            *ns = CHOOSE(c->tile_n, p->head_dim <= 64 ? 128 : wide ? 64 : 32);
             return;
         case FMHA_GPU_MMA_SYNC:
-            *ms = CHOOSE(given_m, 128, 64);
-            *ns = CHOOSE(c->tile_n, 64, 128, 32, 16);
+            *ms = CHOOSE(c->tile_m, wide ? 128 : 64);
+            *ns = CHOOSE(c->tile_n, 64, 48, 32, 16);
             return;
         case FMHA_GPU_TMA:
         case FMHA_GPU_SPECIALISED:
@@ -204,15 +230,16 @@ static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
             return;
         default: break;
     }
-    if (p->head_dim <= 64)
-        *ms = CHOOSE(given_m, 192, 128);
-    else
-        *ms = CHOOSE(given_m, 128, 192);
-    *ns = CHOOSE(c->tile_n, 128, 176, 192, 160, 144, 112, 96, 80, 64, 48, 32);
+    /* Three warpgroups hide more of the softmax; O of 128 columns leaves them
+     * no registers for wide tiles. Masks need some too. */
+    *ms = p->head_dim <= 64 ? CHOOSE(given_m, 192, 128) : CHOOSE(given_m, 128);
+    *ns = p->causal || p->window >= 0
+              ? CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32)
+              : CHOOSE(c->tile_n, 176, 128, 112, 96, 80, 64, 48, 32);
 }
 
 bool fmha_gpu_pick(const problem *x, const machine *hw, config *c) {
-    picking p = {x, hw, *c, INFINITY};
+    picking p = {x, hw, *c, *c, INFINITY};
     range ms, ns;
     if (!c->pack)
         c->pack = c->variant == FMHA_GPU_PACKED ? heads_to_pack(x) : 1;

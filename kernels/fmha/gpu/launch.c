@@ -48,7 +48,9 @@ static bool buffers_are_sound(const fmha_gpu_plan *plan,
                {"cu_q", x->cu_q, p->varlen},
                {"cu_k", x->cu_k, p->varlen},
                {"part_o", x->part_o, s->part_o > 0},
-               {"part_lse", x->part_lse, s->part_lse > 0}};
+               {"part_lse", x->part_lse, s->part_lse > 0},
+               {"S", x->scores, s->scores > 0},
+               {"P", x->weights, s->weights > 0}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i].needed && !all[i].at)
             return spak_fail(err, "fmha_gpu: %s is missing", all[i].name);
@@ -81,6 +83,9 @@ static fmha_gpu_params params_of(const fmha_gpu_plan *plan,
                              .cu_k = x->cu_k,
                              .part_o = x->part_o,
                              .part_lse = x->part_lse,
+                             .scores = x->scores,
+                             .weights = x->weights,
+                             .scores_row = fmha_gpu_scores_row(p),
                              .q_at = p->q_at,
                              .k_at = p->k_at,
                              .v_at = p->v_at,
@@ -107,9 +112,8 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
                    const fmha_gpu_buffers *x, fmha_gpu_bound *bound,
                    spak_error *err) {
     if (!buffers_are_sound(plan, x, err)) return false;
-    *bound = (fmha_gpu_bound){.steps = plan->steps,
-                              .dq_sum_bytes = plan->scratch.dq_sum,
-                              .params = params_of(plan, x)};
+    *bound =
+        (fmha_gpu_bound){.steps = plan->steps, .params = params_of(plan, x)};
     for (int i = 0; i < plan->steps; i++) {
         const char *list[FMHA_GPU_DEFINES];
         const fmha_gpu_step *step = &plan->step[i];
@@ -125,9 +129,6 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
 
 bool fmha_gpu_launch(dev_gpu *gpu, const fmha_gpu_bound *bound,
                      spak_error *err) {
-    if (bound->dq_sum_bytes &&
-        !dev_gpu_fill8(gpu, bound->params.dq_sum, 0, bound->dq_sum_bytes, err))
-        return false;
     for (int i = 0; i < bound->steps; i++)
         if (!dev_gpu_launch(gpu, &bound->launch[i], &bound->params, err))
             return false;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "fmha/gpu/fmha_gpu.h"
-#include "fmha/gpu/walk.h"
+#include "fmha/gpu/walk_backward.h"
 
 static const char *const files[FMHA_GPU_VARIANTS] = {
     "kernels/fmha/gpu/unfused.cu",
@@ -100,39 +100,53 @@ static dev_tensor_spec map_of_keys(const fmha_gpu_problem *p,
 
 /* --- forward --- */
 
-/* Three passes over S, which lies in part_o. */
+/* Three passes: S = Q K^T, P = softmax(S), O = P V. */
 static void plan_unfused(fmha_gpu_plan *plan) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
     const int m = fmha_tiles(p->q_len, c->tile_m),
-              n = fmha_tiles(p->kv_len, c->tile_n), threads = 128;
-    add_step(plan, "fmha_scores", m * n, p->heads, p->batch, threads, 0);
-    add_step(plan, "fmha_softmax", fmha_tiles(p->q_len, 4), p->heads, p->batch,
-             threads, 0);
-    add_step(plan, "fmha_values", m, p->heads, p->batch, threads, 0);
-    plan->scratch.part_o = (size_t)p->batch * (size_t)p->heads *
-                           (size_t)p->q_len * (size_t)p->kv_len * 4;
+              n = fmha_tiles(p->kv_len, c->tile_n);
+    const size_t smem = fmha_gpu_smem_bytes(c, p), /* what the largest needs */
+        pairs = (size_t)p->batch * (size_t)p->heads * (size_t)p->q_len *
+                (size_t)fmha_gpu_scores_row(p);
+    const int warps =
+        fmha_most(1, fmha_least(32, fmha_tiles(p->kv_len, 16 * 32)));
+    define(plan, "V_STAGES=%d", FMHA_GPU_VALUE_STAGES);
+    add_step(plan, "fmha_scores", m * n, p->heads, p->batch, 128, smem);
+    add_step(plan, "fmha_softmax", p->q_len, p->heads, p->batch, 32 * warps, 0);
+    add_step(plan, "fmha_values", m, p->heads, p->batch, 128, smem);
+    plan->scratch.scores = pairs * 4;
+    plan->scratch.weights = pairs * 2;
+}
+
+static void define_order(fmha_gpu_plan *plan) {
+    define(plan, "LONGEST=%d", plan->config.order == FMHA_GPU_LONGEST);
 }
 
 static void plan_mma_sync(fmha_gpu_plan *plan) {
     const fmha_gpu_config *c = &plan->config;
     define_stages(plan);
+    define_order(plan);
+    define(plan, "GROUP=p.group"); /* of the kernel's parameters */
     add_step(plan, "fmha", fmha_gpu_work(c, &plan->problem), 1, 1,
              fmha_gpu_threads(c, FMHA_GPU_FORWARD),
              fmha_gpu_smem_bytes(c, &plan->problem));
 }
 
+/* A block has a tile of the rows of all heads that share K and V, and a slice
+ * of the keys; parts of slices are merged a warp a row, four rows a block. */
 static void plan_decode(fmha_gpu_plan *plan) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
     const size_t parts = rows_of(p) * (size_t)c->slices;
-    const int heads = p->heads / p->kv_heads;
+    const int tiles =
+        fmha_tiles(p->q_len * (p->heads / p->kv_heads), c->tile_m);
     define_stages(plan);
-    define(plan, "PACK=%d", heads);
-    add_step(plan, "fmha_decode", c->slices, p->kv_heads, p->batch,
+    add_step(plan, "fmha_decode", tiles * c->slices, p->kv_heads, p->batch,
              fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
     if (c->slices == 1) return;
-    add_step(plan, "fmha_combine", (int)rows_of(p), 1, 1, p->head_dim, 0);
+    add_step(plan, "fmha_combine", fmha_tiles((int)rows_of(p), 4), 1, 1, 128,
+             0);
     plan->scratch.part_o = parts * (size_t)p->head_dim * 4;
     plan->scratch.part_lse = parts * 4;
 }
@@ -146,7 +160,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     define_stages(plan);
     define(plan, "CONSUMERS=%d", c->consumers);
     define(plan, "PACK=%d", c->pack);
-    define(plan, "LONGEST=%d", c->order == FMHA_GPU_LONGEST);
+    define_order(plan);
     plan->maps = true;
     plan->q_map = map_of_queries(p, &p->q_at, c->pack, 64 / c->pack);
     plan->o_map = map_of_queries(p, &p->o_at, c->pack, 64 / c->pack);
@@ -158,31 +172,61 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
 
 /* --- backward: delta, the gradients tile of keys by tile of keys, dQ --- */
 
-static void plan_backward(fmha_gpu_plan *plan) {
+enum { DELTA_THREADS = 256 };
+
+/* Registers of a thread: 512 for one of each of four warpgroups. */
+static void define_sm90_backward(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    define(plan, "STAGES=%d", plan->config.k_stages);
+    define(plan, "DS_STAGES=%d", plan->config.v_stages);
+    define(plan, "DQ_N=%d", p->head_dim % 64 ? 32 : 64);
+    define(plan, "LOAD_REGS=%d", 24);
+    define(plan, "DQ_REGS=%d", 104);
+    define(plan, "MAIN_REGS=%d", 192);
+}
+
+/* Boxes of one swizzled row of 64 elements, whatever head_dim is. */
+static void map_backward(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    plan->maps = true;
+    plan->q_map = map_of_queries(p, &p->q_at, 1, c->tile_m);
+    plan->do_map = map_of_queries(p, &p->do_at, 1, c->tile_m);
+    plan->k_map = map_of_keys(p, &p->k_at, c->tile_n);
+    plan->v_map = map_of_keys(p, &p->v_at, c->tile_n);
+    dev_tensor_spec *const all[] = {&plan->q_map, &plan->do_map, &plan->k_map,
+                                    &plan->v_map};
+    for (int i = 0; i < 4; i++) {
+        all[i]->box[0] = 64;
+        all[i]->swizzle_bytes = 128;
+    }
+}
+
+static void plan_backward(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
     const bool sm90 = fmha_gpu_has_tma(c->variant);
-    const int rows_per_block = 16, tiles = fmha_tiles(p->kv_len, c->tile_n),
-              groups = fmha_tiles(p->q_len, rows_per_block);
-    define_stages(plan);
+    const int rows = fmha_tiles(p->q_len, c->tile_m),
+              work = fmha_tiles(p->kv_len, c->tile_n) * p->kv_heads * p->batch;
+    const size_t tiles = (size_t)p->heads *
+                         (size_t)fmha_row_tiles(p->batch, p->q_len, p->total_q,
+                                                c->tile_m, p->varlen),
+                 tile_m = (size_t)c->tile_m;
     define(plan, "DETERMINISTIC=%d", p->deterministic);
     if (sm90) {
-        define(plan, "CONSUMERS=%d", c->consumers);
-        plan->maps = true;
-        plan->q_map = map_of_queries(p, &p->q_at, 1, c->tile_m);
-        plan->do_map = map_of_queries(p, &p->do_at, 1, c->tile_m);
-        plan->k_map = map_of_keys(p, &p->k_at, c->tile_n);
-        plan->v_map = map_of_keys(p, &p->v_at, c->tile_n);
+        define_sm90_backward(plan);
+        map_backward(plan);
+    } else {
+        define_stages(plan);
     }
-    add_step(plan, "fmha_delta", groups, p->heads, p->batch, 128, 0);
-    add_step(plan, "fmha_backward", tiles, p->heads, p->batch,
-             fmha_gpu_threads(c, FMHA_GPU_BACKWARD), fmha_gpu_smem_bytes(c, p));
-    add_step(plan, "fmha_dq", groups, p->heads, p->batch, 128, 0);
-    plan->scratch.delta = rows_of(p) * 4;
-    plan->scratch.dq_sum = rows_of(p) * (size_t)p->head_dim * 4;
-    if (p->deterministic)
-        plan->scratch.turn = (size_t)p->batch * (size_t)p->heads *
-                             (size_t)fmha_tiles(p->q_len, c->tile_m) * 4;
+    add_step(plan, "fmha_delta", rows, p->heads, p->batch, DELTA_THREADS, 0);
+    add_step(plan, "fmha_backward", sm90 ? fmha_least(work, hw->sms) : work, 1,
+             1, fmha_gpu_threads(c, FMHA_GPU_BACKWARD),
+             fmha_gpu_smem_bytes(c, p));
+    add_step(plan, "fmha_dq", rows, p->heads, p->batch, DELTA_THREADS, 0);
+    plan->scratch.delta = tiles * tile_m * 2 * sizeof(float);
+    plan->scratch.dq_sum = tiles * tile_m * (size_t)p->head_dim * sizeof(float);
+    plan->scratch.turn = p->deterministic ? tiles * sizeof(int) : 0;
 }
 
 /* --- all --- */
@@ -200,7 +244,7 @@ bool fmha_gpu_plan_new(const fmha_gpu_config *config,
     plan->scratch.lse = rows_of(problem) * 4;
     define_common(plan);
     if (back)
-        plan_backward(plan);
+        plan_backward(plan, machine);
     else if (config->variant == FMHA_GPU_UNFUSED)
         plan_unfused(plan);
     else if (config->variant == FMHA_GPU_MMA_SYNC)
