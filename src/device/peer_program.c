@@ -20,7 +20,7 @@
 enum { KEPT_ERRORS = 4096, LONGEST_ANSWER = 64 << 20, MOMENT_MS = 500 };
 
 struct dev_peer {
-    char *name;
+    char *name; /* without its folder, which is this machine's business */
     pid_t pid;
     int in, out, errors; /* -1: closed */
     spak_str line, said; /* said: the last of its standard error */
@@ -89,15 +89,16 @@ bool dev_peer_start(char *const argv[], dev_peer **peer, spak_error *err) {
     dev_peer *p = *peer = spak_calloc(1, sizeof *p);
     if (!p) return spak_fail_oom(err);
     p->in = p->out = p->errors = -1;
-    p->name = spak_strdup(argv[0]);
+    const char *slash = strrchr(argv[0], '/');
+    p->name = spak_strdup(slash ? slash + 1 : argv[0]);
     const int code = p->name ? spawn(p, argv) : 0;
     if (p->name && !code) return true;
     if (!p->name)
         spak_fail_oom(err);
     else if (code == ENOENT)
-        spak_fail(err, "%s is not installed", argv[0]);
+        spak_fail(err, "%s is not installed", p->name);
     else
-        spak_fail(err, "cannot start %s: %s", argv[0], strerror(code));
+        spak_fail(err, "cannot start %s: %s", p->name, strerror(code));
     dev_peer_stop(p);
     *peer = NULL;
     return false;

@@ -5,7 +5,8 @@
  * It is started at the first trial that wants it and serves all others of the
  * process. Set 0's inputs are handed over as files, and its outputs come back
  * so, and are held against the same oracles as ours: a peer that is wrong is no
- * peer, and its error on the same inputs is known. Its other sets are random.
+ * peer, and its error on the same inputs is known. Its other sets are random,
+ * and all of them are where the inputs take more than MOST_BYTES.
  *
  * SPAK_PYTHON names the interpreter (python3); "none": no peer. */
 #include <errno.h>
@@ -24,6 +25,7 @@ typedef fmha_gpu_trial_state state;
 
 static const double START_S = 180, PREPARE_S = 180, SAMPLES_S = 120;
 static const size_t CHUNK = (size_t)16 << 20;
+static const size_t MOST_BYTES = (size_t)1 << 30;
 
 /* --- its process --- */
 
@@ -150,9 +152,20 @@ static json_t *files_of(state *t, const spak_str *folder, bool outputs,
 
 /* --- one problem --- */
 
+/* Whether its files are worth their time. */
+static bool handed_over(const state *t) {
+    fmha_gpu_tensor tensor[FMHA_GPU_TENSORS];
+    const int count = fmha_gpu_trial_tensors(t, &t->set[0].x, tensor);
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++) bytes += tensor[i].bytes;
+    return bytes <= MOST_BYTES;
+}
+
 static json_t *problem_question(state *t, const spak_str *folder,
                                 spak_error *err) {
-    json_t *files = files_of(t, folder, false, err), *question = json_object();
+    json_t *files =
+               handed_over(t) ? files_of(t, folder, false, err) : json_object(),
+           *question = json_object();
     json_t *problem = fmha_gpu_problem_json(&t->problem);
     if (files && question && problem)
         json_object_set_new(problem, "scale",
@@ -209,7 +222,7 @@ static bool hand_over(state *t, const spak_str *folder, json_t *result,
     *good = question && ask(question, PREPARE_S, &t->peer, &t->peer_reason);
     json_decref(question);
     if (!question) return false;
-    return !*good || !t->options.check ||
+    return !*good || !t->options.check || !handed_over(t) ||
            check_outputs(t, folder, result, &t->peer_reason, good, err);
 }
 
