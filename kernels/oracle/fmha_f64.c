@@ -17,7 +17,16 @@
  *    is not, and two roundings of 2^-24 |m| a rescale are added to E_j
  *    (`shift`). No tile is narrower than 8 keys, and a slice of the keys
  *    (decode) brings one rescale more, as one tile does.
- * 3. The quotient: as there.
+ * 3. The quotient. The weight of key j is p_j e^x_j / sum_i p_i e^x_i, which is
+ *    p_j / sum_i p_i e^(x_i - x_j), and its own term has no error. With
+ *    1 / sum p e^y <= sum p e^-y on one side and 1 / (1 + a) >= 1 - a on the
+ *    other it is off by a factor of at most 1 + g_j either way,
+ *
+ *      g_j = sum_(i != j) p_i (e^(E_i + E_j) - 1)
+ *          = (e^E_j L - 1) - p_j (e^(2 E_j) - 1),
+ *
+ *    which is the CPU's g_j less the part of i = j. Where one key has all of
+ *    the weight, as with logits of 10^4, little is left of it.
  * 4. Sums. P V is n terms of a tensor core, n u; the rescales and the
  *    denominator's sum are rounded floats, u / 4 each: N = 1.25 n + R / 2 + 4.
  * 5. 16 bits. P is rounded once and O once, backward P and dS once and each
@@ -78,7 +87,8 @@ oracle_bound oracle_fmha_bound(const oracle_fmha *x) {
                       .phi = gamma_of(n, u),
                       .subnormal = x->type == DEV_F16 ? 0x1p-15 : 0x1p-119,
                       .out_unit = w,
-                      .exact = x->exact};
+                      .exact = x->exact,
+                      .own_cancels = 1};
     b.factor = b.rho = b.phi + (2 * w + w * w) * (1 + b.phi);
     return b;
 }

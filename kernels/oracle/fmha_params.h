@@ -32,6 +32,7 @@ typedef struct oracle_bound {
     double subnormal; /* the least number of 16 bits, over 4 w */
     double out_unit;  /* w: a rounding of the output */
     int exact;        /* no sum rounds: equal scores, small integers in V */
+    int own_cancels;  /* a key's own error cancels in its weight */
 } oracle_bound;
 
 typedef struct oracle_attention {
