@@ -63,9 +63,7 @@ int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
     return 128 * (c->consumers + produces(c->variant));
 }
 
-int fmha_gpu_columns(int head_dim) {
-    return head_dim <= 32 ? 32 : (head_dim + 63) / 64 * 64;
-}
+int fmha_gpu_slice(int head_dim) { return head_dim % 64 ? 32 : 64; }
 
 long long fmha_gpu_scores_row(const problem *p) {
     return (p->kv_len + 7LL) / 8 * 8;
@@ -93,8 +91,9 @@ static size_t decode_smem(const config *c, size_t d) {
  * units, in slices of 64 columns, where it does not stay; the barriers. */
 static size_t sm90_smem(const config *c, int head_dim) {
     const size_t m = (size_t)c->tile_m, n = (size_t)c->tile_n,
-                 rows = m + (size_t)(c->k_stages + c->v_stages) * n;
-    return rows * (size_t)fmha_gpu_columns(head_dim) * 2 +
+                 rows = (size_t)c->q_stages * m +
+                        (size_t)(c->k_stages + c->v_stages) * n;
+    return rows * (size_t)head_dim * 2 +
            (keeps_p(c->variant) ? 0 : m * ((n + 63) / 64 * 128)) +
            FMHA_GPU_BARRIERS;
 }
@@ -253,6 +252,11 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
 static bool work_fits(const config *c, const problem *p, spak_error *why) {
     const int heads = p->heads / p->kv_heads,
               tiles = fmha_tiles(p->kv_len, c->tile_n);
+    if (c->q_stages > 1 && !stays(c->variant))
+        return spak_fail(why,
+                         "constraint next_queries_of_those_that_stay: variant "
+                         "%s",
+                         variant_names[c->variant]);
     if (c->pack > 1 && !packs(c->variant))
         return spak_fail(why, "constraint pack_has_a_variant: variant %s",
                          variant_names[c->variant]);
@@ -288,11 +292,13 @@ typedef struct axis {
 } axis;
 
 static const char *const orders[] = {"plain", "longest"};
+static const char *const starts[] = {"plain", "overlapped"};
 
 #define AT(member) offsetof(fmha_gpu_config, member)
 static const axis axes[] = {
     {"tile_m", AT(tile_m), 16, 256, 16, all, NULL},
     {"tile_n", AT(tile_n), 16, 256, 16, all, NULL},
+    {"q_stages", AT(q_stages), 1, 2, 1, stays, NULL},
     {"k_stages", AT(k_stages), 1, 8, 1, pipelined, NULL},
     {"v_stages", AT(v_stages), 1, 8, 1, pipelined, NULL},
     {"consumers", AT(consumers), 1, 3, 1, fmha_gpu_has_tma, NULL},
@@ -300,6 +306,7 @@ static const axis axes[] = {
     {"order", AT(order), 1, 2, 1, orders_tiles, orders},
     {"group", AT(group), 1, 1 << 20, 1, orders_tiles, NULL},
     {"slices", AT(slices), 1, 128, 1, slices, NULL},
+    {"start", AT(start), 1, 2, 1, stays, starts},
 };
 #undef AT
 enum { AXES = sizeof axes / sizeof *axes };

@@ -168,6 +168,9 @@ static void fill_rest(const picking *p, config *c) {
                        c->variant == FMHA_GPU_PACKED;
     const bool masks = p->problem->causal || p->problem->window >= 0;
     fill_stages(p, c);
+    if (!c->q_stages) c->q_stages = 1;
+    if (!c->start)
+        c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
     if (!c->consumers) c->consumers = tma ? c->tile_m / 64 : 1;
     if (!c->order)
         c->order = stays && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;

@@ -21,6 +21,7 @@ kernel fmha_gpu {
         variant: [unfused, mma_sync, tma, specialised, ping_pong, ahead, registers, persistent, packed, decode]
         tile_m: [16, 32, 64, 128, 192]
         tile_n: [16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256]
+        q_stages: [1, 2]
         k_stages: [1, 2, 3, 4, 5]
         v_stages: [1, 2, 3, 4, 5]
         consumers: [1, 2, 3]
@@ -28,6 +29,7 @@ kernel fmha_gpu {
         order: [plain, longest]
         group: [1, 2, 4, 8, 16, 32, 64, 128]
         slices: [1, 2, 4, 8, 16, 32]
+        start: [plain, overlapped]
     }
 
     derived {
@@ -40,14 +42,14 @@ kernel fmha_gpu {
         tma_back: `back and tma`
         slices_of_64: `math.ceil(problem.head_dim / 64)`
         back_smem_bytes: `(2 * tile_n + 2 * k_stages * tile_m) * slices_of_64 * 128 + v_stages * tile_m * tile_n * 2 + tile_m * problem.head_dim * 4 + k_stages * tile_m * 8 + 256`
-        columns: `not tma and problem.head_dim or problem.head_dim <= 32 and 32 or math.ceil(problem.head_dim / 64) * 64`
         weights_bytes: `tma and not keeps_p and tile_m * math.ceil(tile_n / 64) * 128 or 0`
         barrier_bytes: `tma and 1024 or 0`
-        rows: `tile_m + (k_stages + v_stages) * tile_n`
+        staying: `variant == "persistent" or variant == "packed"`
+        rows: `(tma and q_stages or 1) * tile_m + (k_stages + v_stages) * tile_n`
         unfused_smem_bytes: `math.max((tile_m + tile_n) * problem.head_dim * 2, 192 * (tile_m + problem.head_dim))`
         decode_warps: `tile_n < 64 and tile_n // 16 or 4`
         decode_smem_bytes: `math.max(tile_n * k_stages * problem.head_dim * 4, decode_warps * tile_m * (problem.head_dim + 10) * 4)`
-        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * columns * 2 + weights_bytes + barrier_bytes`
+        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * problem.head_dim * 2 + weights_bytes + barrier_bytes`
         threads: `variant == "decode" and 32 * decode_warps or tma_back and 512 or tma and 128 * (producing and consumers + 1 or consumers) or 128`
         sums: `problem.head_dim // 2 + tile_n // 2`
         pieces: `math.ceil(tile_m / 64)`
@@ -121,6 +123,10 @@ kernel fmha_gpu {
     constraint sums_fit_registers {
         that: `registers <= registers_there`
         reason: "O and S, and P beside the next S, stay in registers; three warpgroups have fewer each than two"
+    }
+    constraint next_queries_of_those_that_stay {
+        that: `q_stages == 1 or staying`
+        reason: "the other steps have one tile of queries"
     }
     constraint pack_has_a_variant {
         that: `pack == 1 or variant == "packed"`

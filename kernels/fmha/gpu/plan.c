@@ -73,7 +73,7 @@ static size_t rows_of(const fmha_gpu_problem *p) {
 static dev_tensor_spec map_of(const fmha_gpu_problem *p, const fmha_layout *at,
                               int heads, int len, int total, int box_heads,
                               int box_rows) {
-    const int cols = p->head_dim < 64 ? 32 : 64;
+    const int cols = fmha_gpu_slice(p->head_dim);
     const long long batch = p->varlen ? at->row * total : at->batch;
     return (dev_tensor_spec){
         .element = p->dtype,
@@ -158,6 +158,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
         c->variant == FMHA_GPU_PERSISTENT || c->variant == FMHA_GPU_PACKED;
     const int work = fmha_gpu_work(c, p), key_rows = fmha_least(c->tile_n, 256);
     define_stages(plan);
+    define(plan, "Q_STAGES=%d", c->q_stages);
     define(plan, "CONSUMERS=%d", c->consumers);
     define(plan, "PACK=%d", c->pack);
     define_order(plan);
@@ -167,7 +168,8 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     plan->k_map = map_of_keys(p, &p->k_at, key_rows);
     plan->v_map = map_of_keys(p, &p->v_at, key_rows);
     add_step(plan, "fmha", stays ? fmha_least(work, hw->sms) : work, 1, 1,
-             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
+             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p))
+        ->overlap = c->start == FMHA_GPU_START_OVERLAPPED;
 }
 
 /* --- backward: delta, the gradients tile of keys by tile of keys, dQ --- */
