@@ -55,11 +55,9 @@ static int decode_warps(const config *c) {
     return c->tile_n < 64 ? c->tile_n / 16 : 4;
 }
 
-int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
+int fmha_gpu_threads(const config *c) {
     if (c->variant == FMHA_GPU_DECODE) return 32 * decode_warps(c);
     if (!fmha_gpu_has_tma(c->variant)) return 128;
-    if (pass == FMHA_GPU_BACKWARD)
-        return 128 * 4; /* fetches and adds; dQ; two with 64 keys each */
     return 128 * (c->consumers + produces(c->variant));
 }
 
@@ -107,7 +105,7 @@ size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
         return (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
     if (p->pass == FMHA_GPU_FORWARD) return sm90_smem(c, p->head_dim);
     return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
-                                      c->k_stages, c->v_stages);
+                                      c->k_stages);
 }
 
 /* --- registers --- */
@@ -131,14 +129,14 @@ int fmha_gpu_registers(const config *c, const problem *p) {
     if (c->variant == FMHA_GPU_DECODE) return decode_registers(c, p);
     if (c->variant == FMHA_GPU_MMA_SYNC) return mma_sync_registers(c, p);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return 2 * o + c->tile_m; /* dK and dV; scores and dP */
+        /* dK and dV; scores and dP; one of them in 16 bits */
+        return 2 * o + c->tile_m + c->tile_m / 4 + 16;
     /* P in 16 bits beside the next S. */
     return o + s + (runs_ahead(c->variant) ? s / 2 : 0) + 32;
 }
 
-int fmha_gpu_registers_there(const config *c, fmha_gpu_pass pass) {
+int fmha_gpu_registers_there(const config *c) {
     if (!fmha_gpu_has_tma(c->variant)) return 255;
-    if (pass == FMHA_GPU_BACKWARD) return 192;
     if (!produces(c->variant)) return c->consumers < 3 ? 255 : 168;
     return c->consumers < 3 ? 240 : 160; /* the producer gives some away */
 }
@@ -164,10 +162,10 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
         return spak_fail(why, "constraint cc_80_at_least: this machine has %d",
                          hw->cc);
     if (p->pass == FMHA_GPU_BACKWARD && c->variant != FMHA_GPU_MMA_SYNC &&
-        c->variant != FMHA_GPU_REGISTERS)
+        c->variant != FMHA_GPU_PERSISTENT)
         return spak_fail(why,
                          "constraint backward_has_two_variants: %s; mma_sync "
-                         "and registers have a backward pass",
+                         "and persistent have a backward pass",
                          variant_names[c->variant]);
     if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant) &&
         p->head_dim > 128)
@@ -180,11 +178,16 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
 
 /* Backward, cc 90: two warpgroups have 64 keys each, a product 64 queries. */
 static bool backward_tile_fits(const config *c, spak_error *why) {
-    if (c->tile_n != 128)
+    if (c->tile_n != 128 || c->consumers != 2)
         return spak_fail(why,
                          "constraint keys_of_two_warpgroups: tile_n = %d, of "
                          "64 keys each",
                          c->tile_n);
+    if (c->k_stages != c->v_stages || c->q_stages > 1)
+        return spak_fail(why,
+                         "constraint stages_of_both: %d and %d stages; one has "
+                         "queries with their dO",
+                         c->k_stages, c->v_stages);
     return (c->tile_m == 64 || c->tile_m == 128) ||
            spak_fail(why, "constraint queries_by_64: tile_m = %d", c->tile_m);
 }
@@ -235,7 +238,7 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
                           spak_error *why) {
     const size_t smem = fmha_gpu_smem_bytes(c, p);
     const int need = fmha_gpu_registers(c, p),
-              there = fmha_gpu_registers_there(c, p->pass);
+              there = fmha_gpu_registers_there(c);
     if (smem > hw->smem_per_block_bytes)
         return spak_fail(why,
                          "constraint smem_fits: %zu bytes of shared memory, a "
@@ -340,7 +343,7 @@ static bool read_axis(const json_t *json, const axis *a, config *c,
 static variant usual(const problem *p, const machine *hw) {
     const int rows = p->q_len * (p->heads / p->kv_heads);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_REGISTERS
+        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_PERSISTENT
                                                   : FMHA_GPU_MMA_SYNC;
     if (rows <= 16) return FMHA_GPU_DECODE;
     if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;

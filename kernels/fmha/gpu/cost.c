@@ -126,10 +126,14 @@ typedef struct picking {
  * K and V. */
 static int heads_that_fit(const picking *p, const config *c) {
     const problem *x = p->problem;
-    const double kv = 4.0 * x->kv_len * x->head_dim,
+    const bool back =
+        x->pass == FMHA_GPU_BACKWARD; /* K, V's heads; Q, dO, dQ */
+    const int group = x->heads / x->kv_heads;
+    const double kv = 4.0 * x->kv_len * x->head_dim +
+                      (back ? 8.0 * group * x->q_len * x->head_dim : 0),
                  groups = floor(0.5 * (double)p->machine->l2_bytes / kv);
-    const int all = x->heads / c->pack * x->batch,
-              share = x->heads / x->kv_heads / c->pack;
+    const int all = (back ? x->kv_heads : x->heads / c->pack) * x->batch,
+              share = back ? 1 : group / c->pack;
     const double fit = fmax(1, groups) * fmax(1, share);
     return fit < all ? (int)fit : all;
 }
@@ -163,6 +167,8 @@ static void fill_stages(const picking *p, config *c) {
 }
 
 static void fill_rest(const picking *p, config *c) {
+    const bool back = p->problem->pass == FMHA_GPU_BACKWARD &&
+                      fmha_gpu_has_tma(c->variant); /* 128 keys by 2 */
     const bool tma = fmha_gpu_has_tma(c->variant),
                stays = c->variant == FMHA_GPU_PERSISTENT ||
                        c->variant == FMHA_GPU_PACKED;
@@ -171,7 +177,7 @@ static void fill_rest(const picking *p, config *c) {
     if (!c->q_stages) c->q_stages = 1;
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
-    if (!c->consumers) c->consumers = tma ? c->tile_m / 64 : 1;
+    if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
         c->order = stays && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
     if (!c->group)

@@ -13,7 +13,7 @@
 #include "matmul/gpu/matmul_gpu.h"
 
 /* The ladder of the forward pass: one idea a step. The backward pass has two of
- * them: mma_sync, and registers on cc 90. */
+ * them: mma_sync, and persistent on cc 90. */
 typedef enum fmha_gpu_variant {
     FMHA_GPU_UNFUSED,     /* S and P through global memory: three kernels */
     FMHA_GPU_MMA_SYNC,    /* fused, mma.sync and cp.async; cc 80 and up */
@@ -103,8 +103,8 @@ typedef struct fmha_gpu_config {
     fmha_gpu_variant variant;
     int tile_m, tile_n;     /* queries and keys of a tile */
     int q_stages;           /* tiles of Q in flight */
-    int k_stages, v_stages; /* tiles of K and of V in flight; backward: of Q
-                             * with dO, and of dS */
+    int k_stages, v_stages; /* tiles of K and of V in flight; backward: both of
+                             * Q with dO */
     int consumers;          /* warpgroups of 64 queries each; TMA variants */
     int pack;               /* grouped heads in a tile; 1: not packed */
     int order;              /* fmha_gpu_order */
@@ -129,7 +129,7 @@ bool fmha_gpu_config_allowed(const fmha_gpu_config *config,
 /* --- what follows from a configuration; fmha_gpu.dsl derives the same --- */
 
 bool fmha_gpu_has_tma(fmha_gpu_variant variant); /* cc 90 only */
-int fmha_gpu_threads(const fmha_gpu_config *config, fmha_gpu_pass pass);
+int fmha_gpu_threads(const fmha_gpu_config *config);
 /* Columns of a slice in shared memory: 64, whose rows have 128 bytes, or 32. */
 int fmha_gpu_slice(int head_dim);
 enum {
@@ -143,7 +143,7 @@ size_t fmha_gpu_smem_bytes(const fmha_gpu_config *config,
  * those that it may have. */
 int fmha_gpu_registers(const fmha_gpu_config *config,
                        const fmha_gpu_problem *problem);
-int fmha_gpu_registers_there(const fmha_gpu_config *config, fmha_gpu_pass pass);
+int fmha_gpu_registers_there(const fmha_gpu_config *config);
 /* How many elements a row of S is from the next. */
 long long fmha_gpu_scores_row(const fmha_gpu_problem *problem);
 /* Tiles of queries of one head (pack of them), for the longest sequence, and in

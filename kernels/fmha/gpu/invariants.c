@@ -82,7 +82,7 @@ static void draw_problem(fmha_gpu_check *check, fmha_gpu_problem *p) {
 static void draw_config(fmha_gpu_check *check, fmha_gpu_config *c,
                         const fmha_gpu_problem *p) {
     static const fmha_gpu_variant back[] = {FMHA_GPU_MMA_SYNC,
-                                            FMHA_GPU_REGISTERS};
+                                            FMHA_GPU_PERSISTENT};
     *c = (fmha_gpu_config){0};
     c->variant = p->pass == FMHA_GPU_BACKWARD ? back[fmha_gpu_draw(check, 2)]
                                               : (fmha_gpu_variant)fmha_gpu_draw(

@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "fmha/gpu/invariants.h"
 
-enum { CASES = 300 };
+enum { CASES = 900 };
 
 /* --- every_element_written_once --- */
 

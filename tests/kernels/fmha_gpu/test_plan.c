@@ -209,8 +209,8 @@ static void hopper_picks(void) {
     picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "persistent 128 x 128, 2 + 2 stages");
     picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "persistent 192 x 128, 2 + 2 stages");
     picks(&machine, POINT(4, 32, 4096, 64, ""), "persistent 192 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ", \"pass\": \"backward\""), "registers 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 16, 4096, 128, ", \"pass\": \"backward\""), "registers 64 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ", \"pass\": \"backward\""), "persistent 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ", \"pass\": \"backward\""), "persistent 64 x 128, 2 + 2 stages");
 }
 
 int main(void) {
