@@ -347,8 +347,7 @@ static variant usual(const problem *p, const machine *hw) {
                                                   : FMHA_GPU_MMA_SYNC;
     if (rows <= 16) return FMHA_GPU_DECODE;
     if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;
-    return p->q_len <= 64 && p->heads > p->kv_heads ? FMHA_GPU_PACKED
-                                                    : FMHA_GPU_PERSISTENT;
+    return FMHA_GPU_PACKED;
 }
 
 bool fmha_gpu_config_read(const json_t *json, const problem *p,

@@ -200,13 +200,19 @@ static void consider(picking *p, config c) {
     }
 }
 
-/* As many heads of a group as a tile of short sequences has room for. */
+/* Heads share a tile where queries alone would not fill it. */
 static int heads_to_pack(const problem *p) {
-    const int group = p->heads / p->kv_heads;
-    int pack = 1;
-    while (pack < 16 && group % (2 * pack) == 0 && p->q_len * pack < 1 << 17)
-        pack *= 2;
-    return pack;
+    const int group = p->heads / p->kv_heads, tile = 128;
+    int best = 1;
+    double fill = 0.9 * p->q_len / (fmha_tiles(p->q_len, tile) * tile);
+    for (int pack = 2; pack <= 16 && group % pack == 0; pack *= 2) {
+        const int rows = p->q_len * pack;
+        const double packed = 0.9 * rows / (fmha_tiles(rows, tile) * tile);
+        if (packed * 0.9 <= fill) continue;
+        best = pack;
+        fill = packed;
+    }
+    return best;
 }
 
 /* The tiles that a variant is measured with; the top and the portable path
