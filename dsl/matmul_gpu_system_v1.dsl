@@ -95,8 +95,8 @@ system MatMul_GPU_System_v1 {
             vector_up_to: 1024
             slow_samples: 7
             searched: [gpt2_down]
-            search_trials: 4
-            new_trials: 6
+            search_trials: 8
+            new_trials: 8
         }
         ladder paper {
             sizes: [512, 1024, 2048, 4096, 8192, 16384]
@@ -104,8 +104,8 @@ system MatMul_GPU_System_v1 {
             vector_up_to: 4096
             slow_samples: 9
             searched: [square_1024, gpt2_up, gpt2_down]
-            search_trials: 10
-            new_trials: 16
+            search_trials: 14
+            new_trials: 24
         }
         problem new_shape { m: 5000 n: 1984 k: 1536 trans_b: true dtype: "bf16" seed: 1 }
     }

@@ -105,8 +105,8 @@ bool loop_trial(loop_run *run, const char *kind, const loop_asked *asked, const 
 bool loop_trials(loop_run *run, const char *kind, const loop_asked *asked, size_t count, const json_t **records,
                  spak_error *err);
 
-/* Greedy search, one axis at a time, from `start` (NULL: the operator's defaults), at most max_trials measurements.
- * *best (may be NULL) is a new reference to the `converge` record's best configuration. */
+/* Greedy search, one axis at a time, from `start` (NULL: the operator's defaults; an array: the best of these), at most
+ * max_trials measurements. *best (may be NULL) is a new reference to the `converge` record's best configuration. */
 bool loop_tune(loop_run *run, const char *label, const json_t *start, const json_t *problem, const json_t *options,
                int max_trials, json_t **best, spak_error *err);
 

@@ -94,39 +94,58 @@ static bool record_converged(search *s, json_t **best, spak_error *err) {
     return ok;
 }
 
+/* Measures a start as it is given, and what the operator made of it, all axes filled in, as a candidate. */
+static bool try_start(search *s, const json_t *start, spak_error *why, spak_error *err) {
+    const json_t *record = NULL;
+    if (!loop_trial(s->run, "measure", &(loop_asked){s->label, start, s->problem, s->options}, &record, err))
+        return false;
+    s->trials++;
+    if (loop_merit(record) <= 0) {
+        spak_fail(why, "tune %s: the starting configuration is %s (%s); give another start", s->label,
+                  spak_json_str(record, "status", "not ok"), spak_json_str(record, "reason", "no reason given"));
+        return true;
+    }
+    json_t *filled = json_deep_copy(json_object_get(record, "config"));
+    bool ok = filled ? try_config(s, filled, err) : spak_fail_oom(err);
+    json_decref(filled);
+    if (ok && !s->best)
+        spak_fail(why, "tune %s: the machine's default configuration is refused by a rule; give another start",
+                  s->label);
+    return ok;
+}
+
+/* The search goes on from the best of the starts. */
+static bool try_starts(search *s, const json_t *start, spak_error *err) {
+    json_t *none = json_object();
+    spak_error why = {0};
+    bool ok = none || spak_fail_oom(err);
+    bool several = json_array_size(start) > 0;
+    for (size_t i = 0; ok && i < (several ? json_array_size(start) : 1); i++)
+        ok = try_start(s, several ? json_array_get(start, i) : json_is_object(start) ? start : none, &why, err);
+    json_decref(none);
+    if (ok && !s->best) {
+        *err = why;
+        return false;
+    }
+    return ok;
+}
+
 bool loop_tune(loop_run *run, const char *label, const json_t *start, const json_t *problem, const json_t *options,
                int max_trials, json_t **best, spak_error *err) {
-    json_t *space = NULL, *first = start ? json_deep_copy(start) : json_object();
-    const json_t *record = NULL;
+    json_t *space = NULL;
     search s = {.run = run,
                 .label = label,
                 .problem = problem,
                 .options = options,
                 .max_trials = max_trials,
                 .begun = spak_now_ns()};
-    if (!loop_ticket_check(run, err) || !loop_space(run, &space, err)) {
-        json_decref(first);
-        return false;
-    }
+    if (!loop_ticket_check(run, err) || !loop_space(run, &space, err)) return false;
     spak_progress_begin(&s.bar, "tune", max_trials);
-    bool ok = loop_trial(run, "measure", &(loop_asked){label, first, problem, options}, &record, err);
-    s.trials = 1;
-    if (ok && loop_merit(record) <= 0)
-        ok = spak_fail(err, "tune %s: the starting configuration is %s (%s); give another start", label,
-                       spak_json_str(record, "status", "not ok"), spak_json_str(record, "reason", "no reason given"));
-    if (ok) {
-        json_t *filled = json_deep_copy(json_object_get(record, "config"));
-        ok = filled ? try_config(&s, filled, err) : spak_fail_oom(err);
-        json_decref(filled);
-        if (ok && !s.best)
-            ok = spak_fail(err, "tune %s: the machine's default configuration is refused by a rule; give another start",
-                           label);
-    }
+    bool ok = try_starts(&s, start, err);
     for (bool improved = true; ok && improved && s.trials < s.max_trials;) ok = search_round(&s, space, &improved, err);
     spak_progress_end(&s.bar);
     ok = ok && record_converged(&s, best, err);
     json_decref(s.best);
-    json_decref(first);
     json_decref(space);
     return ok;
 }

@@ -5,6 +5,7 @@
  *   run:plan() run:gate() run:hypothesise() run:settle()
  *   run:tune()                              every problem of the system's engineering_loop
  *   run:tune{label=, problem=, start=, options=, max_trials=}   -> best configuration
+ *            starts= instead of start=: a list, and the search goes on from the best of them
  *   run:best(label)                         the best configuration that a search with this label ended at, or nil
  *   run:problem(name) run:options()         the system's problem; the profile's options, and its budget of trials
  *   run:evaluate{label=, config=, problem=, options=}           -> the trial's record
@@ -97,11 +98,10 @@ static const dev_member evaluate_members[] = {{"label", JSON_STRING, 0, 0, true}
                                               {"config", JSON_OBJECT, 0, 0, false},
                                               {"problem", JSON_OBJECT, 0, 0, true},
                                               {"options", JSON_OBJECT, 0, 0, false}};
-static const dev_member tune_members[] = {{"label", JSON_STRING, 0, 0, true},
-                                          {"start", JSON_OBJECT, 0, 0, false},
-                                          {"problem", JSON_OBJECT, 0, 0, true},
-                                          {"options", JSON_OBJECT, 0, 0, false},
-                                          {"max_trials", JSON_INTEGER, 1, 1000000, false}};
+static const dev_member tune_members[] = {
+    {"label", JSON_STRING, 0, 0, true},    {"start", JSON_OBJECT, 0, 0, false},
+    {"starts", JSON_ARRAY, 0, 0, false},   {"problem", JSON_OBJECT, 0, 0, true},
+    {"options", JSON_OBJECT, 0, 0, false}, {"max_trials", JSON_INTEGER, 1, 1000000, false}};
 
 static call call_arguments(lua_State *L, const char *function, const dev_member *members, size_t count) {
     spak_error err = {0};
@@ -130,7 +130,8 @@ static int run_tune(lua_State *L) {
     call c = call_arguments(L, "tune", tune_members, sizeof tune_members / sizeof *tune_members);
     spak_error err = {0};
     json_t *best = NULL;
-    bool ok = loop_tune(run, c.label, json_object_get(c.all, "start"), c.problem, c.options,
+    const json_t *starts = json_object_get(c.all, "starts");
+    bool ok = loop_tune(run, c.label, starts ? starts : json_object_get(c.all, "start"), c.problem, c.options,
                         (int)spak_json_int(c.all, "max_trials", 20), &best, &err);
     json_decref(c.all);
     push_or_raise(L, ok, best, best, &err);

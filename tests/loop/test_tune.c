@@ -70,6 +70,25 @@ static void test_budget(void) {
     toy_close(&t);
 }
 
+/* A bad start among several does not stop the search, and the best of them is where it goes on from. */
+static void test_several_starts(void) {
+    toy t;
+    spak_error err = {0};
+    json_t *problem = json_object(), *best = NULL;
+    json_t *starts = json_pack("[{s:i, s:s, s:i}, {s:i, s:s}, {s:i, s:s}]", "size", 1, "shape", "odd", "flag", 0,
+                               "size", 1, "shape", "6x16", "size", 4, "shape", "6x16");
+    open_gated(&t, toy_system_text);
+    ok(loop_tune(&t.run, "several", starts, problem, NULL, 4, &best, &err), "a search from several starts: %s",
+       err.message);
+    is_int(spak_json_int(best, "size", 0), 4, "a good one behind a wrong one is met within the budget");
+    json_array_remove(starts, 2), json_array_remove(starts, 1);
+    ok(!loop_tune(&t.run, "none", starts, problem, NULL, 4, NULL, &err) &&
+           strstr(err.message, "starting configuration"),
+       "no good one among them is an error");
+    json_decref(problem), json_decref(best), json_decref(starts);
+    toy_close(&t);
+}
+
 /* What the operator fills in may break a rule that said nothing while the axis was open. */
 static void test_refused_start(void) {
     static const char strict[] =
@@ -297,6 +316,7 @@ int main(void) {
     test_tune();
     test_failed_trial();
     test_budget();
+    test_several_starts();
     test_refused_start();
     test_predictions();
     test_type_as_axis();

@@ -55,17 +55,13 @@ static int decode_warps(const config *c) {
     return c->tile_n < 64 ? c->tile_n / 16 : 4;
 }
 
-int fmha_gpu_threads(const config *c, fmha_gpu_pass pass) {
+int fmha_gpu_threads(const config *c) {
     if (c->variant == FMHA_GPU_DECODE) return 32 * decode_warps(c);
     if (!fmha_gpu_has_tma(c->variant)) return 128;
-    if (pass == FMHA_GPU_BACKWARD)
-        return 128 * 4; /* fetches and adds; dQ; two with 64 keys each */
     return 128 * (c->consumers + produces(c->variant));
 }
 
-int fmha_gpu_columns(int head_dim) {
-    return head_dim <= 32 ? 32 : (head_dim + 63) / 64 * 64;
-}
+int fmha_gpu_slice(int head_dim) { return head_dim % 64 ? 32 : 64; }
 
 long long fmha_gpu_scores_row(const problem *p) {
     return (p->kv_len + 7LL) / 8 * 8;
@@ -93,8 +89,9 @@ static size_t decode_smem(const config *c, size_t d) {
  * units, in slices of 64 columns, where it does not stay; the barriers. */
 static size_t sm90_smem(const config *c, int head_dim) {
     const size_t m = (size_t)c->tile_m, n = (size_t)c->tile_n,
-                 rows = m + (size_t)(c->k_stages + c->v_stages) * n;
-    return rows * (size_t)fmha_gpu_columns(head_dim) * 2 +
+                 rows = (size_t)c->q_stages * m +
+                        (size_t)(c->k_stages + c->v_stages) * n;
+    return rows * (size_t)head_dim * 2 +
            (keeps_p(c->variant) ? 0 : m * ((n + 63) / 64 * 128)) +
            FMHA_GPU_BARRIERS;
 }
@@ -108,7 +105,7 @@ size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
         return (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
     if (p->pass == FMHA_GPU_FORWARD) return sm90_smem(c, p->head_dim);
     return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
-                                      c->k_stages, c->v_stages);
+                                      c->k_stages);
 }
 
 /* --- registers --- */
@@ -132,14 +129,14 @@ int fmha_gpu_registers(const config *c, const problem *p) {
     if (c->variant == FMHA_GPU_DECODE) return decode_registers(c, p);
     if (c->variant == FMHA_GPU_MMA_SYNC) return mma_sync_registers(c, p);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return 2 * o + c->tile_m; /* dK and dV; scores and dP */
+        /* dK and dV; scores and dP; one of them in 16 bits */
+        return 2 * o + c->tile_m + c->tile_m / 4 + 16;
     /* P in 16 bits beside the next S. */
     return o + s + (runs_ahead(c->variant) ? s / 2 : 0) + 32;
 }
 
-int fmha_gpu_registers_there(const config *c, fmha_gpu_pass pass) {
+int fmha_gpu_registers_there(const config *c) {
     if (!fmha_gpu_has_tma(c->variant)) return 255;
-    if (pass == FMHA_GPU_BACKWARD) return 192;
     if (!produces(c->variant)) return c->consumers < 3 ? 255 : 168;
     return c->consumers < 3 ? 240 : 160; /* the producer gives some away */
 }
@@ -165,10 +162,10 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
         return spak_fail(why, "constraint cc_80_at_least: this machine has %d",
                          hw->cc);
     if (p->pass == FMHA_GPU_BACKWARD && c->variant != FMHA_GPU_MMA_SYNC &&
-        c->variant != FMHA_GPU_REGISTERS)
+        c->variant != FMHA_GPU_PERSISTENT)
         return spak_fail(why,
                          "constraint backward_has_two_variants: %s; mma_sync "
-                         "and registers have a backward pass",
+                         "and persistent have a backward pass",
                          variant_names[c->variant]);
     if (p->pass == FMHA_GPU_BACKWARD && fmha_gpu_has_tma(c->variant) &&
         p->head_dim > 128)
@@ -181,11 +178,16 @@ static bool variant_fits(const config *c, const problem *p, const machine *hw,
 
 /* Backward, cc 90: two warpgroups have 64 keys each, a product 64 queries. */
 static bool backward_tile_fits(const config *c, spak_error *why) {
-    if (c->tile_n != 128)
+    if (c->tile_n != 128 || c->consumers != 2)
         return spak_fail(why,
                          "constraint keys_of_two_warpgroups: tile_n = %d, of "
                          "64 keys each",
                          c->tile_n);
+    if (c->k_stages != c->v_stages || c->q_stages > 1)
+        return spak_fail(why,
+                         "constraint stages_of_both: %d and %d stages; one has "
+                         "queries with their dO",
+                         c->k_stages, c->v_stages);
     return (c->tile_m == 64 || c->tile_m == 128) ||
            spak_fail(why, "constraint queries_by_64: tile_m = %d", c->tile_m);
 }
@@ -236,7 +238,7 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
                           spak_error *why) {
     const size_t smem = fmha_gpu_smem_bytes(c, p);
     const int need = fmha_gpu_registers(c, p),
-              there = fmha_gpu_registers_there(c, p->pass);
+              there = fmha_gpu_registers_there(c);
     if (smem > hw->smem_per_block_bytes)
         return spak_fail(why,
                          "constraint smem_fits: %zu bytes of shared memory, a "
@@ -253,6 +255,11 @@ static bool resources_fit(const config *c, const problem *p, const machine *hw,
 static bool work_fits(const config *c, const problem *p, spak_error *why) {
     const int heads = p->heads / p->kv_heads,
               tiles = fmha_tiles(p->kv_len, c->tile_n);
+    if (c->q_stages > 1 && !stays(c->variant))
+        return spak_fail(why,
+                         "constraint next_queries_of_those_that_stay: variant "
+                         "%s",
+                         variant_names[c->variant]);
     if (c->pack > 1 && !packs(c->variant))
         return spak_fail(why, "constraint pack_has_a_variant: variant %s",
                          variant_names[c->variant]);
@@ -288,11 +295,13 @@ typedef struct axis {
 } axis;
 
 static const char *const orders[] = {"plain", "longest"};
+static const char *const starts[] = {"plain", "overlapped"};
 
 #define AT(member) offsetof(fmha_gpu_config, member)
 static const axis axes[] = {
     {"tile_m", AT(tile_m), 16, 256, 16, all, NULL},
     {"tile_n", AT(tile_n), 16, 256, 16, all, NULL},
+    {"q_stages", AT(q_stages), 1, 2, 1, stays, NULL},
     {"k_stages", AT(k_stages), 1, 8, 1, pipelined, NULL},
     {"v_stages", AT(v_stages), 1, 8, 1, pipelined, NULL},
     {"consumers", AT(consumers), 1, 3, 1, fmha_gpu_has_tma, NULL},
@@ -300,6 +309,7 @@ static const axis axes[] = {
     {"order", AT(order), 1, 2, 1, orders_tiles, orders},
     {"group", AT(group), 1, 1 << 20, 1, orders_tiles, NULL},
     {"slices", AT(slices), 1, 128, 1, slices, NULL},
+    {"start", AT(start), 1, 2, 1, stays, starts},
 };
 #undef AT
 enum { AXES = sizeof axes / sizeof *axes };
@@ -333,12 +343,11 @@ static bool read_axis(const json_t *json, const axis *a, config *c,
 static variant usual(const problem *p, const machine *hw) {
     const int rows = p->q_len * (p->heads / p->kv_heads);
     if (p->pass == FMHA_GPU_BACKWARD)
-        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_REGISTERS
+        return hw->cc == 90 && p->head_dim <= 128 ? FMHA_GPU_PERSISTENT
                                                   : FMHA_GPU_MMA_SYNC;
     if (rows <= 16) return FMHA_GPU_DECODE;
     if (hw->cc != 90) return FMHA_GPU_MMA_SYNC;
-    return p->q_len <= 64 && p->heads > p->kv_heads ? FMHA_GPU_PACKED
-                                                    : FMHA_GPU_PERSISTENT;
+    return FMHA_GPU_PACKED;
 }
 
 bool fmha_gpu_config_read(const json_t *json, const problem *p,

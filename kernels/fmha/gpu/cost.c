@@ -126,10 +126,14 @@ typedef struct picking {
  * K and V. */
 static int heads_that_fit(const picking *p, const config *c) {
     const problem *x = p->problem;
-    const double kv = 4.0 * x->kv_len * x->head_dim,
+    const bool back =
+        x->pass == FMHA_GPU_BACKWARD; /* K, V's heads; Q, dO, dQ */
+    const int group = x->heads / x->kv_heads;
+    const double kv = 4.0 * x->kv_len * x->head_dim +
+                      (back ? 8.0 * group * x->q_len * x->head_dim : 0),
                  groups = floor(0.5 * (double)p->machine->l2_bytes / kv);
-    const int all = x->heads / c->pack * x->batch,
-              share = x->heads / x->kv_heads / c->pack;
+    const int all = (back ? x->kv_heads : x->heads / c->pack) * x->batch,
+              share = back ? 1 : group / c->pack;
     const double fit = fmax(1, groups) * fmax(1, share);
     return fit < all ? (int)fit : all;
 }
@@ -163,12 +167,17 @@ static void fill_stages(const picking *p, config *c) {
 }
 
 static void fill_rest(const picking *p, config *c) {
+    const bool back = p->problem->pass == FMHA_GPU_BACKWARD &&
+                      fmha_gpu_has_tma(c->variant); /* 128 keys by 2 */
     const bool tma = fmha_gpu_has_tma(c->variant),
                stays = c->variant == FMHA_GPU_PERSISTENT ||
                        c->variant == FMHA_GPU_PACKED;
     const bool masks = p->problem->causal || p->problem->window >= 0;
     fill_stages(p, c);
-    if (!c->consumers) c->consumers = tma ? c->tile_m / 64 : 1;
+    if (!c->q_stages) c->q_stages = 1;
+    if (!c->start)
+        c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
+    if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
         c->order = stays && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
     if (!c->group)
@@ -191,13 +200,19 @@ static void consider(picking *p, config c) {
     }
 }
 
-/* As many heads of a group as a tile of short sequences has room for. */
+/* Heads share a tile where queries alone would not fill it. */
 static int heads_to_pack(const problem *p) {
-    const int group = p->heads / p->kv_heads;
-    int pack = 1;
-    while (pack < 16 && group % (2 * pack) == 0 && p->q_len * pack < 1 << 17)
-        pack *= 2;
-    return pack;
+    const int group = p->heads / p->kv_heads, tile = 128;
+    int best = 1;
+    double fill = 0.9 * p->q_len / (fmha_tiles(p->q_len, tile) * tile);
+    for (int pack = 2; pack <= 16 && group % pack == 0; pack *= 2) {
+        const int rows = p->q_len * pack;
+        const double packed = 0.9 * rows / (fmha_tiles(rows, tile) * tile);
+        if (packed * 0.9 <= fill) continue;
+        best = pack;
+        fill = packed;
+    }
+    return best;
 }
 
 /* The tiles that a variant is measured with; the top and the portable path

@@ -21,6 +21,7 @@ kernel fmha_gpu {
         variant: [unfused, mma_sync, tma, specialised, ping_pong, ahead, registers, persistent, packed, decode]
         tile_m: [16, 32, 64, 128, 192]
         tile_n: [16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256]
+        q_stages: [1, 2]
         k_stages: [1, 2, 3, 4, 5]
         v_stages: [1, 2, 3, 4, 5]
         consumers: [1, 2, 3]
@@ -28,6 +29,7 @@ kernel fmha_gpu {
         order: [plain, longest]
         group: [1, 2, 4, 8, 16, 32, 64, 128]
         slices: [1, 2, 4, 8, 16, 32]
+        start: [plain, overlapped]
     }
 
     derived {
@@ -39,23 +41,25 @@ kernel fmha_gpu {
         back: `problem.pass == "backward"`
         tma_back: `back and tma`
         slices_of_64: `math.ceil(problem.head_dim / 64)`
-        back_smem_bytes: `(2 * tile_n + 2 * k_stages * tile_m) * slices_of_64 * 128 + v_stages * tile_m * tile_n * 2 + tile_m * problem.head_dim * 4 + k_stages * tile_m * 8 + 256`
-        columns: `not tma and problem.head_dim or problem.head_dim <= 32 and 32 or math.ceil(problem.head_dim / 64) * 64`
+        dq_columns: `tile_m == 128 and problem.head_dim or slices_of_64 * 64`
+        back_tiles_bytes: `(2 * tile_n + 2 * k_stages * tile_m) * slices_of_64 * 128 + 4 * tile_m * tile_n + 4 * tile_m * dq_columns`
+        back_smem_bytes: `back_tiles_bytes + k_stages * tile_m * 8 + 128 + (13 + 3 * k_stages) * 8`
         weights_bytes: `tma and not keeps_p and tile_m * math.ceil(tile_n / 64) * 128 or 0`
         barrier_bytes: `tma and 1024 or 0`
-        rows: `tile_m + (k_stages + v_stages) * tile_n`
+        staying: `variant == "persistent" or variant == "packed"`
+        rows: `(tma and q_stages or 1) * tile_m + (k_stages + v_stages) * tile_n`
         unfused_smem_bytes: `math.max((tile_m + tile_n) * problem.head_dim * 2, 192 * (tile_m + problem.head_dim))`
         decode_warps: `tile_n < 64 and tile_n // 16 or 4`
         decode_smem_bytes: `math.max(tile_n * k_stages * problem.head_dim * 4, decode_warps * tile_m * (problem.head_dim + 10) * 4)`
-        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * columns * 2 + weights_bytes + barrier_bytes`
-        threads: `variant == "decode" and 32 * decode_warps or tma_back and 512 or tma and 128 * (producing and consumers + 1 or consumers) or 128`
+        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * problem.head_dim * 2 + weights_bytes + barrier_bytes`
+        threads: `variant == "decode" and 32 * decode_warps or tma and 128 * (producing and consumers + 1 or consumers) or 128`
         sums: `problem.head_dim // 2 + tile_n // 2`
         pieces: `math.ceil(tile_m / 64)`
         queries_kept: `pieces * problem.head_dim <= 128 and pieces * problem.head_dim // 4 or 0`
         decode_sums: `problem.head_dim // 4 + problem.head_dim // 2 + tile_n // decode_warps // 2`
         decode_registers: `math.ceil(tile_m / 16) * decode_sums + 32`
-        registers: `variant == "unfused" and 128 or variant == "decode" and decode_registers or variant == "mma_sync" and pieces * sums + queries_kept + 64 or tma_back and problem.head_dim + tile_m or sums + (running_ahead and tile_n // 4 or 0) + 32`
-        registers_there: `not tma and 255 or back and 192 or producing and (consumers < 3 and 240 or 160) or consumers < 3 and 255 or 168`
+        registers: `variant == "unfused" and 128 or variant == "decode" and decode_registers or variant == "mma_sync" and pieces * sums + queries_kept + 64 or tma_back and problem.head_dim + tile_m + tile_m // 4 + 16 or sums + (running_ahead and tile_n // 4 or 0) + 32`
+        registers_there: `not tma and 255 or producing and (consumers < 3 and 240 or 160) or consumers < 3 and 255 or 168`
         heads_of_keys: `problem.kv_heads or problem.heads`
         keys: `problem.kv_len or problem.q_len`
         heads_a_group: `problem.heads // heads_of_keys`
@@ -67,7 +71,7 @@ kernel fmha_gpu {
         reason: "wgmma and these bulk copies exist on Hopper only"
     }
     constraint backward_has_two_variants {
-        that: `problem.pass ~= "backward" or variant == "mma_sync" or variant == "registers"`
+        that: `problem.pass ~= "backward" or variant == "mma_sync" or variant == "persistent"`
         reason: "the other steps are ideas of the forward pass"
     }
     constraint backward_of_128 {
@@ -75,8 +79,12 @@ kernel fmha_gpu {
         reason: "dK and dV of more do not stay in registers"
     }
     constraint keys_of_two_warpgroups {
-        that: `not tma_back or tile_n == 128`
+        that: `not tma_back or tile_n == 128 and consumers == 2`
         reason: "backward two warpgroups have 64 keys each"
+    }
+    constraint stages_of_both {
+        that: `not tma_back or k_stages == v_stages and q_stages == 1`
+        reason: "backward a stage has queries with their dO"
     }
     constraint queries_by_64 {
         that: `not tma_back or tile_m == 64 or tile_m == 128`
@@ -121,6 +129,10 @@ kernel fmha_gpu {
     constraint sums_fit_registers {
         that: `registers <= registers_there`
         reason: "O and S, and P beside the next S, stay in registers; three warpgroups have fewer each than two"
+    }
+    constraint next_queries_of_those_that_stay {
+        that: `q_stages == 1 or staying`
+        reason: "the other steps have one tile of queries"
     }
     constraint pack_has_a_variant {
         that: `pack == 1 or variant == "packed"`

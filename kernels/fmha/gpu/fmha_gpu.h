@@ -13,7 +13,7 @@
 #include "matmul/gpu/matmul_gpu.h"
 
 /* The ladder of the forward pass: one idea a step. The backward pass has two of
- * them: mma_sync, and registers on cc 90. */
+ * them: mma_sync, and persistent on cc 90. */
 typedef enum fmha_gpu_variant {
     FMHA_GPU_UNFUSED,     /* S and P through global memory: three kernels */
     FMHA_GPU_MMA_SYNC,    /* fused, mma.sync and cp.async; cc 80 and up */
@@ -93,16 +93,25 @@ typedef enum fmha_gpu_order {
     FMHA_GPU_LONGEST /* first */
 } fmha_gpu_order;
 
+/* How a launch follows the kernel before it in the stream. */
+typedef enum fmha_gpu_start {
+    FMHA_GPU_START_UNSET,
+    FMHA_GPU_START_PLAIN,
+    FMHA_GPU_START_OVERLAPPED
+} fmha_gpu_start;
+
 typedef struct fmha_gpu_config {
     fmha_gpu_variant variant;
     int tile_m, tile_n;     /* queries and keys of a tile */
-    int k_stages, v_stages; /* tiles of K and of V in flight; backward: of Q
-                             * with dO, and of dS */
+    int q_stages;           /* tiles of Q in flight */
+    int k_stages, v_stages; /* tiles of K and of V in flight; backward: both of
+                             * Q with dO */
     int consumers;          /* warpgroups of 64 queries each; TMA variants */
     int pack;               /* grouped heads in a tile; 1: not packed */
     int order;              /* fmha_gpu_order */
     int group;              /* heads that the order keeps together */
     int slices;             /* decode: parts of the keys */
+    int start;              /* fmha_gpu_start */
 } fmha_gpu_config;
 
 /* Reads the axes; those left out take what suits problem and machine (cost.c).
@@ -121,9 +130,9 @@ bool fmha_gpu_config_allowed(const fmha_gpu_config *config,
 /* --- what follows from a configuration; fmha_gpu.dsl derives the same --- */
 
 bool fmha_gpu_has_tma(fmha_gpu_variant variant); /* cc 90 only */
-int fmha_gpu_threads(const fmha_gpu_config *config, fmha_gpu_pass pass);
-/* Columns of a row in shared memory: 32, or whole slices of 64. */
-int fmha_gpu_columns(int head_dim);
+int fmha_gpu_threads(const fmha_gpu_config *config);
+/* Columns of a slice in shared memory: 64, whose rows have 128 bytes, or 32. */
+int fmha_gpu_slice(int head_dim);
 enum {
     FMHA_GPU_BARRIERS = 1024, /* bytes that a block keeps for them */
     FMHA_GPU_VALUE_STAGES = 3 /* unfused: tiles of P and V in flight */
@@ -135,7 +144,7 @@ size_t fmha_gpu_smem_bytes(const fmha_gpu_config *config,
  * those that it may have. */
 int fmha_gpu_registers(const fmha_gpu_config *config,
                        const fmha_gpu_problem *problem);
-int fmha_gpu_registers_there(const fmha_gpu_config *config, fmha_gpu_pass pass);
+int fmha_gpu_registers_there(const fmha_gpu_config *config);
 /* How many elements a row of S is from the next. */
 long long fmha_gpu_scores_row(const fmha_gpu_problem *problem);
 /* Tiles of queries of one head (pack of them), for the longest sequence, and in
@@ -163,6 +172,7 @@ typedef struct fmha_gpu_step {
     const char *entry; /* "fmha" */
     unsigned grid[3], block[3];
     size_t smem_bytes; /* dynamic */
+    bool overlap;      /* dev_launch's */
 } fmha_gpu_step;
 
 /* Bytes of what a pass needs beside inputs and outputs; 0: not needed. */
@@ -232,7 +242,7 @@ const char *fmha_gpu_peer(void);
 bool fmha_gpu_shipped(const char *target, dev_take_kernel *take, void *context,
                       spak_error *err);
 
-enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 26 };
+enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 27 };
 extern const dev_invariant fmha_gpu_invariants[FMHA_GPU_INVARIANTS];
 extern const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS];
 extern const dev_op fmha_gpu_op;

@@ -82,7 +82,7 @@ static void draw_problem(fmha_gpu_check *check, fmha_gpu_problem *p) {
 static void draw_config(fmha_gpu_check *check, fmha_gpu_config *c,
                         const fmha_gpu_problem *p) {
     static const fmha_gpu_variant back[] = {FMHA_GPU_MMA_SYNC,
-                                            FMHA_GPU_REGISTERS};
+                                            FMHA_GPU_PERSISTENT};
     *c = (fmha_gpu_config){0};
     c->variant = p->pass == FMHA_GPU_BACKWARD ? back[fmha_gpu_draw(check, 2)]
                                               : (fmha_gpu_variant)fmha_gpu_draw(
@@ -93,6 +93,8 @@ static void draw_config(fmha_gpu_check *check, fmha_gpu_config *c,
     if (given & 1) c->tile_n = PICK(check, 16, 32, 48, 64, 96, 128, 176);
     if (given & 2) c->k_stages = 1 + (int)fmha_gpu_draw(check, 4);
     if (given & 4) c->v_stages = 1 + (int)fmha_gpu_draw(check, 4);
+    if (given & 4 && c->variant >= FMHA_GPU_PERSISTENT && tma)
+        c->q_stages = 1 + (int)fmha_gpu_draw(check, 2);
     if (given & 8 && tma) c->consumers = PICK(check, 1, 2, 3);
     if (given & 16 && (c->variant >= FMHA_GPU_PERSISTENT || !tma)) {
         c->order = PICK(check, FMHA_GPU_PLAIN, FMHA_GPU_LONGEST);
@@ -152,6 +154,9 @@ const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS] = {
      "the last consumer does not hand the turn back to the first"},
     {"accumulator_not_rescaled",
      "O keeps its weight when a later tile raises the maximum"},
+    {"factor_before_rounding",
+     "the factor between two maxima is taken from one that was not rounded "
+     "as the exponents were: every tile fades what came before it"},
     {"slices_weighed_equally",
      "decode adds up its slices without the weights of their sums"},
     {"floor_of_minus_infinity",

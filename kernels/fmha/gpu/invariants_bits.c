@@ -68,7 +68,7 @@ static void next_tile(const turns *x, block *b, int index) {
     while (b->m >= b->end) {
         const int at =
             fmha_place(b->round++, index, x->blocks, x->rows * x->heads,
-                       x->causal && x->window < 0, 1);
+                       x->causal && x->window < 0);
         if (at == -2) {
             b->done = true;
             return;

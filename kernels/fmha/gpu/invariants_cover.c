@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "fmha/gpu/invariants.h"
 
-enum { CASES = 300 };
+enum { CASES = 900 };
 
 /* --- every_element_written_once --- */
 
@@ -107,9 +107,10 @@ bool fmha_gpu_check_written(fmha_gpu_check *check, spak_error *err) {
              c.config.variant != FMHA_GPU_MMA_SYNC))
             continue;
         check->cases++;
-        if (!fmha_gpu_plan_new(&c.config, p, &fmha_gpu_planned_machine, &plan,
-                               err))
-            return false;
+        /* Few multiprocessors, so that blocks have many tiles. */
+        fmha_gpu_machine few = fmha_gpu_planned_machine;
+        few.sms = 1 + (int)fmha_gpu_draw(check, 12);
+        if (!fmha_gpu_plan_new(&c.config, p, &few, &plan, err)) return false;
         cover v = {check, &c, fmha_gpu_rows(&c.config, p),
                    p->batch * p->heads / c.config.pack, NULL};
         v.seen = spak_calloc(

@@ -9,9 +9,9 @@ enum { CASES = 600, PIECES = 32 };
 /* --- resources_fit --- */
 
 /* A block's shared memory, piece by piece, as the sm_90a kernels of the forward
- * pass lay it out: Q, the stages of K, those of V, P where it is stored, and
- * the barriers, two for each stage and two for Q. Tiles are slices of rows of
- * 128 bytes (64 where head_dim is 32), whose swizzle repeats every eight. */
+ * pass lay it out: the consumers' Q, the stages of K, those of V, P where it is
+ * stored, and two barriers for each of Q, K and V. Tiles are slices of rows of
+ * 128 or 64 bytes, whose swizzle repeats every eight. */
 typedef struct layout {
     size_t begin[PIECES], end[PIECES];
     int pieces;
@@ -25,15 +25,16 @@ static void put(layout *l, size_t bytes) {
 
 static void lay_out(layout *l, const fmha_gpu_config *c,
                     const fmha_gpu_problem *p) {
-    const size_t row = (size_t)fmha_gpu_columns(p->head_dim) * 2;
+    const size_t row = (size_t)p->head_dim * 2;
     l->pieces = 0;
-    put(l, (size_t)c->tile_m * row);
+    for (int s = 0; s < c->q_stages * c->consumers; s++) put(l, 64 * row);
     for (int s = 0; s < c->k_stages + c->v_stages; s++)
         put(l, (size_t)c->tile_n * row);
     if (c->variant < FMHA_GPU_REGISTERS)
         for (int at = 0; at < c->tile_n; at += 64)
             put(l, (size_t)c->tile_m * 128);
-    put(l, 16 * (size_t)(c->k_stages + c->v_stages + 1));
+    put(l,
+        16 * (size_t)(c->q_stages * c->consumers + c->k_stages + c->v_stages));
 }
 
 /* What is asked for at launch. */
@@ -55,7 +56,7 @@ static void check_layout(fmha_gpu_check *check, const fmha_gpu_case *c,
     const fmha_gpu_problem *p = &c->problem;
     layout l;
     lay_out(&l, &c->config, p);
-    const size_t swizzle = p->head_dim == 32 ? 512 : 1024;
+    const size_t swizzle = 8 * 2 * (size_t)fmha_gpu_slice(p->head_dim);
     for (int i = 0; i < l.pieces; i++) {
         if (l.end[i] > asked)
             fmha_gpu_counter(check,

@@ -1,12 +1,13 @@
 /* pipeline_never_overwrites: a model of the rings of Q, K and V, explored in
  * full.
  *
- * A block has a producer and one to three consumers. Q has one place, K and V
- * have rings of stages whose depths differ; each stage has two barriers, as the
- * sm_90a kernels do it. What each of them does is a word, a letter an action:
+ * A block has a producer and one to three consumers. Each consumer has a ring
+ * of Q of its own, all share those of K and V; depths differ. Each stage has
+ * two barriers, as the sm_90a kernels have it. What each of them does is a
+ * word, a letter an action:
  *
- *   producer   q k v   wait until the next stage of that ring is empty, start
- *                      the copy
+ *   producer   0 1 2   wait until the next stage of that consumer's Q is empty,
+ *   k v                or of K or V, and start the copy
  *   consumer   q k v   wait until the next stage is full, start to read it
  *              Q K V   the oldest read of that ring ends; give the stage back
  *              ( )     wait for the turn; hand it to the next consumer
@@ -14,11 +15,12 @@
  * For a tile of queries that visits three tiles of keys, from `ahead` on, where
  * the scores of the next keys are under way while V is read:
  *
- *   producer   q k kv kv v            consumer   q (k)K (kv)KV (kv)KV vV Q
+ *   producer   0k1 kv kv v            consumer   qkK k(v)KV k(v)KV vV Q
  *
- * and in the steps before it   q kv kv kv   and   q (k)KvV (k)KvV (k)KvV Q. Q
- * is held to the end, for O leaves through its place. A tile that visits no
- * keys is skipped by all.
+ * and in the steps before it   0k1 vkvkv   and   q (k)KvV (k)KvV (k)KvV Q. O
+ * leaves through the place of Q, which is given back when it has left; with two
+ * stages of Q that is looked at a tile later. A tile that visits no keys is
+ * skipped by all.
  *
  * A barrier completes a phase when as many have arrived as it expects and no
  * announced byte is missing; its parity is the number of completed phases, and
@@ -36,7 +38,16 @@
 #include "base/alloc.h"
 #include "fmha/gpu/invariants.h"
 
-enum { Q, K, V, RINGS, CONSUMERS = 3, STAGES = 5, WORD = 160, TABLE = 1 << 21 };
+enum {
+    CONSUMERS = 3,
+    Q = 0, /* of the first consumer; then those of the others */
+    K = CONSUMERS,
+    V,
+    RINGS,
+    STAGES = 5,
+    WORD = 200,
+    TABLE = 1 << 21
+};
 
 typedef struct barrier {
     signed char pending; /* arrivals still expected */
@@ -57,16 +68,18 @@ typedef struct model {
     fmha_gpu_check *check;
     int consumers, depth[RINGS];
     bool ahead, turns;
+    int tiles; /* with keys */
     char produce[WORD], consume[WORD];
     state *states; /* found so far */
     uint32_t *table;
     size_t count, room;
 } model;
 
-static int ring_of(char letter) {
-    return letter == 'q' || letter == 'Q'   ? Q
-           : letter == 'k' || letter == 'K' ? K
-                                            : V;
+/* `consumer`: whose letter it is; -1: the producer's. */
+static int ring_of(char letter, int consumer) {
+    if (letter >= '0' && letter <= '2') return Q + letter - '0';
+    if (letter == 'q' || letter == 'Q') return Q + consumer;
+    return letter == 'k' || letter == 'K' ? K : V;
 }
 
 /* How often the first `count` letters of a word have this one. */
@@ -85,8 +98,10 @@ static void complete(barrier *b, int expected) {
 /* mbarrier.try_wait.parity: has the phase of this parity completed? */
 static bool passes(const barrier *b, int parity) { return b->phase != parity; }
 
-static int arrivals(const model *m) {
-    return m->check->fault == FMHA_GPU_ONE_ARRIVAL_FREES ? 1 : m->consumers;
+/* That free a stage. */
+static int arrivals(const model *m, int ring) {
+    const bool one = m->check->fault == FMHA_GPU_ONE_ARRIVAL_FREES;
+    return ring < K || one ? 1 : m->consumers;
 }
 
 static bool add(model *m, const state *s, spak_error *err) {
@@ -122,7 +137,7 @@ static bool wrong(const model *m, const char *what, char letter, int item) {
 static bool produce(const model *m, const state *s, state *next) {
     const char letter = m->produce[s->produced];
     if (!letter) return false;
-    const int ring = ring_of(letter),
+    const int ring = ring_of(letter, -1),
               item = times(m->produce, s->produced, letter),
               at = item % m->depth[ring];
     int parity = item / m->depth[ring] % 2 ^ 1;
@@ -160,7 +175,7 @@ static int stage_of(const model *m, int ring, int item, int *round) {
 
 static void release(const model *m, state *s, int ring, int at) {
     s->empty[ring][at].pending--;
-    complete(&s->empty[ring][at], arrivals(m));
+    complete(&s->empty[ring][at], arrivals(m, ring));
 }
 
 static bool take_turn(const model *m, const state *s, int c, char letter,
@@ -185,7 +200,7 @@ static bool consume(const model *m, const state *s, int c, state *next) {
     if (!letter) return false;
     if (letter == '(' || letter == ')') return take_turn(m, s, c, letter, next);
     const bool starts = letter >= 'a';
-    const int ring = ring_of(letter),
+    const int ring = ring_of(letter, c),
               item = times(m->consume, s->done[c], letter);
     int round;
     const int at = stage_of(m, ring, item, &round);
@@ -236,33 +251,43 @@ static void append(char *word, const char *more) {
     snprintf(word + at, WORD - at, "%s", more);
 }
 
-/* One tile of queries with n tiles of keys; `next`: another one follows. */
-static void append_tile(model *m, int n, bool next) {
-    const bool first = m->check->fault == FMHA_GPU_NEXT_QUERIES_FIRST;
-    const bool begun = first && m->produce[0]; /* its q is there already */
-    if (n == 0) return;
-    if (!begun) append(m->produce, "q");
-    append(m->consume, "q");
-    if (m->ahead) append(m->produce, "k");
-    if (m->ahead) append(m->consume, m->turns ? "(k)K" : "kK");
-    for (int j = m->ahead ? 1 : 0; j < n; j++) {
-        append(m->produce,
-               first && next && !m->ahead && j == n - 1 ? "kqv" : "kv");
-        append(m->consume, m->ahead   ? (m->turns ? "(kv)KV" : "kvKV")
-                           : m->turns ? "(k)KvV"
-                                      : "kKvV");
+static void append_queries(model *m, bool first_key) {
+    for (int c = 0; c < m->consumers; c++) {
+        append(m->produce, (const char *[]){"0", "1", "2"}[c]);
+        if (c == 0 && first_key) append(m->produce, "k");
     }
-    if (m->ahead) append(m->produce, first && next ? "qv" : "v");
-    if (m->ahead) append(m->consume, "vV");
-    append(m->consume, "Q");
 }
 
-static bool explore(fmha_gpu_check *check, int consumers, int k_stages,
-                    int v_stages, bool ahead, const int *tiles,
-                    spak_error *err) {
+/* One tile of queries with n tiles of keys; `another` of them follow. */
+static void append_tile(model *m, int n, bool another) {
+    const bool early = m->check->fault == FMHA_GPU_NEXT_QUERIES_FIRST;
+    const bool begun = early && m->produce[0]; /* its Q is there already */
+    const bool held = m->depth[Q] > 1;
+    const char *step = m->ahead   ? m->turns ? "k(v)KV" : "kvKV"
+                       : m->turns ? "(k)KvV"
+                                  : "kKvV";
+    if (n == 0) return;
+    if (!begun) append_queries(m, true);
+    if (begun) append(m->produce, "k");
+    append(m->consume, m->ahead ? "qkK" : "q");
+    for (int j = 1; j < n; j++) append(m->produce, m->ahead ? "kv" : "vk");
+    for (int j = m->ahead ? 1 : 0; j < n; j++) append(m->consume, step);
+    if (early && another) append_queries(m, false);
+    append(m->produce, "v");
+    if (m->ahead) append(m->consume, "vV");
+    if (held ? m->tiles++ : 1) append(m->consume, "Q");
+}
+
+/* The depths of a model: of Q, K and V. */
+typedef struct depths {
+    int q, k, v;
+} depths;
+
+static bool explore(fmha_gpu_check *check, int consumers, depths d, bool ahead,
+                    const int *tiles, spak_error *err) {
     model m = {.check = check,
                .consumers = consumers,
-               .depth = {1, k_stages, v_stages},
+               .depth = {d.q, d.q, d.q, d.k, d.v},
                .ahead = ahead,
                .turns = consumers > 1};
     state first;
@@ -273,7 +298,7 @@ static bool explore(fmha_gpu_check *check, int consumers, int k_stages,
     for (int ring = 0; ring < RINGS; ring++)
         for (int at = 0; at < m.depth[ring]; at++) {
             first.full[ring][at].pending = 1;
-            first.empty[ring][at].pending = (signed char)arrivals(&m);
+            first.empty[ring][at].pending = (signed char)arrivals(&m, ring);
         }
     m.table = spak_calloc(TABLE, sizeof *m.table);
     bool ok = m.table ? add(&m, &first, err) : spak_fail_oom(err);
@@ -285,22 +310,24 @@ static bool explore(fmha_gpu_check *check, int consumers, int k_stages,
     return ok;
 }
 
-/* Every depth of K and V up to four; what matters of a longer walk is that each
- * ring goes round twice and more, both within a tile and across. */
+/* Every depth of K and V up to four, one and two of Q; what matters of a longer
+ * walk is that each ring goes round twice and more, both within a tile and
+ * across. The last is the source's hint, two of K and five of V. */
 bool fmha_gpu_check_pipeline(fmha_gpu_check *check, spak_error *err) {
     static const int walk[] = {4, 0, 1, 5, -1}, brief[] = {3, 1, 2, -1};
-    for (int i = 0; i < 32; i++) {
-        const int k = i % 4 + 1, v = i / 4 % 4 + 1;
+    for (int i = 0; i < 64; i++) {
+        const depths d = {i / 32 + 1, i % 4 + 1, i / 4 % 4 + 1};
         for (int consumers = 1; consumers <= 2; consumers++)
             if (!check->counterexample &&
-                !explore(check, consumers, k, v, i >= 16, walk, err))
+                !explore(check, consumers, d, i / 16 % 2, walk, err))
                 return false;
     }
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
+        const depths d = {1, i % 2 + 1, i / 2 % 2 + 2};
         if (!check->counterexample &&
-            !explore(check, CONSUMERS, i % 2 + 1, i / 2 % 2 + 2, i >= 4, brief,
-                     err))
+            !explore(check, CONSUMERS, d, i >= 4, brief, err))
             return false;
-    /* The source's hint, two of K and five of V. */
-    return check->counterexample || explore(check, 2, 2, 5, true, walk, err);
+    }
+    return check->counterexample ||
+           explore(check, 2, (depths){1, 2, 5}, true, walk, err);
 }

@@ -5,15 +5,18 @@
  *   sum  = sum 2^(max - most) + sum of p,   O = O 2^(max - most) + p V
  *
  * from max = -1e20, which is lower than any score that counts and finite, so
- * that 2^(max - most) is no infinity less an infinity. Held against double
+ * that 2^(max - most) is no infinity less an infinity. The maximum is kept as
+ * it was rounded: then what is added in different tiles is relative to the very
+ * same number. Held against double
  * precision. With u = 2^-23, n keys and t tiles a float result stays within
  *
  *   |O - O*| <= (2 n + 8 t + 32) u max |v|
  *
  * for a p is off by u relative to the largest one at most (x 2^-x is below one)
  * beside the two roundings of an exponential, each sum rounds n times and each
- * tile rescales once. Masks and sizes of tiles, slices and their order must not
- * matter. */
+ * tile rescales once. Slices meet through their LSE, whose rounding is that of
+ * their weights: 8 u |LSE| more. Masks and sizes of tiles, slices and their
+ * order must not matter. */
 #include <math.h>
 #include <string.h>
 
@@ -33,6 +36,7 @@ typedef struct row {
 
 typedef struct partial {
     float max, sum, o[WIDTH];
+    float score; /* max, before scale2 */
 } partial;
 
 /* O before the division, and LSE in units of log base e. */
@@ -42,15 +46,18 @@ typedef struct finished {
 
 static partial begin(const fmha_gpu_check *check) {
     const bool infinite = check->fault == FMHA_GPU_FLOOR_OF_MINUS_INFINITY;
-    return (partial){.max = infinite ? -INFINITY : FLOOR};
+    return (partial){.max = infinite ? -INFINITY : FLOOR, .score = -INFINITY};
 }
 
 static void add_tile(const fmha_gpu_check *check, const row *x, int first,
                      int end, partial *r) {
-    float most = -INFINITY, p;
-    for (int j = first; j < end; j++) most = fmaxf(most, x->score[j]);
-    most = fmaxf(r->max, most * x->scale2);
-    const float factor = exp2f(r->max - most);
+    float score = -INFINITY, p;
+    for (int j = first; j < end; j++) score = fmaxf(score, x->score[j]);
+    const float most = fmaxf(r->max, score * x->scale2);
+    const bool exact = check->fault == FMHA_GPU_FACTOR_BEFORE_ROUNDING;
+    const float factor =
+        exp2f(exact ? fmaf(r->score, x->scale2, -most) : r->max - most);
+    r->score = fmaxf(r->score, score);
     r->max = most;
     r->sum *= factor;
     for (int d = 0; d < WIDTH; d++)
@@ -128,9 +135,10 @@ static void draw_row(fmha_gpu_check *check, row *x, int index) {
         const uint64_t at = (uint64_t)index * MOST_KEYS + (uint64_t)j;
         const float ramp = (float)j / (float)x->keys;
         const float s = spak_philox_normal(check->seed, 90, at);
-        x->score[j] = size * (index % 4 == 0   ? ramp
-                              : index % 4 == 1 ? -ramp
-                                               : s);
+        x->score[j] = index % 4 == 0   ? size * ramp
+                      : index % 4 == 1 ? -size * ramp
+                      : index % 4 == 2 ? size * s
+                                       : 1e4f + s; /* alike, far from 0 */
         for (int d = 0; d < WIDTH; d++)
             x->value[j][d] =
                 spak_philox_normal(check->seed, 91 + (uint64_t)d, at);
@@ -144,7 +152,7 @@ static void hide(row *x, int first, int end) {
 }
 
 static bool is_right(fmha_gpu_check *check, const row *x, const finished *f,
-                     int tiles, const char *how) {
+                     int tiles, bool sliced, const char *how) {
     double most = -INFINITY, sum = 0, o[WIDTH] = {0}, largest = 0;
     for (int j = 0; j < x->keys; j++)
         most = fmax(most, (double)x->score[j] * (double)x->scale2);
@@ -156,8 +164,9 @@ static bool is_right(fmha_gpu_check *check, const row *x, const finished *f,
             largest = fmax(largest, fabs((double)x->value[j][d]));
         }
     }
-    const double bound = (2.0 * x->keys + 8.0 * tiles + 32) * UNIT;
     const double lse = sum > 0 ? (most + log2(sum)) * M_LN2 : -INFINITY;
+    const double shift = sliced && sum > 0 ? 8 * fabs(lse) : 0;
+    const double bound = (2.0 * x->keys + 8.0 * tiles + 32 + shift) * UNIT;
     const bool same =
         isinf(lse) ? f->lse == (float)lse
                    : fabs((double)f->lse - lse) <= bound + 8 * UNIT * fabs(lse);
@@ -187,9 +196,9 @@ static bool try_row(fmha_gpu_check *check, const row *x) {
                        down = run_tiles(check, x, 0, x->keys, sizes[i], true),
                        cut = run_slices(check, x, sizes[i], slices, order);
         check->cases += 3;
-        if (!is_right(check, x, &up, tiles, "tiles upwards") ||
-            !is_right(check, x, &down, tiles, "tiles downwards") ||
-            !is_right(check, x, &cut, tiles + slices, "in slices"))
+        if (!is_right(check, x, &up, tiles, false, "tiles upwards") ||
+            !is_right(check, x, &down, tiles, false, "tiles downwards") ||
+            !is_right(check, x, &cut, tiles + slices, true, "in slices"))
             return false;
     }
     return true;

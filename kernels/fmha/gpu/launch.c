@@ -120,6 +120,7 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
         dev_launch *launch = &bound->launch[i];
         dev_variant variant = fmha_gpu_plan_variant(plan, i, list);
         launch->smem_bytes = step->smem_bytes;
+        launch->overlap = step->overlap;
         memcpy(launch->grid, step->grid, sizeof step->grid);
         memcpy(launch->block, step->block, sizeof step->block);
         if (!dev_kernel_get(gpu, &variant, &launch->kernel, err)) return false;

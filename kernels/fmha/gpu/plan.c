@@ -73,7 +73,7 @@ static size_t rows_of(const fmha_gpu_problem *p) {
 static dev_tensor_spec map_of(const fmha_gpu_problem *p, const fmha_layout *at,
                               int heads, int len, int total, int box_heads,
                               int box_rows) {
-    const int cols = p->head_dim < 64 ? 32 : 64;
+    const int cols = fmha_gpu_slice(p->head_dim);
     const long long batch = p->varlen ? at->row * total : at->batch;
     return (dev_tensor_spec){
         .element = p->dtype,
@@ -129,8 +129,7 @@ static void plan_mma_sync(fmha_gpu_plan *plan) {
     define_order(plan);
     define(plan, "GROUP=p.group"); /* of the kernel's parameters */
     add_step(plan, "fmha", fmha_gpu_work(c, &plan->problem), 1, 1,
-             fmha_gpu_threads(c, FMHA_GPU_FORWARD),
-             fmha_gpu_smem_bytes(c, &plan->problem));
+             fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, &plan->problem));
 }
 
 /* A block has a tile of the rows of all heads that share K and V, and a slice
@@ -143,7 +142,7 @@ static void plan_decode(fmha_gpu_plan *plan) {
         fmha_tiles(p->q_len * (p->heads / p->kv_heads), c->tile_m);
     define_stages(plan);
     add_step(plan, "fmha_decode", tiles * c->slices, p->kv_heads, p->batch,
-             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
+             fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p));
     if (c->slices == 1) return;
     add_step(plan, "fmha_combine", fmha_tiles((int)rows_of(p), 4), 1, 1, 128,
              0);
@@ -158,6 +157,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
         c->variant == FMHA_GPU_PERSISTENT || c->variant == FMHA_GPU_PACKED;
     const int work = fmha_gpu_work(c, p), key_rows = fmha_least(c->tile_n, 256);
     define_stages(plan);
+    define(plan, "Q_STAGES=%d", c->q_stages);
     define(plan, "CONSUMERS=%d", c->consumers);
     define(plan, "PACK=%d", c->pack);
     define_order(plan);
@@ -167,23 +167,13 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     plan->k_map = map_of_keys(p, &p->k_at, key_rows);
     plan->v_map = map_of_keys(p, &p->v_at, key_rows);
     add_step(plan, "fmha", stays ? fmha_least(work, hw->sms) : work, 1, 1,
-             fmha_gpu_threads(c, FMHA_GPU_FORWARD), fmha_gpu_smem_bytes(c, p));
+             fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p))
+        ->overlap = c->start == FMHA_GPU_START_OVERLAPPED;
 }
 
 /* --- backward: delta, the gradients tile of keys by tile of keys, dQ --- */
 
 enum { DELTA_THREADS = 256 };
-
-/* Registers of a thread: 512 for one of each of four warpgroups. */
-static void define_sm90_backward(fmha_gpu_plan *plan) {
-    const fmha_gpu_problem *p = &plan->problem;
-    define(plan, "STAGES=%d", plan->config.k_stages);
-    define(plan, "DS_STAGES=%d", plan->config.v_stages);
-    define(plan, "DQ_N=%d", p->head_dim % 64 ? 32 : 64);
-    define(plan, "LOAD_REGS=%d", 24);
-    define(plan, "DQ_REGS=%d", 104);
-    define(plan, "MAIN_REGS=%d", 192);
-}
 
 /* Boxes of one swizzled row of 64 elements, whatever head_dim is. */
 static void map_backward(fmha_gpu_plan *plan) {
@@ -214,18 +204,22 @@ static void plan_backward(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
                  tile_m = (size_t)c->tile_m;
     define(plan, "DETERMINISTIC=%d", p->deterministic);
     if (sm90) {
-        define_sm90_backward(plan);
+        define(plan, "STAGES=%d", c->k_stages);
         map_backward(plan);
     } else {
         define_stages(plan);
     }
     add_step(plan, "fmha_delta", rows, p->heads, p->batch, DELTA_THREADS, 0);
     add_step(plan, "fmha_backward", sm90 ? fmha_least(work, hw->sms) : work, 1,
-             1, fmha_gpu_threads(c, FMHA_GPU_BACKWARD),
-             fmha_gpu_smem_bytes(c, p));
+             1, fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p));
     add_step(plan, "fmha_dq", rows, p->heads, p->batch, DELTA_THREADS, 0);
-    plan->scratch.delta = tiles * tile_m * 2 * sizeof(float);
-    plan->scratch.dq_sum = tiles * tile_m * (size_t)p->head_dim * sizeof(float);
+    plan->scratch.delta =
+        (size_t)fmha_delta_floats(p->batch, p->heads, p->q_len, p->total_q,
+                                  c->tile_m, p->varlen) *
+        sizeof(float);
+    plan->scratch.dq_sum = tiles * tile_m *
+                           (size_t)fmha_dq_columns(p->head_dim, c->tile_m) *
+                           sizeof(float);
     plan->scratch.turn = p->deterministic ? tiles * sizeof(int) : 0;
 }
 

@@ -94,14 +94,15 @@ static void complete(fmha_gpu_problem *p) {
 /* All kernels of a problem's plan. A step of the ladder whose kernel is not in
  * the tree has nothing to compile. */
 static bool one(const shipping *s, const char *problem_name,
-                const fmha_gpu_problem *problem, const char *variant,
+                const fmha_gpu_problem *problem, const char *variant, int pack,
                 spak_error *err) {
     fmha_gpu_problem p = *problem;
     fmha_gpu_config config;
     fmha_gpu_plan plan;
     const char *list[FMHA_GPU_DEFINES];
     char name[96];
-    json_t *asked = json_pack("{s:s*}", "variant", variant);
+    json_t *asked = json_pack("{s:s*, s:o*}", "variant", variant, "pack",
+                              pack ? json_integer(pack) : NULL);
     complete(&p);
     bool good = asked &&
                 fmha_gpu_config_read(asked, &p, s->machine, &config, err) &&
@@ -123,11 +124,11 @@ static bool one(const shipping *s, const char *problem_name,
 static bool ladder(const shipping *s, const char *name,
                    const fmha_gpu_problem *p, spak_error *err) {
     const bool sm90 = s->machine->cc == 90;
-    for (int v = 0; v < FMHA_GPU_PERSISTENT; v++) {
+    for (int v = 0; v <= FMHA_GPU_PERSISTENT; v++) {
         const fmha_gpu_variant variant = (fmha_gpu_variant)v;
         const bool its = v == FMHA_GPU_MMA_SYNC ? sm90 : true;
         if (its && (sm90 || !fmha_gpu_has_tma(variant)) &&
-            !one(s, name, p, fmha_gpu_variant_name(variant), err))
+            !one(s, name, p, fmha_gpu_variant_name(variant), 0, err))
             return false;
     }
     return true;
@@ -149,7 +150,7 @@ static bool sweep(const shipping *s, spak_error *err) {
         char name[48];
         snprintf(name, sizeof name, "%s%s_%d_%d", back ? "back_" : "",
                  causal ? "causal" : "full", dim, len);
-        if (!one(s, name, &p, NULL, err)) return false;
+        if (!one(s, name, &p, NULL, 0, err)) return false;
         if (!back && len == 4096 && !ladder(s, name, &p, err)) return false;
     }
     return true;
@@ -157,12 +158,12 @@ static bool sweep(const shipping *s, spak_error *err) {
 
 static bool on_gpu(const shipping *s, spak_error *err) {
     for (int i = 0; i < PROBLEMS; i++)
-        if (!one(s, problems[i].name, &problems[i].problem, NULL, err))
+        if (!one(s, problems[i].name, &problems[i].problem, NULL, 0, err))
             return false;
-    fmha_gpu_problem grouped = {BIG, CAUSAL, .kv_heads = 4};
+    const fmha_gpu_problem grouped = {BIG, CAUSAL, .kv_heads = 4};
     return (s->machine->cc != 90 ||
-            one(s, "grouped", &grouped, fmha_gpu_variant_name(FMHA_GPU_PACKED),
-                err)) &&
+            one(s, "grouped_packed", &grouped,
+                fmha_gpu_variant_name(FMHA_GPU_PACKED), 4, err)) &&
            sweep(s, err);
 }
 

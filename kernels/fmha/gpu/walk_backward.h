@@ -10,7 +10,8 @@
  * them later, so that blocks that start together need not wait for each other.
  * Blocks take the tiles of keys in the same order (fmha_order with `longest`):
  * a block waits only for tiles that were taken before its own, hence never in a
- * circle. */
+ * circle. Elsewhere the first tiles of keys, which causal queries visit most,
+ * are taken first. */
 #ifndef SPAK_FMHA_GPU_WALK_BACKWARD_H
 #define SPAK_FMHA_GPU_WALK_BACKWARD_H
 
@@ -64,32 +65,47 @@ FMHA_BOTH long long fmha_row_tile(int b, int h, int m, int batch, int heads,
     return ((long long)b * heads + h) * fmha_tiles(q_len, tile_m) + m;
 }
 
-/* --- which tile of keys is a block's next ---
+/* Floats of `delta`: for each such tile tile_m logarithms and tile_m deltas,
+ * then the number of the next tile of keys (4 bytes). */
+FMHA_BOTH long long fmha_delta_floats(int batch, int heads, int q_len,
+                                      int total_q, int tile_m, int varlen) {
+    return fmha_row_tiles(batch, q_len, total_q, tile_m, varlen) * heads * 2 *
+               tile_m +
+           1;
+}
+
+/* --- which tile of keys is a block's next, when dQ is added in turn ---
  *
- * Blocks stay: block i takes places i, i + blocks, ... of the order. Under a
- * causal mask lengths fall (or rise, when dQ is added in turn) along the order,
- * so every other round goes backwards, which evens out the sums of lengths;
- * and when they rise the incomplete round comes first. -1: there is none in
- * this round, -2: nor in those after it. */
+ * (Otherwise whoever is free takes the next.) Block i takes places i, i +
+ * blocks, ... of the order. Under a causal mask lengths rise along it, so every
+ * other round goes backwards, which evens out the sums of lengths, and the
+ * incomplete round comes first. -1: there is none in this round, -2: nor in
+ * those after it. */
 FMHA_BOTH int fmha_place(int round, int block, int blocks, int tiles,
-                         int causal, int rising) {
-    const int skip = causal && rising ? (blocks - tiles % blocks) % blocks : 0;
+                         int causal) {
+    const int skip = causal ? (blocks - tiles % blocks) % blocks : 0;
     const int back = causal && round % 2;
     const int at = round * blocks + (back ? blocks - 1 - block : block) - skip;
     if (round * blocks >= tiles + skip) return -2;
     return at < 0 || at >= tiles ? -1 : at;
 }
 
-/* --- shared memory of sm90_backward.cu --- */
+/* --- what sm90_backward.cu needs --- */
 
-/* Tiles K, V | stages of Q, dO | of dS | dQ | stages of logarithms and deltas |
- * barriers; tile_n keys. */
+/* Columns of dQ in f32: a tile of queries keeps tile_m rows of them. */
+FMHA_BOTH int fmha_dq_columns(int head_dim, int tile_m) {
+    return tile_m == 128 ? head_dim : fmha_tiles(head_dim, 64) * 64;
+}
+
+/* Shared memory: tiles K, V | stages of Q, of dO | two of dS | dQ | stages of
+ * logarithms and deltas | two pieces of work | barriers. */
 FMHA_BOTH int fmha_backward_smem(int head_dim, int tile_m, int tile_n,
-                                 int stages, int ds_stages) {
+                                 int stages) {
     const int row = fmha_tiles(head_dim, 64) * 128;
     return 2 * tile_n * row + 2 * stages * tile_m * row +
-           ds_stages * tile_m * tile_n * 2 + tile_m * head_dim * 4 +
-           stages * tile_m * 8 + 256;
+           2 * tile_m * tile_n * 2 +
+           tile_m * fmha_dq_columns(head_dim, tile_m) * 4 +
+           stages * tile_m * 8 + 2 * 64 + (13 + 3 * stages) * 8;
 }
 
 #endif

@@ -141,13 +141,26 @@ static void fill_group(const picking *p, matmul_gpu_config *c) {
     if (c->group < 1) c->group = 1;
 }
 
+/* Beyond 128 sums a thread the tile must promise more than the model's error
+ * to be picked. */
+#define TIGHT 1.015
+
+/* Sums of a thread that leave registers enough for the rest. More are needed
+ * where the epilogue or other blocks' sums come into them. */
+static int most_sums(const picking *p, const matmul_gpu_config *c) {
+    bool reads = p->problem->residual || p->problem->beta != 0 ||
+                 c->last_round == MATMUL_GPU_SHARED;
+    return reads ? 128 : 160;
+}
+
 static void consider(picking *p, matmul_gpu_config c) {
     fill_stages(p, &c);
     fill_group(p, &c);
     if (!matmul_gpu_config_allowed(&c, p->problem, p->machine, NULL)) return;
-    if (matmul_gpu_sums(&c) > 128 && !p->asked.tile_m) return; /* too tight */
+    if (matmul_gpu_sums(&c) > most_sums(p, &c) && !p->asked.tile_m) return;
     if (c.tile_k > 64 && c.stages < 5 && !p->asked.tile_k) return; /* coarse */
     double seconds = matmul_gpu_expect(&c, p->problem, p->machine);
+    if (matmul_gpu_sums(&c) > 128) seconds *= TIGHT;
     if (seconds < p->seconds) {
         p->best = c;
         p->seconds = seconds;

@@ -29,6 +29,8 @@ static void draw(fmha_gpu_check *check, fmha_gpu_case *c) {
     g->tile_n = ns[fmha_gpu_draw(check, 13)];
     g->k_stages = 1 + (int)fmha_gpu_draw(check, 4);
     g->v_stages = 1 + (int)fmha_gpu_draw(check, 4);
+    g->q_stages = fmha_gpu_draw(check, 4) ? 1 : 2;
+    g->start = 1 + (int)fmha_gpu_draw(check, 2);
     g->consumers = fmha_gpu_draw(check, 4) ? g->tile_m / 64 : 1 + (int)fmha_gpu_draw(check, 3);
     g->pack = fmha_gpu_draw(check, 4) ? 1 : 1 << fmha_gpu_draw(check, 4);
     g->order = 1 + (int)fmha_gpu_draw(check, 2);
@@ -37,10 +39,11 @@ static void draw(fmha_gpu_check *check, fmha_gpu_case *c) {
 }
 
 static json_t *all_axes(const fmha_gpu_config *c) {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i}", "variant", fmha_gpu_variant_name(c->variant),
-                     "tile_m", c->tile_m, "tile_n", c->tile_n, "k_stages", c->k_stages, "v_stages", c->v_stages,
-                     "consumers", c->consumers, "pack", c->pack, "order",
-                     c->order == FMHA_GPU_LONGEST ? "longest" : "plain", "group", c->group, "slices", c->slices);
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s}", "variant",
+                     fmha_gpu_variant_name(c->variant), "tile_m", c->tile_m, "tile_n", c->tile_n, "q_stages",
+                     c->q_stages, "k_stages", c->k_stages, "v_stages", c->v_stages, "consumers", c->consumers, "pack",
+                     c->pack, "order", c->order == FMHA_GPU_LONGEST ? "longest" : "plain", "group", c->group, "slices",
+                     c->slices, "start", c->start == FMHA_GPU_START_OVERLAPPED ? "overlapped" : "plain");
 }
 
 /* A problem as a recipe may write it, with what is usual left out. */
@@ -200,14 +203,14 @@ static void wrong_problems_are_refused(void) {
 }
 
 static void hopper_picks(void) {
-    picks(&machine, POINT(4, 16, 4096, 128, ", \"causal\": true"), "persistent 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 16, 4096, 128, ""), "persistent 128 x 176, 2 + 2 stages");
-    picks(&machine, POINT(1, 16, 16384, 128, ", \"causal\": true"), "persistent 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "persistent 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "persistent 192 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ""), "persistent 192 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ", \"pass\": \"backward\""), "registers 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 16, 4096, 128, ", \"pass\": \"backward\""), "registers 64 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ""), "packed 128 x 176, 2 + 2 stages");
+    picks(&machine, POINT(1, 16, 16384, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "packed 192 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ""), "packed 192 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ", \"pass\": \"backward\""), "persistent 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ", \"pass\": \"backward\""), "persistent 64 x 128, 2 + 2 stages");
 }
 
 int main(void) {
