@@ -118,7 +118,8 @@ typedef struct softmax {
 /* By how much a weight w may grow that has the error e^E = own, among errors
  * whose weighted sum is all: g_j. Its own part cancels in the quotient,
  * fmha_f64.c, step 3; beyond e^10 the difference would be lost in a double. */
-DEVICE double growth(const oracle_bound *b, double w, double own, double all) {
+DEVICE double weight_growth(const oracle_bound *b, double w, double own,
+                            double all) {
     double g = own * all - 1;
     if (!b->own_cancels || own > 22026) return g;
     return fmax(g - w * (own * own - 1), 0.0) + 0x1p-48 * own * own;
@@ -156,8 +157,9 @@ DEVICE softmax weigh_keys(const oracle_attention *p, rows q, int t, rows k,
     grown = block_sum(grown);
     for (int j = threadIdx.x; j < n; j += THREADS)
         part[4 * j + 1] =
-            part[4 * j] * (1 + growth(b, part[4 * j], part[4 * j + 1], grown) *
-                                   (1 + b->rho) / b->rho);
+            part[4 * j] *
+            (1 + weight_growth(b, part[4 * j], part[4 * j + 1], grown) *
+                     (1 + b->rho) / b->rho);
     s.spread = log(grown);
     __syncthreads();
     return s;
