@@ -74,7 +74,7 @@ const dev_gpu_info *dev_gpu_about(const dev_gpu *gpu) {
 bool dev_gpu_describe(json_t **hw, spak_error *err) {
     (void)err;
     *hw = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "kind", "gpu", "id", "h200", "name",
-                    "NVIDIA H200", "cc", 90, "sms", 132, "l2_bytes", 4096, "smem_per_block_bytes", 232448,
+                    "NVIDIA H200", "cc", 90, "sms", 132, "l2_bytes", 2048, "smem_per_block_bytes", 232448,
                     "smem_per_sm_bytes", 233472, "registers_per_sm", 65536, "threads_per_sm", 2048, "clock_mhz", 1980);
     return *hw != NULL;
 }
