@@ -9,11 +9,10 @@
  * and all of them are where the inputs take more than MOST_BYTES.
  *
  * SPAK_PYTHON names the interpreter (python3); "none": no peer. */
-#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -24,6 +23,10 @@
 typedef fmha_gpu_trial_state state;
 
 static const double START_S = 180, PREPARE_S = 180, SAMPLES_S = 120;
+/* Times the bound, which is derived for our kernels: the peer's backward pass
+ * starts from an O and an LSE of its own, and how it computes is its business.
+ */
+static const double WRONG = 4;
 static const size_t CHUNK = (size_t)16 << 20;
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
@@ -74,7 +77,7 @@ const char *fmha_gpu_peer(void) {
 
 /* --- files --- */
 
-/* A folder of this trial alone, and its name's length. */
+/* A folder of this trial alone. */
 static bool make_folder(spak_str *folder, spak_error *err) {
     const char *base = getenv("TMPDIR");
     spak_str_printf(folder, "%s/spak-peer-XXXXXX",
@@ -164,25 +167,18 @@ static bool handed_over(const state *t) {
 static json_t *problem_question(state *t, const spak_str *folder,
                                 spak_error *err) {
     json_t *files =
-               handed_over(t) ? files_of(t, folder, false, err) : json_object(),
-           *question = json_object();
+        handed_over(t) ? files_of(t, folder, false, err) : json_object();
+    if (!files) return NULL;
     json_t *problem = fmha_gpu_problem_json(&t->problem);
-    if (files && question && problem)
-        json_object_set_new(problem, "scale",
-                            json_real((double)fmha_gpu_scale(&t->problem)));
-    bool ok =
-        files && spak_json_set(question, "problem", problem, err) &&
-        spak_json_set(question, "inputs", files, err) &&
-        spak_json_set(question, "backend", json_string(t->backend), err) &&
-        spak_json_set(question, "sets", json_integer(t->sets), err) &&
-        spak_json_set(question, "seed", json_integer((json_int_t)t->seed),
-                      err) &&
-        spak_json_set(question, "flush", json_boolean(t->options.flush), err) &&
-        spak_json_set(question, "min_sample_ms",
-                      json_real(t->options.min_sample_ms), err);
-    if (ok) return question;
-    json_decref(question);
-    return NULL;
+    json_object_set_new(problem, "scale",
+                        json_real((double)fmha_gpu_scale(&t->problem)));
+    json_t *question =
+        json_pack("{s:o, s:o, s:s, s:i, s:I, s:b, s:f}", "problem", problem,
+                  "inputs", files, "backend", t->backend, "sets", t->sets,
+                  "seed", (json_int_t)t->seed, "flush", t->options.flush,
+                  "min_sample_ms", t->options.min_sample_ms);
+    if (!question) spak_fail_oom(err);
+    return question;
 }
 
 /* Its outputs of set 0 against the oracles; *why when they are wrong. */
@@ -210,8 +206,11 @@ static bool check_outputs(state *t, const spak_str *folder, json_t *result,
     if (!*good) return true;
     if (!fmha_gpu_is_backward(t)) x.lse = t->set[0].x.lse; /* ours, checked */
     if (!fmha_gpu_trial_check(t, &x, false, 0, &v, err)) return false;
-    *good = v.good;
-    if (!v.good) spak_fail(why, "its output is wrong: %s", v.text);
+    const double worst = fmax(v.worst, v.worst_all);
+    *good = worst <= WRONG;
+    if (!*good) spak_fail(why, "its output is wrong: %s", v.text);
+    if (isfinite(worst))
+        json_object_set_new(result, "peer_error_over_bound", json_real(worst));
     fmha_gpu_put_errors(t, &v, "peer_errors", result);
     return true;
 }
