@@ -19,6 +19,19 @@
 #include "fmha/gpu/walk_backward.h"
 #include "ptx/types.cuh"
 
+/* dQ in f32 is in two parts (back_dq.cuh): 64 queries each of all columns, or
+ * half of the columns each, rounded up to whole slices of 64, of 64 queries. */
+#if TILE_M == 128
+#define DQ_DIM HEAD_DIM
+#define DQ_N   HEAD_DIM
+#elif HEAD_DIM > 64
+#define DQ_DIM 128
+#define DQ_N   64
+#else
+#define DQ_DIM 64
+#define DQ_N   32
+#endif
+
 #define ROW_LANES  (HEAD_DIM % 64 == 0 ? 8 : 4) /* of a warp, a row */
 #define ROW_CHUNKS (HEAD_DIM / 8 / ROW_LANES)   /* of 8 elements, a lane */
 #define ROW_STEP   (256 / ROW_LANES)            /* rows at once */
@@ -65,7 +78,7 @@ KERNEL void __launch_bounds__(256)
     if (rows.count <= 0) return;
     const int lane = (int)threadIdx.x % ROW_LANES;
     float *stats = (float *)p.delta + rows.tile * 2 * TILE_M;
-    vec16 *dq = (vec16 *)((float *)p.dq_sum + rows.tile * TILE_M * HEAD_DIM);
+    vec16 *dq = (vec16 *)((float *)p.dq_sum + rows.tile * TILE_M * DQ_DIM);
     const vec16 zero = {{0, 0, 0, 0}};
 #pragma unroll
     for (int r = (int)threadIdx.x / ROW_LANES; r < TILE_M; r += ROW_STEP) {
@@ -96,7 +109,7 @@ KERNEL void __launch_bounds__(256)
         }
     }
 #pragma unroll
-    for (int i = (int)threadIdx.x; i < TILE_M * HEAD_DIM / 4; i += 256)
+    for (int i = (int)threadIdx.x; i < TILE_M * DQ_DIM / 4; i += 256)
         store_vec16(dq + i, zero);
     if (DETERMINISTIC && threadIdx.x == 0) ((int *)p.turn)[rows.tile] = 0;
 }

@@ -14,17 +14,17 @@
  * and dS^T lie in registers just as the products for dV and dK want their A,
  * and only dQ needs dS in shared memory, where stmatrix puts it.
  *
- * Who does what, four warpgroups:
- *   0   warp 0 fetches; warp 1 has the copy engine add dQ to global memory
- *   1   dQ = dS K, for all keys of the tile
- *   2,3 64 keys each: scores, P, dP, dS, dV, dK
+ * Who does what, three warpgroups:
+ *   0     warp 0 fetches; warp 1 has the copy engine add dQ to global memory
+ *   1, 2  64 keys each: scores, P, dP, dS, dV, dK; and half of dQ = dS K, for
+ *         which each needs the other's dS
  *
- *   warp 0  --Q, dO-->  2, 3  --dS-->  1  --dQ-->  warp 1
+ *   warp 0  --Q, dO-->  1, 2  --dQ-->  warp 1
  *
- * So the two that do the arithmetic never wait for each other: while one is at
- * exponentials, the matrix units work for the other and for dQ. The scores of
- * the next queries start behind this step's dK, dP follows, and exponentials
- * run under both.
+ * What keeps the matrix units busy: exponentials run under dP, the wait for the
+ * other's dS under dV, the way of dQ to shared memory under dK, and the scores
+ * of the next queries start behind dK. Only the way from dP to dS has nothing
+ * beside it but the other warpgroup's products.
  *
  * DETERMINISTIC: the sums of dQ are added in a fixed order of tiles of keys;
  * `turn` counts them for each tile of queries (walk_backward.h). Then no more
@@ -32,12 +32,10 @@
  * blocks stay, and take tile after tile.
  *
  * Macros beside those of params.h: TILE_M (queries, 64 or 128), TILE_N (keys,
- * 128), STAGES, DS_STAGES, DQ_N (columns of dQ that are multiplied at once),
- * MAIN_REGS, DQ_REGS (registers of a thread of warpgroups 2, 3 and of 1),
- * DETERMINISTIC. HEAD_DIM up to 128. Boxes of the maps: 64 elements by TILE_M
- * rows (q, do) or TILE_N (k, v), 128-byte swizzle.
+ * 128), STAGES, DETERMINISTIC. HEAD_DIM up to 128. Boxes of the maps: 64
+ * elements by TILE_M rows (q, do) or TILE_N (k, v), 128-byte swizzle.
  *
- * Grid: at most one block a multiprocessor, 512 threads; fmha_backward_smem.
+ * Grid: at most one block a multiprocessor, 384 threads; fmha_backward_smem.
  *
  * Floor: 10 T^2 D operations a head of the matrix units (half of it when
  * causal), or their reads of shared memory, which take longer: with 64 queries
@@ -53,7 +51,6 @@
 #define PART_BYTES  (DQ_FLOATS * 4)
 #define STATS_BYTES (TILE_M * 8)
 #define CONSUMERS   2
-#define RINGS       (STAGES > DS_STAGES ? STAGES : DS_STAGES)
 #define KEYS_EACH   (TILE_N / CONSUMERS) /* 64: the rows of a product */
 
 #define K_AT(base)        (base)
@@ -61,7 +58,7 @@
 #define Q_AT(base, s)     ((base) + 2 * KEYS_BYTES + (s)*ROWS_BYTES)
 #define DO_AT(base, s)    (Q_AT(base, STAGES) + (s)*ROWS_BYTES)
 #define DS_AT(base, s)    (DO_AT(base, STAGES) + (s)*DS_BYTES)
-#define DQ_AT(base, part) (DS_AT(base, DS_STAGES) + (part)*PART_BYTES)
+#define DQ_AT(base, part) (DS_AT(base, 2) + (part)*PART_BYTES)
 #define STATS_AT(base, s) (DQ_AT(base, DQ_PARTS) + (s)*STATS_BYTES)
 #define WORK_AT(base, s)  (STATS_AT(base, STAGES) + (s)*64)
 #define BARRIER(base, i)  (WORK_AT(base, 2) + (i)*8)
@@ -70,17 +67,15 @@
  * or one of each warp concerned. */
 #define FULL_K(base)         BARRIER(base, 0)               /* 1 */
 #define FULL_V(base)         BARRIER(base, 1)               /* 1 */
-#define EMPTY_KV(base)       BARRIER(base, 2)               /* 4 + 8 */
+#define EMPTY_KV(base)       BARRIER(base, 2)               /* 8 */
 #define FULL_WORK(base, s)   BARRIER(base, 3 + (s))         /* 1 */
-#define EMPTY_WORK(base, s)  BARRIER(base, 5 + (s))         /* 1 + 4 + 8 */
-#define FULL_DQ(base, part)  BARRIER(base, 7 + 2 * (part))  /* 4 */
-#define EMPTY_DQ(base, part) BARRIER(base, 8 + 2 * (part))  /* 1 */
-#define RING(base, s)        BARRIER(base, 7 + 2 * DQ_PARTS + 5 * (s))
-#define FULL_Q(base, s)      RING(base, s)                  /* 1 */
-#define FULL_DO(base, s)     (RING(base, s) + 8)            /* 1 */
-#define EMPTY(base, s)       (RING(base, s) + 16)           /* 8 */
-#define FULL_DS(base, s)     (RING(base, s) + 24)           /* 8 */
-#define EMPTY_DS(base, s)    (RING(base, s) + 32)           /* 4 */
+#define EMPTY_WORK(base, s)  BARRIER(base, 5 + (s))         /* 1 + 8 */
+#define FULL_DS(base, s)     BARRIER(base, 7 + (s))         /* 8 */
+#define FULL_DQ(base, part)  BARRIER(base, 9 + 2 * (part))  /* 4 */
+#define EMPTY_DQ(base, part) BARRIER(base, 10 + 2 * (part)) /* 1 */
+#define FULL_Q(base, s)      BARRIER(base, 13 + 3 * (s))    /* 1 */
+#define FULL_DO(base, s)     BARRIER(base, 14 + 3 * (s))    /* 1 */
+#define EMPTY(base, s)       BARRIER(base, 15 + 3 * (s))    /* 8 */
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
@@ -104,21 +99,18 @@ DEVICE void warp_arrive(unsigned barrier) {
 DEVICE void barriers_init(unsigned base) {
     barrier_init(FULL_K(base), 1);
     barrier_init(FULL_V(base), 1);
-    barrier_init(EMPTY_KV(base), 4 + 4 * CONSUMERS);
+    barrier_init(EMPTY_KV(base), 4 * CONSUMERS);
     for (int s = 0; s < 2; s++) {
         barrier_init(FULL_WORK(base, s), 1);
-        barrier_init(EMPTY_WORK(base, s), 1 + 4 + 4 * CONSUMERS);
+        barrier_init(EMPTY_WORK(base, s), 1 + 4 * CONSUMERS);
+        barrier_init(FULL_DS(base, s), 4 * CONSUMERS);
+        barrier_init(FULL_DQ(base, s), 4);
+        barrier_init(EMPTY_DQ(base, s), 1);
     }
-    for (int part = 0; part < DQ_PARTS; part++) {
-        barrier_init(FULL_DQ(base, part), 4);
-        barrier_init(EMPTY_DQ(base, part), 1);
-    }
-    for (int s = 0; s < RINGS; s++) {
+    for (int s = 0; s < STAGES; s++) {
         barrier_init(FULL_Q(base, s), 1);
         barrier_init(FULL_DO(base, s), 1);
         barrier_init(EMPTY(base, s), 4 * CONSUMERS);
-        barrier_init(FULL_DS(base, s), 4 * CONSUMERS);
-        barrier_init(EMPTY_DS(base, s), 4);
     }
     barrier_init_visible();
 }
@@ -139,8 +131,8 @@ typedef struct work {
     int queries;    /* of the sequence */
     int first, end; /* tiles of queries that are visited */
     int whole, whole_end; /* those that need no mask */
-    int tile;       /* in scratch, of the group's first head: tile 0 */
-    int head_tiles; /* from one head's to the next head's */
+    int tile;             /* in scratch, of the group's first head: tile 0 */
+    int head_tiles;       /* from one head's to the next head's */
 } work;
 
 typedef volatile work *work_ptr;
@@ -165,8 +157,8 @@ DEVICE int group_heads(const fmha_gpu_params *p) {
 DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
     const int *cu_q = (const int *)p->cu_q, *cu_k = (const int *)p->cu_k;
     const int rows = fmha_tiles(p->kv_len, TILE_N);
-    const fmha_tile tile = fmha_order(at, rows, p->kv_heads * p->batch,
-                                      p->group, DETERMINISTIC);
+    const fmha_tile tile =
+        fmha_order(at, rows, p->kv_heads * p->batch, p->group, DETERMINISTIC);
     const int head = tile.head % p->kv_heads, b = tile.head / p->kv_heads;
     const int row_q = VARLEN ? cu_q[b] : 0, row_k = VARLEN ? cu_k[b] : 0;
     const int queries = VARLEN ? cu_q[b + 1] - row_q : p->q_len;
@@ -189,9 +181,9 @@ DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
     w->tile =
         (int)fmha_row_tile(b, head * group, 0, p->batch, p->heads, p->q_len,
                            p->total_q, TILE_M, VARLEN ? cu_q : 0);
-    w->head_tiles = VARLEN ? (int)fmha_row_tiles(p->batch, p->q_len,
-                                                 p->total_q, TILE_M, 1)
-                           : fmha_tiles(p->q_len, TILE_M);
+    w->head_tiles =
+        VARLEN ? (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1)
+               : fmha_tiles(p->q_len, TILE_M);
     find_whole(p, w, first_k);
     return true;
 }
@@ -261,14 +253,12 @@ DEVICE void fetch_tile(const fmha_gpu_params *p, work_ptr w, unsigned base,
 /* One thread. */
 DEVICE void fetch_all(const fmha_gpu_params *p, unsigned char *memory,
                       unsigned base) {
-    const int tiles =
-        fmha_tiles(p->kv_len, TILE_N) * p->kv_heads * p->batch;
+    const int tiles = fmha_tiles(p->kv_len, TILE_N) * p->kv_heads * p->batch;
     unsigned step = 0, count = 0, uses = 0;
     for (int round = 0;; round++) {
         work_ptr w = (work_ptr)(memory + WORK_AT(0, STAGE(count, 2)));
-        const int at =
-            fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
-                       CAUSAL && !WINDOW, DETERMINISTIC);
+        const int at = fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
+                                  CAUSAL && !WINDOW, DETERMINISTIC);
         if (at == -1) continue;
         barrier_wait(EMPTY_WORK(base, STAGE(count, 2)), PARITY(count, 2) ^ 1);
         if (at == -2)
@@ -303,7 +293,7 @@ DEVICE void pass_turn(unsigned *turn, unsigned mine) {
 
 DEVICE void add_tile(const fmha_gpu_params *p, unsigned base, unsigned parity,
                      long long tile) {
-    float *sum = (float *)p->dq_sum + tile * (TILE_M * HEAD_DIM);
+    float *sum = (float *)p->dq_sum + tile * (TILE_M * DQ_DIM);
 #pragma unroll
     for (int part = 0; part < DQ_PARTS; part++) {
         barrier_wait(FULL_DQ(base, part), parity);
@@ -340,9 +330,9 @@ DEVICE void add_all(const fmha_gpu_params *p, unsigned char *memory,
 /* --- products --- */
 
 /* After a wait: the compiler takes no sum out before it. */
-#define SETTLE(x, count)                         \
-    _Pragma("unroll") for (int i_ = 0; i_ < (count); i_++) \
-        asm volatile("" : "+f"((x)[i_])::"memory")
+#define SETTLE(x, count)                             \
+    _Pragma("unroll") for (int i_ = 0; i_ < (count); \
+                           i_++) asm volatile("" : "+f"((x)[i_])::"memory")
 
 /* x (64, TILE_M) = A B^T: A 64 rows of a tile of TILE_N, B TILE_M rows, both
  * HEAD_DIM along k. */
@@ -351,8 +341,7 @@ DEVICE void multiply_rows(float x[TILE_M / 2], unsigned a, unsigned b) {
     const unsigned long long db = wgmma_descriptor(b, 1024);
     wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < HEAD_DIM / 16; k++)
-        PASTE(wgmma_, TILE_M)
+    for (int k = 0; k < HEAD_DIM / 16; k++) PASTE(wgmma_, TILE_M)
     (x, da + ((k / 4 * TILE_N * 128 + k % 4 * 32) >> 4),
      db + ((k / 4 * TILE_M * 128 + k % 4 * 32) >> 4), k > 0, TYPE_NAME, "0",
      "0");
@@ -364,8 +353,7 @@ DEVICE void multiply_add(float x[HEAD_DIM / 2], const unsigned a[TILE_M / 4],
                          unsigned b) {
     const unsigned long long db = wgmma_descriptor(b, TILE_M * 128);
 #pragma unroll
-    for (int k = 0; k < TILE_M / 16; k++)
-        PASTE(wgmma_from_, HEAD_DIM)
+    for (int k = 0; k < TILE_M / 16; k++) PASTE(wgmma_from_, HEAD_DIM)
     (x, a + 4 * k, db + (k * 2048 >> 4), TYPE_NAME, "1");
 }
 
@@ -373,55 +361,19 @@ DEVICE void multiply_add(float x[HEAD_DIM / 2], const unsigned a[TILE_M / 4],
  * rows, like those of K, are values of k. */
 DEVICE void multiply_dq(float x[DQ_N / 2], unsigned ds, unsigned k_tile,
                         int part) {
-    const unsigned a = ds + part / DQ_ACROSS * TILE_N * 128;
-    const int col = part % DQ_ACROSS * DQ_N;
-    const unsigned b = k_tile + col / 64 * TILE_N * 128;
-    const unsigned long long da = wgmma_descriptor(a, TILE_N * 128);
-    const unsigned long long db = wgmma_descriptor(b, TILE_N * 128);
+    const int block = part / DQ_ACROSS, col = part % DQ_ACROSS * DQ_N;
+    const unsigned long long da =
+        wgmma_descriptor(ds + block * TILE_N * 128, TILE_N * 128);
+    const unsigned long long db = wgmma_descriptor(
+        k_tile + col / 64 * TILE_N * 128 + col % 64 * 2, TILE_N * 128);
     wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < TILE_N / 16; k++)
-        PASTE(wgmma_, DQ_N)
+    for (int k = 0; k < TILE_N / 16; k++) PASTE(wgmma_, DQ_N)
     (x, da + (k * 2048 >> 4), db + (k * 2048 >> 4), k > 0, TYPE_NAME, "1", "1");
     wgmma_commit();
 }
 
-/* --- warpgroup 1: dQ --- */
-
-DEVICE void dq_step(unsigned base, unsigned step) {
-    const unsigned mine = threadIdx.x % 128 * 16;
-    const unsigned s = STAGE(step, DS_STAGES);
-    barrier_wait(FULL_DS(base, s), PARITY(step, DS_STAGES));
-#pragma unroll
-    for (int part = 0; part < DQ_PARTS; part++) {
-        float x[DQ_N / 2];
-        multiply_dq(x, DS_AT(base, s), K_AT(base), part);
-        barrier_wait(EMPTY_DQ(base, part), PARITY(step, 1) ^ 1);
-        wgmma_wait(0);
-        SETTLE(x, DQ_N / 2);
-        if (part == DQ_PARTS - 1) warp_arrive(EMPTY_DS(base, s));
-#pragma unroll
-        for (int j = 0; j < DQ_N / 8; j++)
-            store_shared_four(DQ_AT(base, part) + j * 2048 + mine, x + 4 * j);
-        fence_async();
-        warp_arrive(FULL_DQ(base, part));
-    }
-}
-
-DEVICE void dq_all(unsigned char *memory, unsigned base) {
-    unsigned step = 0, uses = 0;
-    work_ptr w;
-    for (unsigned count = 0; await_work(memory, base, count, &w); count++) {
-        const unsigned last = step + w->steps;
-        warp_arrive(EMPTY_WORK(base, STAGE(count, 2)));
-        if (step == last) continue;
-        barrier_wait(FULL_K(base), PARITY(uses++, 1));
-        for (; step < last; step++) dq_step(base, step);
-        warp_arrive(EMPTY_KV(base));
-    }
-}
-
-/* --- warpgroups 2, 3: the arithmetic --- */
+/* --- warpgroups 1, 2: the arithmetic --- */
 
 /* Sum 4 j + 2 h + e of a thread: row (key) 16 w + 8 h + l / 4 of the 64, column
  * (query) 8 j + 2 (l % 4) + e. */
@@ -443,17 +395,22 @@ DEVICE void to_weights(float s[TILE_M / 2], unsigned log2, float scale_log2) {
     }
 }
 
-/* dP to dS = P (dP - delta). */
-DEVICE void to_gradients(float dp[TILE_M / 2], const float s[TILE_M / 2],
-                         unsigned delta) {
+/* P and dS = P (dP - delta), rounded to 16 bits, as the A of the next products.
+ * delta: of this thread's first query, in shared memory. */
+DEVICE void to_operands(unsigned a[TILE_M / 4], unsigned b[TILE_M / 4],
+                        const float s[TILE_M / 2], const float dp[TILE_M / 2],
+                        unsigned delta) {
 #pragma unroll
     for (int j = 0; j < TILE_M / 8; j++) {
         float first, second;
         load_shared_pair(delta + j * 32, &first, &second);
-        dp[4 * j] = s[4 * j] * (dp[4 * j] - first);
-        dp[4 * j + 1] = s[4 * j + 1] * (dp[4 * j + 1] - second);
-        dp[4 * j + 2] = s[4 * j + 2] * (dp[4 * j + 2] - first);
-        dp[4 * j + 3] = s[4 * j + 3] * (dp[4 * j + 3] - second);
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int i = 4 * j + 2 * h;
+            b[i / 2] = pack_elements(s[i] * (dp[i] - first),
+                                     s[i + 1] * (dp[i + 1] - second));
+            a[i / 2] = pack_elements(s[i], s[i + 1]);
+        }
     }
 }
 
@@ -479,13 +436,6 @@ DEVICE void mask(const fmha_gpu_params *p, work_ptr w, int consumer, int m,
     }
 }
 
-/* Sums to the A of the next product. */
-DEVICE void to_operand(unsigned a[TILE_M / 4], const float x[TILE_M / 2]) {
-#pragma unroll
-    for (int i = 0; i < TILE_M / 4; i++)
-        a[i] = pack_elements(x[2 * i], x[2 * i + 1]);
-}
-
 /* dS^T to shared memory: rows are keys, 64 queries in 128 bytes, the 16-byte
  * chunk c of row r at c ^ (r % 8). Four matrices of 8 x 8: this thread's a[4 k]
  * on are queries 16 k ... 16 k + 7 of keys 0-7, of keys 8-15, then the next
@@ -508,10 +458,8 @@ DEVICE unsigned operand_offset(int consumer) {
  * the t-th words, in the order of the lanes. */
 DEVICE void transpose_four(unsigned x[4]) {
     const bool odd = threadIdx.x & 1, high = threadIdx.x & 2;
-    const unsigned first =
-        __shfl_xor_sync(0xffffffffu, odd ? x[0] : x[1], 1);
-    const unsigned second =
-        __shfl_xor_sync(0xffffffffu, odd ? x[2] : x[3], 1);
+    const unsigned first = __shfl_xor_sync(0xffffffffu, odd ? x[0] : x[1], 1);
+    const unsigned second = __shfl_xor_sync(0xffffffffu, odd ? x[2] : x[3], 1);
     const unsigned a = odd ? first : x[0], b = odd ? x[1] : first;
     const unsigned c = odd ? second : x[2], d = odd ? x[3] : second;
     const unsigned e = __shfl_xor_sync(0xffffffffu, high ? a : c, 2);
@@ -543,47 +491,65 @@ DEVICE void store_rows(element *to, long long stride, const float *x,
 }
 
 DEVICE void store_tile(fmha_ptr to, const fmha_layout *at, work_ptr w,
-                       int consumer, const float x[HEAD_DIM / 2],
-                       float scale) {
+                       int consumer, const float x[HEAD_DIM / 2], float scale) {
     const int key = w->n * TILE_N + consumer * KEYS_EACH + key_of_thread();
     store_rows((element *)to + w->batch * at->batch + w->row_k * at->row +
                    w->head * at->head,
                at->row, x, scale, key, w->keys);
 }
 
+/* dQ to where the copy engine takes it: float 4 j ... 4 j + 3 of each thread
+ * lies beside those of its neighbours. */
+DEVICE void store_dq(unsigned base, int part, unsigned step,
+                     const float x[DQ_N / 2]) {
+    const unsigned to = DQ_AT(base, part) + threadIdx.x % 128 * 16;
+    barrier_wait(EMPTY_DQ(base, part), PARITY(step, 1) ^ 1);
+#pragma unroll
+    for (int j = 0; j < DQ_N / 8; j++)
+        store_shared_four(to + j * 2048, x + 4 * j);
+    fence_async();
+    warp_arrive(FULL_DQ(base, part));
+}
+
 //> backward
 /* A step: products are waited for where their sums are needed, and only there.
  * On the way in the scores of this step are under way, on the way out those of
- * the next (of the last step: again of itself, which nobody reads). */
+ * the next (of the last step: again of itself, which nobody reads). Of dS two
+ * steps have room: who writes the next but one knows by the next's FULL_DS that
+ * both are through with this one. */
 DEVICE void consume_step(const fmha_gpu_params *p, work_ptr w, unsigned base,
                          int consumer, unsigned step, bool last, int m,
                          float s[TILE_M / 2], float dk[HEAD_DIM / 2],
                          float dv[HEAD_DIM / 2]) {
-    const unsigned rows = STAGE(step, STAGES), ds = STAGE(step, DS_STAGES);
+    const unsigned rows = STAGE(step, STAGES), ds = DS_AT(base, STAGE(step, 2));
     const unsigned own = consumer * KEYS_EACH * 128; /* rows of K and V */
     const unsigned log2 = STATS_AT(base, rows) + query_of_thread() * 4;
     const unsigned next = last ? step : step + 1;
-    float dp[TILE_M / 2];
+    float dp[TILE_M / 2], dq[DQ_N / 2];
     unsigned a[TILE_M / 4], b[TILE_M / 4];
     barrier_wait(FULL_DO(base, rows), PARITY(step, STAGES));
     wgmma_wait(0);
     SETTLE(s, TILE_M / 2);
     multiply_rows(dp, V_AT(base) + own, DO_AT(base, rows));
     to_weights(s, log2, p->scale_log2);
-    if (m < w->whole || (WINDOW && m >= w->whole_end)) mask(p, w, consumer, m, s);
+    if (m < w->whole || (WINDOW && m >= w->whole_end))
+        mask(p, w, consumer, m, s);
     wgmma_wait(0);
     SETTLE(dp, TILE_M / 2);
-    to_gradients(dp, s, log2 + TILE_M * 4);
-    to_operand(a, s);
-    to_operand(b, dp);
-    barrier_wait(EMPTY_DS(base, ds), PARITY(step, DS_STAGES) ^ 1);
-    store_operand(DS_AT(base, ds) + operand_offset(consumer), b);
+    to_operands(a, b, s, dp, log2 + TILE_M * 4);
+    store_operand(ds + operand_offset(consumer), b);
     fence_async();
-    warp_arrive(FULL_DS(base, ds));
+    warp_arrive(FULL_DS(base, STAGE(step, 2)));
     wgmma_fence();
     multiply_add(dv, a, DO_AT(base, rows));
+    wgmma_commit();
+    barrier_wait(FULL_DS(base, STAGE(step, 2)), PARITY(step, 2));
+    multiply_dq(dq, ds, K_AT(base), consumer);
     multiply_add(dk, b, Q_AT(base, rows));
     wgmma_commit();
+    wgmma_wait(1);
+    SETTLE(dq, DQ_N / 2);
+    store_dq(base, consumer, step, dq);
     barrier_wait(FULL_Q(base, STAGE(next, STAGES)), PARITY(next, STAGES));
     multiply_rows(s, K_AT(base) + own, Q_AT(base, STAGE(next, STAGES)));
     wgmma_wait(1);
@@ -623,15 +589,14 @@ DEVICE void consume_all(const fmha_gpu_params *p, unsigned char *memory,
         float dk[HEAD_DIM / 2], dv[HEAD_DIM / 2];
 #pragma unroll
         for (int i = 0; i < HEAD_DIM / 2; i++) dk[i] = dv[i] = 0.0f;
-        if (w->steps > 0)
-            consume(p, w, base, consumer, &step, uses++, dk, dv);
+        if (w->steps > 0) consume(p, w, base, consumer, &step, uses++, dk, dv);
         store_tile(p->dv, &p->dv_at, w, consumer, dv, 1.0f);
         store_tile(p->dk, &p->dk_at, w, consumer, dk, p->scale);
         warp_arrive(EMPTY_WORK(base, STAGE(count, 2)));
     }
 }
 
-KERNEL void __launch_bounds__(512, 1)
+KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     fmha_backward(const __grid_constant__ fmha_gpu_params p) {
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
@@ -645,14 +610,11 @@ KERNEL void __launch_bounds__(512, 1)
     }
     __syncthreads();
     if (warp < 4) {
-        registers_give(LOAD_REGS);
+        registers_give(24);
         if (threadIdx.x == 0) fetch_all(&p, memory, base);
         if (threadIdx.x == 32) add_all(&p, memory, base);
-    } else if (warp < 8) {
-        registers_give(DQ_REGS);
-        dq_all(memory, base);
     } else {
-        registers_take(MAIN_REGS);
-        consume_all(&p, memory, base, warp / 4 - 2);
+        registers_take(240);
+        consume_all(&p, memory, base, warp / 4 - 1);
     }
 }

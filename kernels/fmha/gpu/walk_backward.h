@@ -80,16 +80,22 @@ FMHA_BOTH int fmha_place(int round, int block, int blocks, int tiles,
     return at < 0 || at >= tiles ? -1 : at;
 }
 
-/* --- shared memory of sm90_backward.cu --- */
+/* --- what sm90_backward.cu needs --- */
 
-/* Tiles K, V | stages of Q, dO | of dS | dQ | stages of logarithms and deltas |
- * barriers; tile_n keys. */
+/* Columns of dQ in f32: a tile of queries keeps tile_m rows of them. */
+FMHA_BOTH int fmha_dq_columns(int head_dim, int tile_m) {
+    return tile_m == 128 ? head_dim : fmha_tiles(head_dim, 64) * 64;
+}
+
+/* Shared memory: tiles K, V | stages of Q, of dO | two of dS | dQ | stages of
+ * logarithms and deltas | two pieces of work | barriers. */
 FMHA_BOTH int fmha_backward_smem(int head_dim, int tile_m, int tile_n,
-                                 int stages, int ds_stages) {
+                                 int stages) {
     const int row = fmha_tiles(head_dim, 64) * 128;
     return 2 * tile_n * row + 2 * stages * tile_m * row +
-           ds_stages * tile_m * tile_n * 2 + tile_m * head_dim * 4 +
-           stages * tile_m * 8 + 256;
+           2 * tile_m * tile_n * 2 +
+           tile_m * fmha_dq_columns(head_dim, tile_m) * 4 +
+           stages * tile_m * 8 + 2 * 64 + (13 + 3 * stages) * 8;
 }
 
 #endif
