@@ -61,6 +61,14 @@ DEVICE long long row_at(const fmha_layout *at, const rows_place *rows, int r) {
            (int)blockIdx.y * at->head + (rows->first + rows->row + r) * at->row;
 }
 
+/* The number of the next tile of keys, behind logarithms and deltas. */
+DEVICE unsigned *next_tile(const fmha_gpu_params *p) {
+    return (unsigned *)p->delta +
+           fmha_delta_floats(p->batch, p->heads, p->q_len, p->total_q, TILE_M,
+                             VARLEN) -
+           1;
+}
+
 /* The sum of products of eight elements. */
 DEVICE float dot8(vec16 x, vec16 y) {
     float sum = 0.0f;
@@ -75,6 +83,8 @@ DEVICE float dot8(vec16 x, vec16 y) {
 KERNEL void __launch_bounds__(256)
     fmha_delta(const __grid_constant__ fmha_gpu_params p) {
     const rows_place rows = rows_at(&p);
+    if (threadIdx.x + blockIdx.x + blockIdx.y + blockIdx.z == 0)
+        *next_tile(&p) = 0;
     if (rows.count <= 0) return;
     const int lane = (int)threadIdx.x % ROW_LANES;
     float *stats = (float *)p.delta + rows.tile * 2 * TILE_M;

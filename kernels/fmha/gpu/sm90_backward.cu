@@ -26,10 +26,12 @@
  * of the next queries start behind dK. Only the way from dP to dS has nothing
  * beside it but the other warpgroup's products.
  *
+ * Blocks stay and take tile after tile, so that the next one's K, V and Q come
+ * while this one's dK and dV go.
+ *
  * DETERMINISTIC: the sums of dQ are added in a fixed order of tiles of keys;
  * `turn` counts them for each tile of queries (walk_backward.h). Then no more
- * blocks may be launched than can run at once, and never more than that help:
- * blocks stay, and take tile after tile.
+ * blocks may be launched than can run at once.
  *
  * Macros beside those of params.h: TILE_M (queries, 64 or 128), TILE_N (keys,
  * 128), STAGES, DETERMINISTIC. HEAD_DIM up to 128. Boxes of the maps: 64
@@ -250,15 +252,27 @@ DEVICE void fetch_tile(const fmha_gpu_params *p, work_ptr w, unsigned base,
     }
 }
 
+/* The place in the order of this block's next tile; -1: none this time, -2: no
+ * more. */
+DEVICE int next_place(const fmha_gpu_params *p, int round) {
+    const int tiles = fmha_tiles(p->kv_len, TILE_N) * p->kv_heads * p->batch;
+#if DETERMINISTIC
+    return fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
+                      CAUSAL && !WINDOW);
+#else
+    const int at = (int)atomicAdd(next_tile(p), 1u);
+    (void)round;
+    return at < tiles ? at : -2;
+#endif
+}
+
 /* One thread. */
 DEVICE void fetch_all(const fmha_gpu_params *p, unsigned char *memory,
                       unsigned base) {
-    const int tiles = fmha_tiles(p->kv_len, TILE_N) * p->kv_heads * p->batch;
     unsigned step = 0, count = 0, uses = 0;
     for (int round = 0;; round++) {
         work_ptr w = (work_ptr)(memory + WORK_AT(0, STAGE(count, 2)));
-        const int at = fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
-                                  CAUSAL && !WINDOW, DETERMINISTIC);
+        const int at = next_place(p, round);
         if (at == -1) continue;
         barrier_wait(EMPTY_WORK(base, STAGE(count, 2)), PARITY(count, 2) ^ 1);
         if (at == -2)

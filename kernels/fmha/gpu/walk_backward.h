@@ -10,7 +10,8 @@
  * them later, so that blocks that start together need not wait for each other.
  * Blocks take the tiles of keys in the same order (fmha_order with `longest`):
  * a block waits only for tiles that were taken before its own, hence never in a
- * circle. */
+ * circle. Elsewhere the first tiles of keys, which causal queries visit most,
+ * are taken first. */
 #ifndef SPAK_FMHA_GPU_WALK_BACKWARD_H
 #define SPAK_FMHA_GPU_WALK_BACKWARD_H
 
@@ -64,16 +65,25 @@ FMHA_BOTH long long fmha_row_tile(int b, int h, int m, int batch, int heads,
     return ((long long)b * heads + h) * fmha_tiles(q_len, tile_m) + m;
 }
 
-/* --- which tile of keys is a block's next ---
+/* Floats of `delta`: for each such tile tile_m logarithms and tile_m deltas,
+ * then the number of the next tile of keys (4 bytes). */
+FMHA_BOTH long long fmha_delta_floats(int batch, int heads, int q_len,
+                                      int total_q, int tile_m, int varlen) {
+    return fmha_row_tiles(batch, q_len, total_q, tile_m, varlen) * heads * 2 *
+               tile_m +
+           1;
+}
+
+/* --- which tile of keys is a block's next, when dQ is added in turn ---
  *
- * Blocks stay: block i takes places i, i + blocks, ... of the order. Under a
- * causal mask lengths fall (or rise, when dQ is added in turn) along the order,
- * so every other round goes backwards, which evens out the sums of lengths;
- * and when they rise the incomplete round comes first. -1: there is none in
- * this round, -2: nor in those after it. */
+ * (Otherwise whoever is free takes the next.) Block i takes places i, i +
+ * blocks, ... of the order. Under a causal mask lengths rise along it, so every
+ * other round goes backwards, which evens out the sums of lengths, and the
+ * incomplete round comes first. -1: there is none in this round, -2: nor in
+ * those after it. */
 FMHA_BOTH int fmha_place(int round, int block, int blocks, int tiles,
-                         int causal, int rising) {
-    const int skip = causal && rising ? (blocks - tiles % blocks) % blocks : 0;
+                         int causal) {
+    const int skip = causal ? (blocks - tiles % blocks) % blocks : 0;
     const int back = causal && round % 2;
     const int at = round * blocks + (back ? blocks - 1 - block : block) - skip;
     if (round * blocks >= tiles + skip) return -2;
