@@ -131,23 +131,13 @@ typedef struct work {
     int row_q;      /* that of the first query that is visited */
     int keys;       /* of the sequence */
     int queries;    /* of the sequence */
-    int first, end; /* tiles of queries that are visited */
-    int whole, whole_end; /* those that need no mask */
+    int first, end; /* tiles of queries that are visited, */
+    int whole, whole_end; /* and those of them that need no mask */
     int tile;             /* in scratch, of the group's first head: tile 0 */
     int head_tiles;       /* from one head's to the next head's */
 } work;
 
 typedef volatile work *work_ptr;
-
-/* The tiles of queries that see all of these keys. */
-DEVICE void find_whole(const fmha_gpu_params *p, work_ptr w, int first_k) {
-    const int shift = w->keys - w->queries, last_k = first_k + TILE_N - 1;
-    int whole = 0, end = 1 << 30;
-    if (CAUSAL) whole = fmha_tiles(fmha_most(0, last_k - shift), TILE_M);
-    if (WINDOW) end = fmha_most(0, first_k - shift + p->window + 1) / TILE_M;
-    w->whole = last_k < w->keys ? whole : 1 << 30;
-    w->whole_end = end;
-}
 
 /* Query heads that share K and V. */
 DEVICE int group_heads(const fmha_gpu_params *p) {
@@ -186,7 +176,8 @@ DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
     w->head_tiles =
         VARLEN ? (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1)
                : fmha_tiles(p->q_len, TILE_M);
-    find_whole(p, w, first_k);
+    w->whole = v.whole;
+    w->whole_end = v.whole_end;
     return true;
 }
 
@@ -546,8 +537,7 @@ DEVICE void consume_step(const fmha_gpu_params *p, work_ptr w, unsigned base,
     SETTLE(s, TILE_M / 2);
     multiply_rows(dp, V_AT(base) + own, DO_AT(base, rows));
     to_weights(s, log2, p->scale_log2);
-    if (m < w->whole || (WINDOW && m >= w->whole_end))
-        mask(p, w, consumer, m, s);
+    if (m < w->whole || m >= w->whole_end) mask(p, w, consumer, m, s);
     wgmma_wait(0);
     SETTLE(dp, TILE_M / 2);
     to_operands(a, b, s, dp, log2 + TILE_M * 4);
@@ -557,17 +547,17 @@ DEVICE void consume_step(const fmha_gpu_params *p, work_ptr w, unsigned base,
     wgmma_fence();
     multiply_add(dv, a, DO_AT(base, rows));
     wgmma_commit();
-    barrier_wait(FULL_DS(base, STAGE(step, 2)), PARITY(step, 2));
-    multiply_dq(dq, ds, K_AT(base), consumer);
     multiply_add(dk, b, Q_AT(base, rows));
     wgmma_commit();
-    wgmma_wait(1);
-    SETTLE(dq, DQ_N / 2);
-    store_dq(base, consumer, step, dq);
+    barrier_wait(FULL_DS(base, STAGE(step, 2)), PARITY(step, 2));
+    multiply_dq(dq, ds, K_AT(base), consumer);
+    wgmma_wait(2);
     barrier_wait(FULL_Q(base, STAGE(next, STAGES)), PARITY(next, STAGES));
     multiply_rows(s, K_AT(base) + own, Q_AT(base, STAGE(next, STAGES)));
     wgmma_wait(1);
     if (!last) warp_arrive(EMPTY(base, rows));
+    SETTLE(dq, DQ_N / 2);
+    store_dq(base, consumer, step, dq);
 }
 //< backward
 
