@@ -43,6 +43,7 @@
  * causal), or their reads of shared memory, which take longer: with 64 queries
  * and 128 dimensions 2,050 cycles of 128 bytes a step for operands and 900 for
  * dS, dQ, Q and dO, while the products take 2,560. */
+#define ADD_DQ 1
 #include "fmha/gpu/back_dq.cuh"
 #include "ptx/attention_backward.cuh"
 
@@ -251,8 +252,8 @@ DEVICE int next_place(const fmha_gpu_params *p, int round) {
     return fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
                       CAUSAL && !WINDOW);
 #else
-    const int at = (int)atomicAdd(next_tile(p), 1u);
-    (void)round;
+    const int at = round == 0 ? (int)blockIdx.x
+                              : (int)(gridDim.x + atomicAdd(next_tile(p), 1u));
     return at < tiles ? at : -2;
 #endif
 }
@@ -605,6 +606,7 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
     const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
+    let_next_start();
     if (threadIdx.x == 0) {
         tma_prefetch_map(&p.q_map);
         tma_prefetch_map(&p.do_map);
@@ -613,6 +615,7 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
         barriers_init(base);
     }
     __syncthreads();
+    wait_for_previous();
     if (warp < 4) {
         registers_give(24);
         if (threadIdx.x == 0) fetch_all(&p, memory, base);
