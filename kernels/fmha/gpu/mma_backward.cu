@@ -60,12 +60,20 @@ DEVICE void copy_rows(unsigned to, const element *from, long long pitch,
 
 /* --- products of a warp --- */
 
+/* This thread's place in its warp, read anew, so that addresses are computed
+ * where they are used and not kept in registers that sums need. */
+DEVICE int lane_again(void) {
+    int lane;
+    asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+    return lane;
+}
+
 typedef float sums[4]; /* of a piece of 16 x 8 (mma.cuh) */
 
 /* x (16, TILE_M) = A B^T: the warp's rows of the tile that stays, all rows of
  * the one that passes. */
 DEVICE void multiply_rows(sums x[TILE_M / 8], unsigned stay, unsigned pass) {
-    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32;
+    const int lane = lane_again(), warp = (int)threadIdx.x / 32;
 #pragma unroll
     for (int j = 0; j < TILE_M / 8; j++)
         x[j][0] = x[j][1] = x[j][2] = x[j][3] = 0.0f;
@@ -87,7 +95,7 @@ DEVICE void multiply_rows(sums x[TILE_M / 8], unsigned stay, unsigned pass) {
  * pass, columns from chunk `first` on. */
 DEVICE void multiply_add(sums *x, int columns, const sums a[TILE_M / 8],
                          unsigned pass, int first) {
-    const int lane = (int)threadIdx.x % 32;
+    const int lane = lane_again();
 #pragma unroll
     for (int k = 0; k < TILE_M / 16; k++) {
         unsigned w[4], b[4];
