@@ -251,7 +251,7 @@ system MatMul_GPU_System_v2 {
         fact tile_m_makes_no_difference_square_1024_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#406]
@@ -263,8 +263,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 128)`
-            measured: 0.441
-            range: [0.338, 0.452]
+            measured: 0.44
+            range: [0.344, 0.453]
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#418, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#485]
@@ -276,8 +276,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 128)`
-            measured: 0.728
-            range: [0.58, 0.794]
+            measured: 0.738
+            range: [0.582, 0.783]
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#487]
@@ -289,8 +289,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 128)`
-            measured: 0.778
-            range: [0.643, 0.912]
+            measured: 0.776
+            range: [0.648, 0.895]
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#422, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406, trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#489]
@@ -302,8 +302,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 128)`
-            measured: 0.942
-            range: [0.899, 0.984]
+            measured: 0.947
+            range: [0.909, 0.985]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#491]
@@ -315,8 +315,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 8)`
-            measured: 0.409
-            range: [0.404, 0.414]
+            measured: 0.412
+            range: [0.409, 0.414]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
@@ -328,8 +328,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 8)`
-            measured: 0.565
-            range: [0.558, 0.572]
+            measured: 0.569
+            range: [0.565, 0.572]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
@@ -341,8 +341,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 4, stages == 8)`
-            measured: 0.706
-            range: [0.697, 0.714]
+            measured: 0.709
+            range: [0.705, 0.714]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
@@ -354,8 +354,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 5, stages == 8)`
-            measured: 0.863
-            range: [0.852, 0.874]
+            measured: 0.868
+            range: [0.862, 0.873]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#435, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
@@ -367,8 +367,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 6, stages == 8)`
-            measured: 0.941
-            range: [0.929, 0.953]
+            measured: 0.947
+            range: [0.941, 0.953]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#437, trace:matmul_gpu/h200#404, trace:matmul_gpu/h200#406]
@@ -379,7 +379,7 @@ system MatMul_GPU_System_v2 {
         fact cluster_m_makes_no_difference_square_1024_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#406]
@@ -392,7 +392,7 @@ system MatMul_GPU_System_v2 {
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
             measured: 0.683
-            range: [0.682, 0.683]
+            range: [0.682, 0.685]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -404,7 +404,7 @@ system MatMul_GPU_System_v2 {
             when: `op == "matmul_gpu"`
             apply: `cluster_n == 1`
             predict: `ratio(peer_ratio, cluster_n == 1, cluster_n == 2)`
-            within: [1.39, 1.54]
+            within: [1.4, 1.52]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["unknown"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -415,7 +415,7 @@ system MatMul_GPU_System_v2 {
         fact group_makes_no_difference_square_1024_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#406]
@@ -427,8 +427,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.791
-            range: [0.791, 0.791]
+            measured: 0.795
+            range: [0.795, 0.795]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
@@ -440,7 +440,7 @@ system MatMul_GPU_System_v2 {
             when: `op == "matmul_gpu"`
             apply: `last_round == "whole"`
             predict: `ratio(peer_ratio, last_round == "whole", last_round == "shared")`
-            within: [1.2, 1.33]
+            within: [1.21, 1.31]
             reason: "the best of the values tried, all else equal; the search gives no cause"
             scope { isa: ["unknown"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
@@ -463,8 +463,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 128)`
-            measured: 0.795
-            range: [0.632, 0.856]
+            measured: 0.812
+            range: [0.639, 0.858]
             pairs: 8
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#408, trace:matmul_gpu/h200#410, trace:matmul_gpu/h200#452, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446]
@@ -476,8 +476,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 256)`
-            measured: 0.345
-            range: [0.345, 0.414]
+            measured: 0.347
+            range: [0.347, 0.416]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#497]
@@ -489,8 +489,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 256)`
-            measured: 0.549
-            range: [0.548, 0.722]
+            measured: 0.552
+            range: [0.551, 0.725]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#497]
@@ -503,7 +503,7 @@ system MatMul_GPU_System_v2 {
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 256)`
             measured: 0.737
-            range: [0.736, 0.969]
+            range: [0.736, 0.974]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#497]
@@ -515,8 +515,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 256)`
-            measured: 0.947
-            range: [0.946, 1.22]
+            measured: 0.949
+            range: [0.947, 1.21]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#497]
@@ -528,8 +528,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 160, tile_n == 256)`
-            measured: 0.89
-            range: [0.889, 1.04]
+            measured: 0.893
+            range: [0.891, 1.03]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#497]
@@ -541,8 +541,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 256)`
-            measured: 0.931
-            range: [0.93, 1.1]
+            measured: 0.935
+            range: [0.933, 1.1]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#497]
@@ -554,8 +554,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
-            measured: 0.659
-            range: [0.58, 0.661]
+            measured: 0.665
+            range: [0.58, 0.668]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -567,8 +567,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
-            measured: 0.972
-            range: [0.801, 0.974]
+            measured: 0.977
+            range: [0.802, 0.982]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -579,7 +579,7 @@ system MatMul_GPU_System_v2 {
         fact cluster_m_makes_no_difference_gpt2_up_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#446]
@@ -592,7 +592,7 @@ system MatMul_GPU_System_v2 {
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
             measured: 0.683
-            range: [0.682, 0.683]
+            range: [0.682, 0.685]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -603,7 +603,7 @@ system MatMul_GPU_System_v2 {
         fact group_makes_no_difference_gpt2_up_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#446]
@@ -615,8 +615,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.791
-            range: [0.791, 0.791]
+            measured: 0.795
+            range: [0.795, 0.795]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
@@ -628,7 +628,7 @@ system MatMul_GPU_System_v2 {
             description: "the best configuration that the search met, of 14 trials"
             config: `cluster_m == 1 and cluster_n == 1 and group == 11 and last_round == "whole" and stages == 4 and start == "overlapped" and tile_k == 64 and tile_m == 128 and tile_n == 192 and variant == "best"`
             problem: `dtype == "bf16" and k == 3072 and m == 8192 and n == 768 and seed == 1 and trans_b == true`
-            merit: 1.01
+            merit: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#476]
             support: 1
@@ -639,8 +639,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 128)`
-            measured: 0.795
-            range: [0.632, 0.856]
+            measured: 0.812
+            range: [0.639, 0.858]
             pairs: 8
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#420, trace:matmul_gpu/h200#408, trace:matmul_gpu/h200#410, trace:matmul_gpu/h200#452, trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#446]
@@ -652,8 +652,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 192)`
-            measured: 0.317
-            range: [0.317, 0.359]
+            measured: 0.323
+            range: [0.319, 0.354]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -665,8 +665,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 192)`
-            measured: 0.554
-            range: [0.554, 0.57]
+            measured: 0.562
+            range: [0.556, 0.563]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -678,8 +678,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 192)`
-            measured: 0.743
-            range: [0.743, 0.765]
+            measured: 0.75
+            range: [0.747, 0.757]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -691,8 +691,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 192)`
-            measured: 0.938
-            range: [0.938, 0.983]
+            measured: 0.94
+            range: [0.928, 0.966]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -704,8 +704,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 160, tile_n == 192)`
-            measured: 0.796
-            range: [0.796, 0.924]
+            measured: 0.803
+            range: [0.792, 0.909]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -717,8 +717,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 224, tile_n == 192)`
-            measured: 0.844
-            range: [0.844, 0.967]
+            measured: 0.855
+            range: [0.844, 0.952]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#467, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#495, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -730,8 +730,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 256, tile_n == 192)`
-            measured: 0.903
-            range: [0.767, 1.04]
+            measured: 0.897
+            range: [0.766, 1.02]
             pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#465, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#497, trace:matmul_gpu/h200#474, trace:matmul_gpu/h200#476]
@@ -743,8 +743,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
-            measured: 0.659
-            range: [0.58, 0.661]
+            measured: 0.665
+            range: [0.58, 0.668]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -756,8 +756,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
-            measured: 0.972
-            range: [0.801, 0.974]
+            measured: 0.977
+            range: [0.802, 0.982]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -768,7 +768,7 @@ system MatMul_GPU_System_v2 {
         fact cluster_m_makes_no_difference_gpt2_down_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#476]
@@ -781,7 +781,7 @@ system MatMul_GPU_System_v2 {
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
             measured: 0.683
-            range: [0.682, 0.683]
+            range: [0.682, 0.685]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -792,7 +792,7 @@ system MatMul_GPU_System_v2 {
         fact group_makes_no_difference_gpt2_down_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#476]
@@ -804,8 +804,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.791
-            range: [0.791, 0.791]
+            measured: 0.795
+            range: [0.795, 0.795]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
@@ -828,8 +828,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 64, tile_m == 256)`
-            measured: 0.615
-            range: [0.581, 0.616]
+            measured: 0.619
+            range: [0.589, 0.622]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#640, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638, trace:matmul_gpu/h200#676, trace:matmul_gpu/h200#668]
@@ -841,8 +841,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_m == 128, tile_m == 256)`
-            measured: 0.915
-            range: [0.913, 0.919]
+            measured: 0.935
+            range: [0.922, 0.939]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#642, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638, trace:matmul_gpu/h200#678, trace:matmul_gpu/h200#668]
@@ -854,8 +854,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 32, tile_n == 160)`
-            measured: 0.388
-            range: [0.378, 0.445]
+            measured: 0.389
+            range: [0.382, 0.45]
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#455, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#485, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#644, trace:matmul_gpu/h200#636]
@@ -867,8 +867,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 64, tile_n == 160)`
-            measured: 0.675
-            range: [0.617, 0.781]
+            measured: 0.684
+            range: [0.618, 0.788]
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#457, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#487, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#646, trace:matmul_gpu/h200#636]
@@ -880,8 +880,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 96, tile_n == 160)`
-            measured: 0.802
-            range: [0.774, 0.934]
+            measured: 0.803
+            range: [0.778, 0.943]
             pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#459, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#489, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#648, trace:matmul_gpu/h200#636]
@@ -893,8 +893,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, tile_n == 128, tile_n == 160)`
-            measured: 0.957
-            range: [0.848, 1.18]
+            measured: 0.968
+            range: [0.869, 1.17]
             pairs: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#463, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#493, trace:matmul_gpu/h200#650, trace:matmul_gpu/h200#636]
@@ -906,8 +906,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 2, stages == 4)`
-            measured: 0.659
-            range: [0.58, 0.661]
+            measured: 0.665
+            range: [0.58, 0.668]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#429, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#656, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -919,8 +919,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, stages == 3, stages == 4)`
-            measured: 0.972
-            range: [0.801, 0.974]
+            measured: 0.977
+            range: [0.802, 0.982]
             pairs: 3
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#431, trace:matmul_gpu/h200#433, trace:matmul_gpu/h200#658, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -931,7 +931,7 @@ system MatMul_GPU_System_v2 {
         fact cluster_m_makes_no_difference_new_shape_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#668]
@@ -944,7 +944,7 @@ system MatMul_GPU_System_v2 {
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, cluster_n == 2, cluster_n == 1)`
             measured: 0.683
-            range: [0.682, 0.683]
+            range: [0.682, 0.685]
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#666, trace:matmul_gpu/h200#636, trace:matmul_gpu/h200#638]
@@ -955,7 +955,7 @@ system MatMul_GPU_System_v2 {
         fact group_makes_no_difference_new_shape_on_h200 {
             negative: true
             description: "no value of this axis that was tried differs by more than the noise"
-            noise: 0.0251
+            noise: 0.02
             values_tried: 4
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#668]
@@ -967,8 +967,8 @@ system MatMul_GPU_System_v2 {
             negative: true
             description: "this value loses against the best one, all else equal"
             comparison: `ratio(peer_ratio, last_round == "shared", last_round == "whole")`
-            measured: 0.791
-            range: [0.791, 0.791]
+            measured: 0.795
+            range: [0.795, 0.795]
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#674, trace:matmul_gpu/h200#668]
@@ -980,7 +980,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "coalesced", variant == "naive")`
             predicted: [1, 10]
-            measured: 5.07
+            measured: 5.04
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#270, trace:matmul_gpu/h200#268, trace:matmul_gpu/h200#294, trace:matmul_gpu/h200#292, trace:matmul_gpu/h200#298, trace:matmul_gpu/h200#296]
@@ -1017,7 +1017,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "mma_sync", variant == "register_tile")`
             predicted: [5, 12]
-            measured: 9.82
+            measured: 9.79
             pairs: 5
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#276, trace:matmul_gpu/h200#274, trace:matmul_gpu/h200#304, trace:matmul_gpu/h200#302, trace:matmul_gpu/h200#332, trace:matmul_gpu/h200#330]
@@ -1029,7 +1029,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "tma", variant == "mma_sync")`
             predicted: [0.6, 1.2]
-            measured: 1.1
+            measured: 1.11
             pairs: 7
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#278, trace:matmul_gpu/h200#276, trace:matmul_gpu/h200#306, trace:matmul_gpu/h200#304, trace:matmul_gpu/h200#334, trace:matmul_gpu/h200#332]
@@ -1041,7 +1041,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "specialised", variant == "tma")`
             predicted: [1.1, 1.6]
-            measured: 1.22
+            measured: 1.21
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#280, trace:matmul_gpu/h200#278, trace:matmul_gpu/h200#308, trace:matmul_gpu/h200#306, trace:matmul_gpu/h200#336, trace:matmul_gpu/h200#334]
@@ -1054,7 +1054,7 @@ system MatMul_GPU_System_v2 {
             outcome: contradicted
             comparison: `ratio(tflops, variant == "two_consumers", variant == "specialised")`
             predicted: [1.1, 1.5]
-            measured: 1.03
+            measured: 1.04
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#282, trace:matmul_gpu/h200#280, trace:matmul_gpu/h200#310, trace:matmul_gpu/h200#308, trace:matmul_gpu/h200#338, trace:matmul_gpu/h200#336]
@@ -1066,7 +1066,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "persistent", variant == "two_consumers")`
             predicted: [1, 1.15]
-            measured: 1.02
+            measured: 1
             pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#284, trace:matmul_gpu/h200#282, trace:matmul_gpu/h200#312, trace:matmul_gpu/h200#310, trace:matmul_gpu/h200#340, trace:matmul_gpu/h200#338]
@@ -1075,11 +1075,10 @@ system MatMul_GPU_System_v2 {
             status: valid
         }
         fact outcome_of_clusters_save_bandwidth_on_h200 {
-            negative: true
-            outcome: contradicted
+            outcome: confirmed
             comparison: `ratio(tflops, variant == "cluster", variant == "persistent")`
             predicted: [1, 1.08]
-            measured: 0.987
+            measured: 1
             pairs: 7
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#286, trace:matmul_gpu/h200#284, trace:matmul_gpu/h200#314, trace:matmul_gpu/h200#312, trace:matmul_gpu/h200#342, trace:matmul_gpu/h200#340]
@@ -1088,11 +1087,10 @@ system MatMul_GPU_System_v2 {
             status: valid
         }
         fact outcome_of_async_store_frees_the_consumers_on_h200 {
-            negative: true
-            outcome: contradicted
+            outcome: confirmed
             comparison: `ratio(tflops, variant == "async_store", variant == "cluster")`
             predicted: [1, 1.06]
-            measured: 1.12
+            measured: 1.05
             pairs: 7
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#288, trace:matmul_gpu/h200#286, trace:matmul_gpu/h200#316, trace:matmul_gpu/h200#314, trace:matmul_gpu/h200#344, trace:matmul_gpu/h200#342]
@@ -1104,7 +1102,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, variant == "best", variant == "async_store")`
             predicted: [0.98, 1.1]
-            measured: 1.04
+            measured: 1.05
             pairs: 11
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#290, trace:matmul_gpu/h200#288, trace:matmul_gpu/h200#318, trace:matmul_gpu/h200#316, trace:matmul_gpu/h200#346, trace:matmul_gpu/h200#344]
@@ -1116,7 +1114,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, swizzle_bytes == 128, swizzle_bytes == 16)`
             predicted: [1.2, 3]
-            measured: 2.15
+            measured: 2.13
             pairs: 2
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#568, trace:matmul_gpu/h200#570, trace:matmul_gpu/h200#576]
@@ -1129,7 +1127,7 @@ system MatMul_GPU_System_v2 {
             outcome: contradicted
             comparison: `ratio(tflops, stages == 2, stages == 1)`
             predicted: [1.2, 2.2]
-            measured: 1.08
+            measured: 1.07
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#582, trace:matmul_gpu/h200#580]
@@ -1150,10 +1148,11 @@ system MatMul_GPU_System_v2 {
             status: valid
         }
         fact outcome_of_grouping_tiles_keeps_the_cache_on_h200 {
-            outcome: confirmed
+            negative: true
+            outcome: contradicted
             comparison: `ratio(tflops, group == 8, group == 1)`
             predicted: [1, 1.25]
-            measured: 1.03
+            measured: 1
             pairs: 1
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#596, trace:matmul_gpu/h200#592]
@@ -1165,7 +1164,7 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, tile_n == 256, tile_n == 128)`
             predicted: [1.05, 1.5]
-            measured: 1.07
+            measured: 1.06
             pairs: 9
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
             evidence: [trace:matmul_gpu/h200#444, trace:matmul_gpu/h200#461, trace:matmul_gpu/h200#446, trace:matmul_gpu/h200#497, trace:matmul_gpu/h200#491, trace:matmul_gpu/h200#512]
@@ -1189,10 +1188,10 @@ system MatMul_GPU_System_v2 {
             outcome: confirmed
             comparison: `ratio(tflops, last_round == "shared", last_round == "whole")`
             predicted: [0.95, 1.04]
-            measured: 0.982
-            pairs: 5
+            measured: 0.964
+            pairs: 6
             scope { op: [matmul_gpu] id: ["h200"] dtype: [bf16] }
-            evidence: [trace:matmul_gpu/h200#508, trace:matmul_gpu/h200#616, trace:matmul_gpu/h200#614, trace:matmul_gpu/h200#612, trace:matmul_gpu/h200#620, trace:matmul_gpu/h200#618]
+            evidence: [trace:matmul_gpu/h200#508, trace:matmul_gpu/h200#616, trace:matmul_gpu/h200#518, trace:matmul_gpu/h200#622, trace:matmul_gpu/h200#614, trace:matmul_gpu/h200#612]
             support: 1
             contradictions: 0
             status: valid

@@ -30,7 +30,7 @@ block(name) = (found = 0, sum [i=1:series] (word(series_names, i) eq name ? (fou
 first  = 'stages swizzle group tile round_whole launch_plain'
 second = 'stages_portable - - - round_shared launch_overlapped'
 titles  = "'(a) stages in flight' '(b) swizzled bytes' '(c) rows of tiles together' '(d) columns of the tile' '(e) last rounds of tiles' '(f) launches, squares'"
-name_1 = 'clusters - - - whole plain'
+name_1 = 'TMA - - - whole plain'
 name_2 = 'portable - - - shared overlapped'
 
 # 'm × n × k' in three lines
