@@ -48,7 +48,13 @@ typedef struct fmha_gpu_params {
                                       * added up; zero before */
     fmha_ptr turn; /* backward, deterministic: ints, zero before and after */
     fmha_ptr cu_q, cu_k;       /* int (batch + 1); VARLEN only */
-    fmha_ptr part_o, part_lse; /* decode: f32, of each slice of keys */
+    fmha_ptr part_o, part_lse; /* decode: f32, of each slice of keys: (slices,
+                                * rows of LSE, d) and (slices, rows of LSE) */
+    fmha_ptr scores, weights;  /* unfused: S in f32, P in 16 bits; (b, h, t, j)
+                                * at ((b * heads + h) * q_len + t) * scores_row
+                                * + j; scores_row: kv_len, or more, a multiple
+                                * of 8 */
+    long long scores_row;
     fmha_layout q_at, k_at, v_at, o_at, do_at, dq_at, dk_at, dv_at;
     int batch, heads, kv_heads;
     int q_len, kv_len;    /* VARLEN: the longest */
