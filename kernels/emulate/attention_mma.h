@@ -4,6 +4,7 @@
 
 #include "emulate/types.h"
 
+#define blockDim    emulate_here.block_dim
 #define exp2_fast   exp2f
 #define log2_fast   log2f
 #define shuffle_xor emulate_shuffle_xor

@@ -24,7 +24,7 @@
  * Slices. One block a head of K and V is enough when there are some hundreds of
  * them; otherwise p.slices blocks divide the tiles of keys among them, leave
  * f32 results in part_o and part_lse, and fmha_combine merges these, in the
- * order of the slices, one warp a row. With slices = 1 it is not launched.
+ * order of the slices, a block a row. With slices = 1 it is not launched.
  *
  * Floor. 4 HEAD_DIM bytes a key and head of K and V, over the bandwidth of
  * memory.
@@ -32,7 +32,7 @@
  * Launch. fmha_decode: grid (tiles of group x q_len rows, times slices;
  * kv_heads; sequences), block 32 WARPS, WARPS x K_STAGES x KEYS x HEAD_DIM x
  * 4 bytes of dynamic shared memory, and WARPS x TILE_M x (HEAD_DIM + 10) x 4 at
- * least. fmha_combine: grid (rows of LSE / 4), block 128. scale > 0. */
+ * least. fmha_combine: grid (rows of LSE), block HEAD_DIM. scale > 0. */
 #include "fmha/gpu/params.h"
 
 #ifndef HEAD_DIM
@@ -63,8 +63,7 @@ enum {
     STRIP_PITCH = HEAD_DIM + 8,
     STRIP_FLOATS = TILE_M * (STRIP_PITCH + 2), /* O, maximum, sum */
     SMEM_BYTES =
-        WARPS * (RING_BYTES > 4 * STRIP_FLOATS ? RING_BYTES : 4 * STRIP_FLOATS),
-    PART_ROWS = 4 /* of a block of fmha_combine */
+        WARPS * (RING_BYTES > 4 * STRIP_FLOATS ? RING_BYTES : 4 * STRIP_FLOATS)
 };
 
 static_assert(K_STAGES == V_STAGES, "a slot has keys and their values");
@@ -319,41 +318,32 @@ KERNEL void __launch_bounds__(THREADS)
     }
 }
 
-/* One warp a row: weights from the slices' LSE, then their sum. */
-KERNEL void __launch_bounds__(32 * PART_ROWS)
+/* A block a row, a thread a column: weights from the slices' LSE. */
+KERNEL void __launch_bounds__(HEAD_DIM)
     fmha_combine(const __grid_constant__ fmha_gpu_params p) {
-    const long long line =
-        (long long)blockIdx.x * PART_ROWS + (int)threadIdx.x / 32;
-    const long long lines = lse_rows(&p);
-    const int lane = (int)threadIdx.x % 32;
-    if (line >= lines) return;
-    const float *part_lse = (const float *)p.part_lse + line;
-    float most = FLOOR, sum = 0.0f, o[HEAD_DIM / 32];
-#pragma unroll
-    for (int i = 0; i < HEAD_DIM / 32; i++) o[i] = 0.0f;
+    const long long lines = lse_rows(&p), line = blockIdx.x;
+    const int d = (int)threadIdx.x;
+    const float *lse = (const float *)p.part_lse + line;
+    const float *part = (const float *)p.part_o + line * HEAD_DIM + d;
+    float most = FLOOR, sum = 0.0f, o = 0.0f;
     for (int s = 0; s < p.slices; s++)
-        most = fmaxf(most, word_to_float(load_word(part_lse + s * lines)));
+        most = fmaxf(most, word_to_float(load_word(lse + s * lines)));
+#pragma unroll 4
     for (int s = 0; s < p.slices; s++) {
-        const float lse = word_to_float(load_word(part_lse + s * lines));
-        const float weight = exp2_fast((lse - most) * LOG2_E);
-        const float *part_o =
-            (const float *)p.part_o + (s * lines + line) * HEAD_DIM + lane;
+        const float weight = exp2_fast(
+            (word_to_float(load_word(lse + s * lines)) - most) * LOG2_E);
         sum += weight;
-#pragma unroll
-        for (int i = 0; i < HEAD_DIM / 32; i++)
-            o[i] =
-                fmaf(weight, word_to_float(load_word(part_o + 32 * i)), o[i]);
+        o = fmaf(weight, word_to_float(load_word(part + s * lines * HEAD_DIM)),
+                 o);
     }
-    const float factor = sum == 0.0f ? 0.0f : divide(1.0f, sum);
+    const int none = sum == 0.0f;
     const int per = VARLEN ? p.total_q : p.q_len; /* lines of a head */
     const int t = (int)(line % per), h = (int)(line / per % p.heads);
     const int b = (int)(line / per / p.heads); /* 0 with VARLEN */
-    element *to = rows_of(p.o, p.o_at, b, h, 0) + t * p.o_at.row + lane;
-#pragma unroll
-    for (int i = 0; i < HEAD_DIM / 32; i++)
-        store_element(to + 32 * i, element_from_float(o[i] * factor));
-    if (lane == 0 && p.lse)
+    store_element(rows_of(p.o, p.o_at, b, h, 0) + t * p.o_at.row + d,
+                  element_from_float(none ? 0.0f : divide(o, sum)));
+    if (d == 0 && p.lse)
         store_word((float *)p.lse + line,
-                   word_of_float(sum == 0.0f ? MINUS_INFINITY
-                                             : most + log2_fast(sum) * LN_2));
+                   word_of_float(none ? MINUS_INFINITY
+                                      : most + log2_fast(sum) * LN_2));
 }

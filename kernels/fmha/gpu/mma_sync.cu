@@ -49,9 +49,6 @@
 #ifndef MIN_BLOCKS
 #define MIN_BLOCKS (WARPS <= 4 ? 2 : 1)
 #endif
-#ifndef GROUP /* heads that the order keeps together (walk.h) */
-#define GROUP 1
-#endif
 #ifndef LONGEST
 #define LONGEST CAUSAL
 #endif
@@ -171,7 +168,7 @@ KERNEL void __launch_bounds__(THREADS, MIN_BLOCKS)
     fmha(const __grid_constant__ fmha_gpu_params p) {
     const fmha_tile tile =
         fmha_order((int)blockIdx.x, fmha_tiles(p.q_len, TILE_M),
-                   p.batch * p.heads, GROUP, LONGEST);
+                   p.batch * p.heads, p.group, LONGEST);
     const int b = tile.head / p.heads, h = tile.head % p.heads;
     const int kv = h / (p.heads / p.kv_heads);
     const sequence at = sequence_of(&p, b);

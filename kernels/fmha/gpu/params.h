@@ -60,6 +60,7 @@ typedef struct fmha_gpu_params {
     int q_len, kv_len;    /* VARLEN: the longest */
     int total_q, total_k; /* VARLEN: rows in all */
     int window, slices;
+    int group; /* heads that the order of tiles keeps together (walk.h) */
     float scale, scale_log2; /* scale_log2: scale times log2(e) */
 } fmha_gpu_params;
 

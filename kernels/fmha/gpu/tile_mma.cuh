@@ -108,6 +108,11 @@ DEVICE fmha_range keys_of(const fmha_gpu_params *p, sequence s, int first_q,
 
 /* --- tiles in shared memory --- */
 
+/* How many neighbouring rows' begins place() has to tell apart. */
+DEVICE int told_apart(int chunks) {
+    return chunks % 8 == 0 ? 8 : chunks % 4 == 0 ? 4 : 2;
+}
+
 /* Where chunk `chunk` of row `row` lies, in chunks from the tile's begin, if
  * rows have `chunks` chunks: such that eight neighbouring rows' chunks of one
  * column, which ldmatrix reads at once, lie in different eighths of the 128
@@ -117,10 +122,10 @@ DEVICE fmha_range keys_of(const fmha_gpu_params *p, sequence s, int first_q,
  * to c xor row. With 4 or 12 chunks every other row begins at their middle, so
  * that four pairs of rows remain to be told apart: two bits do. With 2 chunks,
  * one. matmul/gpu/swizzle.h is the same for powers of two. */
-DEVICE int told_apart(int chunks) {
-    return chunks % 8 == 0 ? 8 : chunks % 4 == 0 ? 4 : 2;
-}
 DEVICE int place(int row, int chunk, int chunks) {
+#ifdef PLAIN_ROWS /* to see what it is worth */
+    return row * chunks + chunk;
+#endif
     const unsigned told = (unsigned)told_apart(chunks);
     return row * chunks + (chunk ^ (int)((unsigned)row / (8 / told) % told));
 }

@@ -94,8 +94,19 @@ FMHA_BOTH fmha_tile fmha_order(int linear, int rows, int heads, int group,
 }
 //< order
 
-/* Decode: the first key of a slice; slices have whole tiles of keys, as many as
- * each other or one more. The one of slice `slices` is the end. */
+/* Row `row` of a tile with `pack` heads: which of its queries and heads. Rows
+ * go by heads first, as the copy engine lays a box (d, heads, queries) down. */
+typedef struct fmha_row {
+    int query, head;
+} fmha_row;
+
+FMHA_BOTH fmha_row fmha_row_of(int row, int pack) {
+    fmha_row r = {row / pack, row % pack};
+    return r;
+}
+
+/* Decode: the first tile of a slice; slices have whole tiles of keys, as many
+ * as each other or one more. The one of slice `slices` is the end. */
 FMHA_BOTH int fmha_slice_begin(int slice, int tiles, int slices) {
     const int rest = tiles % slices;
     return tiles / slices * slice + fmha_least(slice, rest);
