@@ -3,8 +3,9 @@
  *   delta = sum over d of O dO        dS = P (dP - delta)
  *   log2  = LSE log2(e)               P = 2^(scale log2(e) Q K^T - log2)
  *
- * and dQ cleared, as it will be added up. A row that sees no key, or does not
- * exist, gets log2 = +infinity, so that its P is 0 whatever its scores are.
+ * and, with ADD_DQ, scratch cleared where dQ will be added up. A row that sees
+ * no key, or does not exist, gets log2 = +infinity, so that its P is 0 whatever
+ * its scores are.
  *
  * In `delta` a tile of queries has TILE_M times log2, then TILE_M times delta:
  * one copy brings both (walk_backward.h says where).
@@ -18,6 +19,9 @@
 #include "fmha/gpu/params.h"
 #include "fmha/gpu/walk_backward.h"
 #include "ptx/types.cuh"
+#if ADD_DQ
+#include "ptx/hopper.cuh"
+#endif
 
 /* dQ in f32 is in two parts (back_dq.cuh): 64 queries each of all columns, or
  * half of the columns each, rounded up to whole slices of 64, of 64 queries. */
@@ -82,14 +86,16 @@ DEVICE float dot8(vec16 x, vec16 y) {
 
 KERNEL void __launch_bounds__(256)
     fmha_delta(const __grid_constant__ fmha_gpu_params p) {
+#if ADD_DQ
+    let_next_start();
+    wait_for_previous();
+#endif
     const rows_place rows = rows_at(&p);
-    if (threadIdx.x + blockIdx.x + blockIdx.y + blockIdx.z == 0)
+    if (ADD_DQ && threadIdx.x + blockIdx.x + blockIdx.y + blockIdx.z == 0)
         *next_tile(&p) = 0;
     if (rows.count <= 0) return;
     const int lane = (int)threadIdx.x % ROW_LANES;
     float *stats = (float *)p.delta + rows.tile * 2 * TILE_M;
-    vec16 *dq = (vec16 *)((float *)p.dq_sum + rows.tile * TILE_M * DQ_DIM);
-    const vec16 zero = {{0, 0, 0, 0}};
 #pragma unroll
     for (int r = (int)threadIdx.x / ROW_LANES; r < TILE_M; r += ROW_STEP) {
         float delta = 0.0f, log2 = __uint_as_float(0x7f800000u);
@@ -118,10 +124,14 @@ KERNEL void __launch_bounds__(256)
             stats[TILE_M + r] = delta;
         }
     }
+#if ADD_DQ
+    vec16 *dq = (vec16 *)((float *)p.dq_sum + rows.tile * TILE_M * DQ_DIM);
+    const vec16 zero = {{0, 0, 0, 0}};
 #pragma unroll
     for (int i = (int)threadIdx.x; i < TILE_M * DQ_DIM / 4; i += 256)
         store_vec16(dq + i, zero);
     if (DETERMINISTIC && threadIdx.x == 0) ((int *)p.turn)[rows.tile] = 0;
+#endif
 }
 
 #endif

@@ -30,6 +30,7 @@ DEVICE vec16 eight_of(const vec16 x[4], int h, float scale) {
 
 KERNEL void __launch_bounds__(256)
     fmha_dq(const __grid_constant__ fmha_gpu_params p) {
+    wait_for_previous();
     const rows_place rows = rows_at(&p);
     if (rows.count <= 0) return;
     const float *sum = (const float *)p.dq_sum + rows.tile * TILE_M * DQ_DIM;

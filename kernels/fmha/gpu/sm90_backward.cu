@@ -43,6 +43,7 @@
  * causal), or their reads of shared memory, which take longer: with 64 queries
  * and 128 dimensions 2,050 cycles of 128 bytes a step for operands and 900 for
  * dS, dQ, Q and dO, while the products take 2,560. */
+#define ADD_DQ 1
 #include "fmha/gpu/back_dq.cuh"
 #include "ptx/attention_backward.cuh"
 
@@ -131,23 +132,13 @@ typedef struct work {
     int row_q;      /* that of the first query that is visited */
     int keys;       /* of the sequence */
     int queries;    /* of the sequence */
-    int first, end; /* tiles of queries that are visited */
-    int whole, whole_end; /* those that need no mask */
+    int first, end; /* tiles of queries that are visited, */
+    int whole, whole_end; /* and those of them that need no mask */
     int tile;             /* in scratch, of the group's first head: tile 0 */
     int head_tiles;       /* from one head's to the next head's */
 } work;
 
 typedef volatile work *work_ptr;
-
-/* The tiles of queries that see all of these keys. */
-DEVICE void find_whole(const fmha_gpu_params *p, work_ptr w, int first_k) {
-    const int shift = w->keys - w->queries, last_k = first_k + TILE_N - 1;
-    int whole = 0, end = 1 << 30;
-    if (CAUSAL) whole = fmha_tiles(fmha_most(0, last_k - shift), TILE_M);
-    if (WINDOW) end = fmha_most(0, first_k - shift + p->window + 1) / TILE_M;
-    w->whole = last_k < w->keys ? whole : 1 << 30;
-    w->whole_end = end;
-}
 
 /* Query heads that share K and V. */
 DEVICE int group_heads(const fmha_gpu_params *p) {
@@ -186,7 +177,8 @@ DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
     w->head_tiles =
         VARLEN ? (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1)
                : fmha_tiles(p->q_len, TILE_M);
-    find_whole(p, w, first_k);
+    w->whole = v.whole;
+    w->whole_end = v.whole_end;
     return true;
 }
 
@@ -260,8 +252,8 @@ DEVICE int next_place(const fmha_gpu_params *p, int round) {
     return fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
                       CAUSAL && !WINDOW);
 #else
-    const int at = (int)atomicAdd(next_tile(p), 1u);
-    (void)round;
+    const int at = round == 0 ? (int)blockIdx.x
+                              : (int)(gridDim.x + atomicAdd(next_tile(p), 1u));
     return at < tiles ? at : -2;
 #endif
 }
@@ -546,8 +538,7 @@ DEVICE void consume_step(const fmha_gpu_params *p, work_ptr w, unsigned base,
     SETTLE(s, TILE_M / 2);
     multiply_rows(dp, V_AT(base) + own, DO_AT(base, rows));
     to_weights(s, log2, p->scale_log2);
-    if (m < w->whole || (WINDOW && m >= w->whole_end))
-        mask(p, w, consumer, m, s);
+    if (m < w->whole || m >= w->whole_end) mask(p, w, consumer, m, s);
     wgmma_wait(0);
     SETTLE(dp, TILE_M / 2);
     to_operands(a, b, s, dp, log2 + TILE_M * 4);
@@ -557,17 +548,17 @@ DEVICE void consume_step(const fmha_gpu_params *p, work_ptr w, unsigned base,
     wgmma_fence();
     multiply_add(dv, a, DO_AT(base, rows));
     wgmma_commit();
-    barrier_wait(FULL_DS(base, STAGE(step, 2)), PARITY(step, 2));
-    multiply_dq(dq, ds, K_AT(base), consumer);
     multiply_add(dk, b, Q_AT(base, rows));
     wgmma_commit();
-    wgmma_wait(1);
-    SETTLE(dq, DQ_N / 2);
-    store_dq(base, consumer, step, dq);
+    barrier_wait(FULL_DS(base, STAGE(step, 2)), PARITY(step, 2));
+    multiply_dq(dq, ds, K_AT(base), consumer);
+    wgmma_wait(2);
     barrier_wait(FULL_Q(base, STAGE(next, STAGES)), PARITY(next, STAGES));
     multiply_rows(s, K_AT(base) + own, Q_AT(base, STAGE(next, STAGES)));
     wgmma_wait(1);
     if (!last) warp_arrive(EMPTY(base, rows));
+    SETTLE(dq, DQ_N / 2);
+    store_dq(base, consumer, step, dq);
 }
 //< backward
 
@@ -615,6 +606,7 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
     const int warp = __shfl_sync(0xffffffffu, (int)threadIdx.x / 32, 0);
+    let_next_start();
     if (threadIdx.x == 0) {
         tma_prefetch_map(&p.q_map);
         tma_prefetch_map(&p.do_map);
@@ -623,6 +615,7 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
         barriers_init(base);
     }
     __syncthreads();
+    wait_for_previous();
     if (warp < 4) {
         registers_give(24);
         if (threadIdx.x == 0) fetch_all(&p, memory, base);

@@ -17,21 +17,34 @@
 
 #include "fmha/gpu/walk.h"
 
+/* The tiles of queries that a tile of keys visits: first ... end - 1, of which
+ * whole ... whole_end - 1 need no mask for the queries that exist. */
 typedef struct fmha_visits {
-    int first, end;
+    int first, whole, whole_end, end;
 } fmha_visits;
 
-/* The tiles of queries of keys first_k ... first_k + tile_n - 1; first = end
- * when no query sees any of them. window < 0: none. */
+/* Of keys first_k ... first_k + tile_n - 1; first = end when no query sees any
+ * of them. A tile that ends beyond the last key always needs the mask.
+ * window < 0: none. */
 FMHA_BOTH fmha_visits fmha_queries_of(int first_k, int tile_m, int tile_n,
                                       int queries, int keys, int causal,
                                       int window) {
     const int shift = keys - queries;
     const int last_k = fmha_least(first_k + tile_n, keys) - 1;
-    int begin = 0, end = queries;
-    if (causal) begin = fmha_most(0, first_k - shift);
-    if (window >= 0) end = fmha_least(end, last_k - shift + window + 1);
-    fmha_visits v = {begin / tile_m, fmha_tiles(fmha_most(end, 0), tile_m)};
+    int begin = 0, end = queries, whole = 0, whole_end = queries;
+    if (causal) {
+        begin = fmha_most(0, first_k - shift);
+        whole = fmha_most(0, last_k - shift);
+    }
+    if (window >= 0) {
+        end = fmha_least(end, last_k - shift + window + 1);
+        whole_end = fmha_least(whole_end, first_k - shift + window + 1);
+    }
+    if (first_k + tile_n > keys) whole_end = 0;
+    fmha_visits v = {begin / tile_m, fmha_tiles(whole, tile_m),
+                     fmha_most(whole_end, 0) / tile_m,
+                     fmha_tiles(fmha_most(end, 0), tile_m)};
+    if (whole_end == queries) v.whole_end = v.end;
     if (last_k < first_k || begin >= end) v.end = v.first;
     return v;
 }
