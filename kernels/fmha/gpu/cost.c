@@ -172,14 +172,15 @@ static void fill_rest(const picking *p, config *c) {
     const bool tma = fmha_gpu_has_tma(c->variant),
                stays = c->variant == FMHA_GPU_PERSISTENT ||
                        c->variant == FMHA_GPU_PACKED;
-    const bool masks = p->problem->causal || p->problem->window >= 0;
+    const bool masks = p->problem->causal || p->problem->window >= 0,
+               orders = stays || c->variant == FMHA_GPU_MMA_SYNC;
     fill_stages(p, c);
     if (!c->q_stages) c->q_stages = 1;
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
     if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
-        c->order = stays && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
+        c->order = orders && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
     if (!c->group)
         c->group = c->order == FMHA_GPU_LONGEST ? heads_that_fit(p, c) : 1;
     if (!c->slices)
