@@ -150,14 +150,16 @@ struct dev_graph {
 
 static bool run_op(const op *o, spak_error *err) {
     if (!o->kernel) return memset((void *)(uintptr_t)o->to, o->value, o->bytes), true;
-    if (o->kernel->plain) return o->kernel->plain(o->params), true;
+    _Alignas(128) unsigned char given[sizeof o->params]; /* as tensor maps want it */
+    memcpy(given, o->params, sizeof given);
+    if (o->kernel->plain) return o->kernel->plain(given), true;
     emulate_array list[16];
     size_t count = 0;
     for (const dev_arena *a = pretend.arenas; a && count < 16; a = a->next)
         list[count++] = (emulate_array){
             .name = "memory", .at = a->base, .rows = 1, .row_bytes = a->taken, .pitch = a->taken, .writable = true};
     emulate_launch launch = {.kernel = o->kernel->emulated,
-                             .params = o->params,
+                             .params = given,
                              .grid = {o->launch.grid[0], o->launch.grid[1], o->launch.grid[2]},
                              .block = {o->launch.block[0], 1, 1},
                              .arrays = list,
