@@ -70,7 +70,8 @@ static_assert(K_STAGES == V_STAGES, "a slot has keys and their values");
 static_assert(STAGES >= 2, "one slot is filled while another is read");
 static_assert(TILE_N % (16 * WARPS) == 0, "warps have as much");
 static_assert(TILE_M * ROW_BYTES <= STAGE_BYTES, "Q comes through a slot");
-static_assert(FRAGS_M * HEAD_DIM <= 256, "Q and O are in registers");
+static_assert(TILE_M == 16 || TILE_M * HEAD_DIM <= 32 * 96,
+              "Q and O are in registers");
 
 DYNAMIC_SHARED(smem, 128);
 
@@ -126,7 +127,7 @@ DEVICE void copy_queries(const fmha_gpu_params *p, const share *x,
  * Behind the share's last tile only that. */
 DEVICE void ask(const fmha_gpu_params *p, const share *x, const element *k,
                 const element *v, unsigned ring, int j, int warp) {
-    const int lane = (int)threadIdx.x % 32;
+    const int lane = thread_again() % 32;
     if (j < x->tiles) {
         const int key = (x->first + j) * TILE_N + warp * KEYS;
         const unsigned to = ring + (unsigned)(j % STAGES * STAGE_BYTES);

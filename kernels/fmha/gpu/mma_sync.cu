@@ -62,8 +62,9 @@ enum {
     STAGE_BYTES = TILE_N * ROW_BYTES,
     SMEM_BYTES = Q_BYTES + (K_STAGES + V_STAGES) * STAGE_BYTES,
 
-    /* Q stays in registers where there is room for it beside O. */
-    Q_IN_REGISTERS = FRAGS_M * HEAD_DIM <= 128,
+    /* Q stays in registers where there is room for it beside O and S: a piece
+     * of 16 rows takes HEAD_DIM / 4, HEAD_DIM / 2 and TILE_N / 2. */
+    Q_IN_REGISTERS = FRAGS_M * (HEAD_DIM * 3 / 4 + TILE_N / 2) <= 160,
     STEPS_Q = Q_IN_REGISTERS ? STEPS_D : 1,
     STAGES = K_STAGES > V_STAGES - 1 ? K_STAGES : V_STAGES - 1
 };
