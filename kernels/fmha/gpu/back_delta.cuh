@@ -84,7 +84,7 @@ DEVICE float dot8(vec16 x, vec16 y) {
     return sum;
 }
 
-KERNEL void __launch_bounds__(256)
+KERNEL void __launch_bounds__(256, 4)
     fmha_delta(const __grid_constant__ fmha_gpu_params p) {
 #if ADD_DQ
     let_next_start();
