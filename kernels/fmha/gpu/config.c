@@ -102,7 +102,9 @@ size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
     if (c->variant == FMHA_GPU_UNFUSED) return unfused_smem(m, n, d);
     if (c->variant == FMHA_GPU_DECODE) return decode_smem(c, d);
     if (c->variant == FMHA_GPU_MMA_SYNC)
-        return (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
+        return p->pass == FMHA_GPU_BACKWARD
+                   ? (2 * n + 2 * m) * d * 2 /* K, V; Q, dO: or the reverse */
+                   : (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
     if (p->pass == FMHA_GPU_FORWARD) return sm90_smem(c, p->head_dim);
     return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
                                       c->k_stages);
@@ -113,20 +115,24 @@ size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
 /* O and S, Q where it stays, and what addresses and sums take. */
 static int mma_sync_registers(const config *c, const problem *p) {
     const int pieces = fmha_tiles(c->tile_m, 64), /* of 16 rows, a warp */
-        d = p->head_dim, q = pieces * d <= 128 ? pieces * d / 4 : 0;
-    return pieces * (d / 2 + c->tile_n / 2) + q + 64;
+        d = p->head_dim, sums = pieces * (d / 2 + c->tile_n / 2),
+              q = pieces * (d / 4);
+    return sums + (sums + q <= 160 ? q : 0) + 64;
 }
 
 /* Every warp has Q and O of all rows, and scores of its own keys. */
 static int decode_registers(const config *c, const problem *p) {
-    const int keys = c->tile_n / fmha_most(1, decode_warps(c)), d = p->head_dim;
-    return fmha_tiles(c->tile_m, 16) * (d / 4 + d / 2 + keys / 2) + 32;
+    const int keys = c->tile_n / fmha_most(1, decode_warps(c)), d = p->head_dim,
+              pieces = fmha_tiles(c->tile_m, 16);
+    return pieces * (d / 4 + d / 2 + keys / 2) + 32 * pieces;
 }
 
 int fmha_gpu_registers(const config *c, const problem *p) {
     const int o = p->head_dim / 2, s = c->tile_n / 2;
     if (c->variant == FMHA_GPU_UNFUSED) return 128;
     if (c->variant == FMHA_GPU_DECODE) return decode_registers(c, p);
+    if (c->variant == FMHA_GPU_MMA_SYNC && p->pass == FMHA_GPU_BACKWARD)
+        return 128;
     if (c->variant == FMHA_GPU_MMA_SYNC) return mma_sync_registers(c, p);
     if (p->pass == FMHA_GPU_BACKWARD)
         /* dK and dV; scores and dP; one of them in 16 bits */
@@ -192,9 +198,22 @@ static bool backward_tile_fits(const config *c, spak_error *why) {
            spak_fail(why, "constraint queries_by_64: tile_m = %d", c->tile_m);
 }
 
+/* Backward, portable: 64 rows stay, 64 or, of wide heads, 32 pass. */
+static bool mma_backward_tile_fits(const config *c, const problem *p,
+                                   spak_error *why) {
+    return (c->tile_n == 64 &&
+            (c->tile_m == 32 || (c->tile_m == 64 && p->head_dim <= 64))) ||
+           spak_fail(why,
+                     "constraint sixty_four_stay: %d keys, and %d queries that "
+                     "pass; 64 keys, and 32 or, of heads up to 64, 64 queries",
+                     c->tile_n, c->tile_m);
+}
+
 static bool tile_fits(const config *c, const problem *p, spak_error *why) {
     const bool tma = fmha_gpu_has_tma(c->variant);
-    if (tma && p->pass == FMHA_GPU_BACKWARD) return backward_tile_fits(c, why);
+    if (p->pass == FMHA_GPU_BACKWARD)
+        return tma ? backward_tile_fits(c, why)
+                   : mma_backward_tile_fits(c, p, why);
     if (tma && c->tile_m != 64 * c->consumers)
         return spak_fail(why,
                          "constraint rows_for_each_consumer: tile_m = %d for "

@@ -226,6 +226,11 @@ static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
         return;
     }
     const int wide = p->head_dim <= 128;
+    if (p->pass == FMHA_GPU_BACKWARD) {
+        *ms = CHOOSE(c->tile_m, p->head_dim <= 64 ? 64 : 32);
+        *ns = CHOOSE(c->tile_n, 64);
+        return;
+    }
     switch (c->variant) {
         case FMHA_GPU_UNFUSED:
             *ms = CHOOSE(c->tile_m, wide ? 128 : 64);

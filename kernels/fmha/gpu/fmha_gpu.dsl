@@ -51,14 +51,17 @@ kernel fmha_gpu {
         unfused_smem_bytes: `math.max((tile_m + tile_n) * problem.head_dim * 2, 192 * (tile_m + problem.head_dim))`
         decode_warps: `tile_n < 64 and tile_n // 16 or 4`
         decode_smem_bytes: `math.max(tile_n * k_stages * problem.head_dim * 4, decode_warps * tile_m * (problem.head_dim + 10) * 4)`
-        smem_bytes: `variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * problem.head_dim * 2 + weights_bytes + barrier_bytes`
+        mma_back: `back and variant == "mma_sync"`
+        smem_bytes: `mma_back and 4 * (tile_m + tile_n) * problem.head_dim or variant == "unfused" and unfused_smem_bytes or variant == "decode" and decode_smem_bytes or tma_back and back_smem_bytes or rows * problem.head_dim * 2 + weights_bytes + barrier_bytes`
         threads: `variant == "decode" and 32 * decode_warps or tma and 128 * (producing and consumers + 1 or consumers) or 128`
         sums: `problem.head_dim // 2 + tile_n // 2`
         pieces: `math.ceil(tile_m / 64)`
-        queries_kept: `pieces * problem.head_dim <= 128 and pieces * problem.head_dim // 4 or 0`
+        mma_sums: `pieces * sums`
+        mma_queries: `pieces * (problem.head_dim // 4)`
+        mma_registers: `mma_sums + (mma_sums + mma_queries <= 160 and mma_queries or 0) + 64`
         decode_sums: `problem.head_dim // 4 + problem.head_dim // 2 + tile_n // decode_warps // 2`
-        decode_registers: `math.ceil(tile_m / 16) * decode_sums + 32`
-        registers: `variant == "unfused" and 128 or variant == "decode" and decode_registers or variant == "mma_sync" and pieces * sums + queries_kept + 64 or tma_back and problem.head_dim + tile_m + tile_m // 4 + 16 or sums + (running_ahead and tile_n // 4 or 0) + 32`
+        decode_registers: `math.ceil(tile_m / 16) * (decode_sums + 32)`
+        registers: `(mma_back or variant == "unfused") and 128 or variant == "decode" and decode_registers or variant == "mma_sync" and mma_registers or tma_back and problem.head_dim + tile_m + tile_m // 4 + 16 or sums + (running_ahead and tile_n // 4 or 0) + 32`
         registers_there: `not tma and 255 or producing and (consumers < 3 and 240 or 160) or consumers < 3 and 255 or 168`
         heads_of_keys: `problem.kv_heads or problem.heads`
         keys: `problem.kv_len or problem.q_len`
@@ -82,6 +85,10 @@ kernel fmha_gpu {
         that: `not tma_back or tile_n == 128 and consumers == 2`
         reason: "backward two warpgroups have 64 keys each"
     }
+    constraint sixty_four_stay {
+        that: `not mma_back or tile_n == 64 and (tile_m == 32 or tile_m == 64 and problem.head_dim <= 64)`
+        reason: "64 rows of one side stay with a block, 64 or, of wide heads, 32 of the other pass"
+    }
     constraint stages_of_both {
         that: `not tma_back or k_stages == v_stages and q_stages == 1`
         reason: "backward a stage has queries with their dO"
@@ -95,7 +102,7 @@ kernel fmha_gpu {
         reason: "wgmma takes 64 rows from each warpgroup"
     }
     constraint rows_for_each_warp {
-        that: `variant ~= "mma_sync" and variant ~= "unfused" or tile_m % 64 == 0`
+        that: `back or variant ~= "mma_sync" and variant ~= "unfused" or tile_m % 64 == 0`
         reason: "each of four warps has pieces of 16 queries"
     }
     constraint keys_by_16 {

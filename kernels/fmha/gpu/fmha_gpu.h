@@ -222,8 +222,9 @@ typedef struct fmha_gpu_bound {
     fmha_gpu_params params;
 } fmha_gpu_bound;
 
-/* Compiles and loads the plan's kernels (once a process for equal ones) and
- * encodes the tensor maps of these buffers. Fails for pointers that are missing
+/* Compiles and loads the plan's kernels (once a process for equal ones),
+ * encodes the tensor maps of these buffers and clears `turn`, which launches
+ * leave as they find it. Fails for pointers that are missing
  * or not aligned. */
 bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
                    const fmha_gpu_buffers *buffers, fmha_gpu_bound *bound,

@@ -54,46 +54,70 @@ static int visits(const fmha_gpu_case *c, int row) {
     return r.end - r.first;
 }
 
-/* The blocks of a persistent grid, each with its tiles; and whether the tiles
- * of a group get shorter along the order. */
-static bool walk_blocks(cover *v, const fmha_gpu_plan *plan) {
+/* A launch. Blocks begin with the tiles of their own numbers; where they stay,
+ * whoever is free takes the next, and who takes the last sets the counter back.
+ * Who is free is drawn. */
+static bool run_launch(cover *v, const fmha_gpu_plan *plan, int *counter) {
+    enum { MOST_BLOCKS = 16 };
     const fmha_gpu_config *c = &v->c->config;
-    const fmha_gpu_problem *p = &v->c->problem;
     const int tiles = v->rows * v->heads, blocks = (int)plan->step[0].grid[0],
-              longest = c->order == FMHA_GPU_LONGEST,
-              stride = blocks + (v->check->fault == FMHA_GPU_STRIDE_TOO_LONG);
-    for (int block = 0; block < blocks; block++)
-        for (int at = block; at < tiles; at += stride)
-            if (!write_tile(v, order(v->check, at, v->rows, v->heads, c->group,
-                                     longest)))
-                return false;
-    for (int at = 1; longest && p->causal && p->window < 0 && at < tiles;
-         at++) {
-        const bool starts = at % (c->group * v->rows) == 0;
-        const int before = visits(v->c, order(v->check, at - 1, v->rows,
-                                              v->heads, c->group, longest)
-                                            .row),
-                  here = visits(v->c, order(v->check, at, v->rows, v->heads,
-                                            c->group, longest)
-                                          .row);
-        if (!starts && here > before)
-            return fmha_gpu_counter(
-                v->check, "tile %d visits %d tiles of keys, that before it %d",
-                at, here, before);
+              longest = c->order == FMHA_GPU_LONGEST;
+    const bool stays = plan->scratch.turn > 0;
+    int next[MOST_BLOCKS], left = stays ? blocks : 0;
+    for (int at = 0; at < blocks && !stays; at++)
+        if (!write_tile(
+                v, order(v->check, at, v->rows, v->heads, c->group, longest)))
+            return false;
+    for (int i = 0; i < left; i++) next[i] = i;
+    while (left > 0) {
+        const int i = (int)fmha_gpu_draw(v->check, (uint32_t)left),
+                  at = next[i];
+        if (at >= tiles) {
+            next[i] = next[--left];
+            continue;
+        }
+        next[i] = blocks + (*counter)++;
+        if (*counter == tiles && v->check->fault != FMHA_GPU_COUNTER_LEFT)
+            *counter = 0;
+        if (!write_tile(
+                v, order(v->check, at, v->rows, v->heads, c->group, longest)))
+            return false;
     }
     return true;
 }
 
-static void look_for_gaps(cover *v) {
+/* Whether the tiles of a group get shorter along the order. */
+static bool gets_shorter(cover *v) {
+    const fmha_gpu_config *c = &v->c->config;
+    const fmha_gpu_problem *p = &v->c->problem;
+    const int tiles = v->rows * v->heads;
+    if (c->order != FMHA_GPU_LONGEST || !p->causal || p->window >= 0)
+        return true;
+    for (int at = 1; at < tiles; at++) {
+        const fmha_tile a = order(v->check, at - 1, v->rows, v->heads, c->group,
+                                  1),
+                        b = order(v->check, at, v->rows, v->heads, c->group, 1);
+        const bool starts = at % (c->group * v->rows) == 0;
+        if (!starts && visits(v->c, b.row) > visits(v->c, a.row))
+            return fmha_gpu_counter(
+                v->check, "tile %d visits %d tiles of keys, that before it %d",
+                at, visits(v->c, b.row), visits(v->c, a.row));
+    }
+    return true;
+}
+
+static bool look_for_gaps(cover *v, int launch) {
     const fmha_gpu_problem *p = &v->c->problem;
     const size_t len = (size_t)p->q_len,
                  count = (size_t)p->batch * (size_t)p->heads * len;
     for (size_t at = 0; at < count; at++)
-        if (!v->seen[at]) {
-            fmha_gpu_counter(v->check, "head %zu, query %zu: not written",
-                             at / len, at % len);
-            return;
-        }
+        if (!v->seen[at])
+            return fmha_gpu_counter(v->check,
+                                    "launch %d: head %zu, query %zu: not "
+                                    "written",
+                                    launch, at / len, at % len);
+    memset(v->seen, 0, count);
+    return true;
 }
 
 bool fmha_gpu_check_written(fmha_gpu_check *check, spak_error *err) {
@@ -116,7 +140,10 @@ bool fmha_gpu_check_written(fmha_gpu_check *check, spak_error *err) {
         v.seen = spak_calloc(
             (size_t)p->batch * (size_t)p->heads * (size_t)p->q_len, 1);
         if (!v.seen) return spak_fail_oom(err);
-        if (walk_blocks(&v, &plan)) look_for_gaps(&v);
+        int counter = 0;
+        bool good = gets_shorter(&v);
+        for (int launch = 1; good && launch <= 2; launch++)
+            good = run_launch(&v, &plan, &counter) && look_for_gaps(&v, launch);
         fmha_gpu_note_case(check, &c);
         spak_free(v.seen);
     }

@@ -5,7 +5,9 @@
  *   sum  = sum 2^(max - most) + sum of p,   O = O 2^(max - most) + p V
  *
  * from max = -1e20, which is lower than any score that counts and finite, so
- * that 2^(max - most) is no infinity less an infinity. The maximum is kept as
+ * that 2^(max - most) is no infinity less an infinity. Any number near the
+ * largest score serves as max, so it may as well stay until a score lies 2^8
+ * above it. The maximum is kept as
  * it was rounded: then what is added in different tiles is relative to the very
  * same number. Held against double
  * precision. With u = 2^-23, n keys and t tiles a float result stays within
@@ -24,7 +26,7 @@
 
 enum { MOST_KEYS = 384, WIDTH = 3, MOST_SLICES = 8, CASES = 400 };
 
-static const float FLOOR = -1e20f;
+static const float FLOOR = -1e20f, SLACK = 8;
 static const double UNIT = 0x1p-23;
 
 typedef struct row {
@@ -50,10 +52,11 @@ static partial begin(const fmha_gpu_check *check) {
 }
 
 static void add_tile(const fmha_gpu_check *check, const row *x, int first,
-                     int end, partial *r) {
+                     int end, float slack, partial *r) {
     float score = -INFINITY, p;
     for (int j = first; j < end; j++) score = fmaxf(score, x->score[j]);
-    const float most = fmaxf(r->max, score * x->scale2);
+    float most = fmaxf(r->max, score * x->scale2);
+    if (most - r->max <= slack) most = r->max;
     const bool exact = check->fault == FMHA_GPU_FACTOR_BEFORE_ROUNDING;
     const float factor =
         exp2f(exact ? fmaf(r->score, x->scale2, -most) : r->max - most);
@@ -81,12 +84,12 @@ static finished finish(const fmha_gpu_check *check, const partial *r) {
 /* Tiles of keys first ... end - 1, from the last one down, as masks want it:
  * what they hide then comes first. */
 static finished run_tiles(const fmha_gpu_check *check, const row *x, int first,
-                          int end, int tile_n, bool down) {
+                          int end, int tile_n, float slack, bool down) {
     partial r = begin(check);
     const int tiles = fmha_tiles(end - first, tile_n);
     for (int i = 0; i < tiles; i++) {
         const int from = first + (down ? tiles - 1 - i : i) * tile_n;
-        add_tile(check, x, from, fmha_least(from + tile_n, end), &r);
+        add_tile(check, x, from, fmha_least(from + tile_n, end), slack, &r);
     }
     return finish(check, &r);
 }
@@ -118,7 +121,7 @@ static finished run_slices(const fmha_gpu_check *check, const row *x,
         const int first = fmha_slice_begin(s, tiles, slices) * tile_n,
                   end = fmha_slice_begin(s + 1, tiles, slices) * tile_n;
         part[s] = run_tiles(check, x, first, fmha_least(end, x->keys), tile_n,
-                            s % 2 == 0);
+                            0, s % 2 == 0);
     }
     return combine(check, part, order, slices);
 }
@@ -192,12 +195,15 @@ static bool try_row(fmha_gpu_check *check, const row *x) {
             slices = 1 + (int)(i + check->draws) % MOST_SLICES;
         for (int s = 0; s < MOST_SLICES; s++) order[s] = s;
         if (slices > tiles) slices = tiles;
-        const finished up = run_tiles(check, x, 0, x->keys, sizes[i], false),
-                       down = run_tiles(check, x, 0, x->keys, sizes[i], true),
-                       cut = run_slices(check, x, sizes[i], slices, order);
-        check->cases += 3;
+        const int n = sizes[i], all = x->keys;
+        const finished up = run_tiles(check, x, 0, all, n, 0, false),
+                       down = run_tiles(check, x, 0, all, n, 0, true),
+                       lazy = run_tiles(check, x, 0, all, n, SLACK, true),
+                       cut = run_slices(check, x, n, slices, order);
+        check->cases += 4;
         if (!is_right(check, x, &up, tiles, false, "tiles upwards") ||
             !is_right(check, x, &down, tiles, false, "tiles downwards") ||
+            !is_right(check, x, &lazy, tiles, false, "moving late") ||
             !is_right(check, x, &cut, tiles + slices, true, "in slices"))
             return false;
     }

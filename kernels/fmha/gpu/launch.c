@@ -125,7 +125,9 @@ bool fmha_gpu_bind(dev_gpu *gpu, const fmha_gpu_plan *plan,
         memcpy(launch->block, step->block, sizeof step->block);
         if (!dev_kernel_get(gpu, &variant, &launch->kernel, err)) return false;
     }
-    return encode_maps(gpu, plan, &bound->params, err);
+    return (!plan->scratch.turn ||
+            dev_gpu_fill8(gpu, x->turn, 0, plan->scratch.turn, err)) &&
+           encode_maps(gpu, plan, &bound->params, err);
 }
 
 bool fmha_gpu_launch(dev_gpu *gpu, const fmha_gpu_bound *bound,

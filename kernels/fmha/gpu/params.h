@@ -46,7 +46,8 @@ typedef struct fmha_gpu_params {
     /* Backward. delta, dq_sum and turn are scratch that it prepares itself,
      * with sizes and orders of walk_backward.h: what it needs of each row
      * (LSE again, sum over d of O dO), dQ in f32 while it is added up,
-     * deterministic: whose turn it is to add. */
+     * deterministic: whose turn it is to add. Forward, where blocks stay: turn
+     * counts the tiles that were taken; 0 before and after. */
     fmha_ptr d_o, delta, dq, dk, dv, dq_sum, turn;
     fmha_ptr cu_q, cu_k;       /* int (batch + 1); VARLEN only */
     fmha_ptr part_o, part_lse; /* decode: f32, of each slice of keys: (slices,

@@ -23,7 +23,7 @@ static const char *const files[FMHA_GPU_VARIANTS] = {
     "kernels/fmha/gpu/sm90_packed.cu",
     "kernels/fmha/gpu/decode.cu",
 };
-static const char backward_file[] = "kernels/fmha/gpu/backward.cu",
+static const char backward_file[] = "kernels/fmha/gpu/mma_backward.cu",
                   sm90_backward_file[] = "kernels/fmha/gpu/sm90_backward.cu";
 
 SPAK_PRINTF(2, 3)
@@ -169,6 +169,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     add_step(plan, "fmha", stays ? fmha_least(work, hw->sms) : work, 1, 1,
              fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p))
         ->overlap = c->start == FMHA_GPU_START_OVERLAPPED;
+    plan->scratch.turn = stays ? sizeof(int) : 0; /* the next tile */
 }
 
 /* --- backward: delta, the gradients tile of keys by tile of keys, dQ --- */
@@ -192,35 +193,61 @@ static void map_backward(fmha_gpu_plan *plan) {
     }
 }
 
-static void plan_backward(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
+/* The numbers that each row needs, by tiles of tile_m queries. */
+static void plan_delta(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const int m = plan->config.tile_m;
+    define(plan, "DETERMINISTIC=%d", p->deterministic);
+    add_step(plan, "fmha_delta", fmha_tiles(p->q_len, m), p->heads, p->batch,
+             DELTA_THREADS, 0);
+    plan->scratch.delta =
+        (size_t)fmha_delta_floats(p->batch, p->heads, p->q_len, p->total_q, m,
+                                  p->varlen) *
+        sizeof(float);
+}
+
+/* dQ is added up tile of keys by tile of keys, in 32 bits. */
+static void plan_sm90_backward(fmha_gpu_plan *plan,
+                               const fmha_gpu_machine *hw) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
-    const bool sm90 = fmha_gpu_has_tma(c->variant);
     const int rows = fmha_tiles(p->q_len, c->tile_m),
               work = fmha_tiles(p->kv_len, c->tile_n) * p->kv_heads * p->batch;
     const size_t tiles = (size_t)p->heads *
                          (size_t)fmha_row_tiles(p->batch, p->q_len, p->total_q,
                                                 c->tile_m, p->varlen),
-                 tile_m = (size_t)c->tile_m;
-    define(plan, "DETERMINISTIC=%d", p->deterministic);
-    if (sm90) {
-        define(plan, "STAGES=%d", c->k_stages);
-        map_backward(plan);
-    } else {
-        define_stages(plan);
-    }
-    add_step(plan, "fmha_delta", rows, p->heads, p->batch, DELTA_THREADS, 0);
-    add_step(plan, "fmha_backward", sm90 ? fmha_least(work, hw->sms) : work, 1,
-             1, fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p));
+                 columns = (size_t)fmha_dq_columns(p->head_dim, c->tile_m);
+    define(plan, "STAGES=%d", c->k_stages);
+    map_backward(plan);
+    plan_delta(plan);
+    add_step(plan, "fmha_backward", fmha_least(work, hw->sms), 1, 1,
+             fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p));
     add_step(plan, "fmha_dq", rows, p->heads, p->batch, DELTA_THREADS, 0);
-    plan->scratch.delta =
-        (size_t)fmha_delta_floats(p->batch, p->heads, p->q_len, p->total_q,
-                                  c->tile_m, p->varlen) *
-        sizeof(float);
-    plan->scratch.dq_sum = tiles * tile_m *
-                           (size_t)fmha_dq_columns(p->head_dim, c->tile_m) *
-                           sizeof(float);
+    for (int i = 0; i < plan->steps; i++)
+        plan->step[i].overlap = c->start == FMHA_GPU_START_OVERLAPPED;
+    plan->scratch.dq_sum = tiles * (size_t)c->tile_m * columns * sizeof(float);
     plan->scratch.turn = p->deterministic ? tiles * sizeof(int) : 0;
+}
+
+/* Keys first (dK, dV), then queries (dQ): nothing is added in memory, and all
+ * is the same from run to run. */
+static void plan_mma_backward(fmha_gpu_plan *plan) {
+    const fmha_gpu_problem *p = &plan->problem;
+    const fmha_gpu_config *c = &plan->config;
+    const int parts = p->head_dim > 128 ? 2 : 1; /* of the columns */
+    const size_t smem = fmha_gpu_smem_bytes(c, p);
+    plan_delta(plan);
+    add_step(plan, "fmha_backward", fmha_tiles(p->kv_len, c->tile_n),
+             p->kv_heads * parts, p->batch, fmha_gpu_threads(c), smem);
+    add_step(plan, "fmha_dq", fmha_tiles(p->q_len, c->tile_n), p->heads,
+             p->batch, fmha_gpu_threads(c), smem);
+}
+
+static void plan_backward(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
+    if (fmha_gpu_has_tma(plan->config.variant))
+        plan_sm90_backward(plan, hw);
+    else
+        plan_mma_backward(plan);
 }
 
 /* --- all --- */
