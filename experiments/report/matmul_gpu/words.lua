@@ -12,6 +12,12 @@ end
 function M.spaced(p) return ("%d × %d × %d"):format(p.m, p.n, p.k) end
 function M.shape(p) return ("%d×%d×%d"):format(p.m, p.n, p.k) end
 
+-- Names in a sentence.
+function M.list(names)
+  if #names < 2 then return names[1] or "none" end
+  return table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names]
+end
+
 -- Which way A and B are stored: N by rows as in the formula, T by columns.
 function M.order(p) return (p.trans_a and "T" or "N") .. (p.trans_b and "T" or "N") end
 
