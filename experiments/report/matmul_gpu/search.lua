@@ -86,6 +86,7 @@ local function draw(report, tried, count, best)
   end
   refs[#refs + 1] = report:ref(best)
   local vars = words.figure(report, records)
+  vars.measured = vars.measured:gsub("median, quartiles", "median")
   vars.shape, vars.everything = words.spaced(best.problem), best.ratio
   vars.counts = ("%d refused on the CPU, %d compiled, %d found compiled"):format(count.refused, count.compiled,
     count.found)
