@@ -118,20 +118,23 @@ end
 
 -- Steps at the sizes that `steps` leave out: how many there are, and which of them fall, as a text.
 local function report_elsewhere(report, ladder, sizes, steps)
-  local counted, refs, falls = {}, {}, {}
+  local counted, refs, falls, fallen = {}, {}, {}, {}
   for _, step in ipairs(steps) do counted[step.rung] = step.size end
   for _, size in ipairs(sizes) do
     for _, step in ipairs(climb.steps(ladder, RUNGS, { size })) do
       if counted[step.rung] ~= size then
         refs[#refs + 1] = report:ref(step.above.record)
-        if step.outcome == "falling" then falls[#falls + 1] = ("%s at %d"):format(step.rung:gsub("_", " "), size) end
+        if step.outcome == "falling" then
+          falls[#falls + 1], fallen[#fallen + 1] = ("%s at %d"):format(step.rung:gsub("_", " "), size), refs[#refs]
+        end
       end
     end
   end
   if #refs == 0 then return end
   report:value("steps_elsewhere", #refs, { refs = refs, format = "%d" })
-  report:value("falls_elsewhere", #falls, { refs = refs, format = "%d" })
-  report:value("which_falls_elsewhere", #falls, { refs = refs, text = words.list(falls) })
+  if #falls == 0 then fallen = refs end
+  report:value("falls_elsewhere", #falls, { refs = fallen, format = "%d" })
+  report:value("which_falls_elsewhere", #falls, { refs = fallen, text = words.list(falls) })
 end
 
 -- Each rung beside the one below it, and the top at the largest size. Without a peer nothing is compared.

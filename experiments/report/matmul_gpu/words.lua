@@ -25,7 +25,7 @@ function M.config(c)
   if not c.tile_m then return (c.variant:gsub("_", " ")) end
   local list = { ("%d×%d×%d"):format(c.tile_m, c.tile_n, c.tile_k) }
   local function add(...) list[#list + 1] = string.format(...) end
-  if c.stages then add("%d stages", c.stages) end
+  if c.stages then add(c.stages == 1 and "%d stage" or "%d stages", c.stages) end
   if (c.cluster_m or 1) * (c.cluster_n or 1) > 1 then add("cluster %d×%d", c.cluster_m, c.cluster_n) end
   if (c.split or 1) > 1 then add("split %d", c.split) end
   if c.last_round == "shared" then add("last rounds shared") end
