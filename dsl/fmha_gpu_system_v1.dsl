@@ -102,18 +102,18 @@ system FMHA_GPU_System_v1 {
             flash_backward: [2048, 16384]
         }
 
-        // The ladder's lengths, at the widest head_dim; fusion's, where the scores go through memory; the lengths at which
-        // tiles are swept. None of these has a peer.
+        // The ladder's lengths and fusion's, at the widest head_dim; the length at which tiles and stages are tried beside
+        // the source's shape. None of these has a peer.
         ladder smoke {
             lengths: [512]
             fusion: [512, 1024]
-            tiles: [512]
+            tried: 512
             samples: 3
         }
         ladder paper {
-            lengths: [1024, 4096, 16384]
+            lengths: [2048, 16384]
             fusion: [512, 1024, 2048, 4096, 8192, 16384]
-            tiles: [2048]
+            tried: 2048
             samples: 7
         }
     }

@@ -130,17 +130,14 @@ local function climb(run, points, plan)
   end
 end
 
--- Three kernels through memory at every length; one kernel was measured at the points.
+-- Three kernels through memory at every length, the one kernel with the same instructions, and the fastest one.
 local function unfuse(run, points, plan)
   local options = options_with(run, { samples = plan.samples, peer = false })
-  for _, head_dim in ipairs(points.head_dims) do
-    for _, length in ipairs(plan.fusion) do
+  local head_dim = points.head_dims[#points.head_dims]
+  for _, length in ipairs(plan.fusion) do
+    for _, rung in ipairs { "unfused", "mma_sync", "packed" } do
       run:evaluate {
-        label = "fusion", config = { variant = "unfused" }, problem = point(points, head_dim, length, false),
-        options = options,
-      }
-      run:evaluate {
-        label = "fusion", config = { variant = "mma_sync" }, problem = point(points, head_dim, length, false),
+        label = "fusion", config = { variant = rung }, problem = point(points, head_dim, length, false),
         options = options,
       }
     end
@@ -149,14 +146,9 @@ end
 
 -- --- tiles and stages ---
 
--- The shapes that tiles are tried at: both head_dims under a causal mask, and the wider one without.
+-- The shapes that tiles and stages are tried at, under a causal mask: the source's, and the narrower heads.
 local function swept(run, points, plan)
-  local list = { named(run, "source_shape") }
-  for _, length in ipairs(plan.tiles) do
-    list[#list + 1] = point(points, points.head_dims[1], length, true)
-    list[#list + 1] = point(points, points.head_dims[#points.head_dims], length, false)
-  end
-  return list
+  return { named(run, "source_shape"), point(points, points.head_dims[1], plan.tried, true) }
 end
 
 -- All tiles that the constraints let through, for the top of the ladder, the step with one to three warpgroups and no
@@ -181,20 +173,15 @@ local function sweep_tiles(run, points, plan)
   end
 end
 
--- All numbers of stages of K and of V. At the source's shape with a tile narrow enough for all of them; at the other
--- with the tile that the model picks.
+-- All numbers of stages of K and of V, with a tile narrow enough for all of them.
 local function sweep_stages(run, points, plan)
   local options = options_with(run, { samples = plan.samples, peer = false, min_sample_ms = 1 })
-  local length = plan.tiles[1]
-  for _, at in ipairs {
-    { named(run, "source_shape"), 64 }, { point(points, points.head_dims[1], length, true) },
-    { named(run, "source_shape", { causal = false }), 64 },
-  } do
+  for _, problem in ipairs(swept(run, points, plan)) do
     for k_stages = 1, 5 do
       for v_stages = 1, 5 do
         run:evaluate {
-          label = "stages", problem = at[1], options = options,
-          config = { variant = "packed", tile_n = at[2], k_stages = k_stages, v_stages = v_stages },
+          label = "stages", problem = problem, options = options,
+          config = { variant = "packed", tile_m = 128, tile_n = 64, k_stages = k_stages, v_stages = v_stages },
         }
       end
     end
