@@ -277,9 +277,6 @@ DEVICE void mask(const fmha_gpu_params *p, const task *t, int consumer,
  * outputs are faded only when it moves, which after the first tiles it hardly
  * does. */
 #define SLACK 8.0f
-#ifndef LAZY
-#define LAZY CAUSAL
-#endif
 
 //> softmax
 /* Scores become probabilities relative to m; fade is what a move of m makes of
@@ -300,7 +297,7 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
     for (int h = 0; h < 2; h++) {
         float most = fmaxf(r->max[h], fmaxf(max[h], max[h + 2]));
         most = largest_of_four(most);
-        const bool moves = !LAZY || (most - r->max[h]) * scale > SLACK;
+        const bool moves = (most - r->max[h]) * scale > SLACK;
         if (!moves) most = r->max[h];
         base[h] = most == MINUS_INFINITY ? 0.0f : most * scale;
         fade[h] = moves ? exp2_fast(r->max[h] * scale - base[h]) : 1.0f;
@@ -318,7 +315,7 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
 #pragma unroll
     for (int h = 0; h < 2; h++)
         r->sum[h] = r->sum[h] * fade[h] + (sum[h] + sum[h + 2]);
-    return !LAZY || __any_sync(0xffffffff, moved);
+    return __any_sync(0xffffffff, moved);
 }
 //< softmax
 
