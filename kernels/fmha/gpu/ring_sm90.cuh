@@ -109,11 +109,14 @@ DEVICE void consume_one(const fmha_gpu_params *p, const task *t, unsigned base,
     float o[HEAD_DIM / 2];
 #pragma unroll
     for (int j = 0; j < HEAD_DIM / 2; j++) o[j] = 0.0f;
-    if (TURNS && consumer == 0) named_arrive(8, 256);
-    if (t->range.first < t->range.end) {
-        barrier_wait(Q_FULL(base, 0, consumer), 0);
-        attend(p, t, base, &k, &v, consumer, &r, o);
+    if (t->range.first == t->range.end) {
+        finish(p, t, consumer, &r, o);
+        store_rows(p, t, consumer, o);
+        return;
     }
+    if (TURNS && consumer == 0) named_arrive(8, 256);
+    barrier_wait(Q_FULL(base, 0, consumer), 0);
+    attend(p, t, base, &k, &v, consumer, &r, o);
     finish(p, t, consumer, &r, o);
     store_output(p, t, Q_AT(base, 0, consumer), consumer, o);
 }
@@ -122,17 +125,19 @@ DEVICE void consume_one(const fmha_gpu_params *p, const task *t, unsigned base,
 DEVICE void one_tile(const fmha_gpu_params *p) {
     DYNAMIC_SHARED(memory, 1024);
     const unsigned base = smem_at(memory);
-    task t;
-    task_at(p, (int)blockIdx.x, &t);
     if (threadIdx.x == 0) init_barriers(base);
     __syncthreads();
     if (threadIdx.x < 128) {
         ring q = {0, 0}, k = {0, 0}, v = {0, 0};
+        task t;
         if (CONSUMERS > 1) registers_give(PRODUCER_REGISTERS);
+        task_at(p, (int)blockIdx.x, &t);
         if (threadIdx.x == 0 && t.range.first < t.range.end)
             fetch_task(p, &t, base, &q, &k, &v);
     } else {
+        task t;
         if (CONSUMERS > 1) registers_take(CONSUMER_REGISTERS);
+        task_at(p, (int)blockIdx.x, &t);
         consume_one(p, &t, base, (int)threadIdx.x / 128 - 1);
     }
 }

@@ -85,7 +85,12 @@ KERNEL void __launch_bounds__(128 * CONSUMERS, 1)
         fetch_first(&p, &t, base);
     }
     __syncthreads();
-    if (t.range.first < t.range.end) attend(&p, &t, base, consumer, &r, o);
+    if (t.range.first == t.range.end) {
+        finish(&p, &t, consumer, &r, o);
+        store_rows(&p, &t, consumer, o);
+        return;
+    }
+    attend(&p, &t, base, consumer, &r, o);
     finish(&p, &t, consumer, &r, o);
     store_output(&p, &t, Q_AT(base, 0, consumer), consumer, o);
 }

@@ -463,8 +463,7 @@ DEVICE void store_tile(const fmha_gpu_params *p, const task *t, unsigned at,
  * consumer's queries, which nothing reads any more. */
 DEVICE void store_output(const fmha_gpu_params *p, const task *t, unsigned at,
                          int consumer, const float o[HEAD_DIM / 2]) {
-    if (t->range.first == t->range.end ||
-        (VARLEN && t->query + TILE_M > t->queries)) {
+    if (VARLEN && t->query + TILE_M > t->queries) {
         store_rows(p, t, consumer, o);
     } else {
         store_tile(p, t, at, consumer, o);
