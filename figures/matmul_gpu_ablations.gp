@@ -34,7 +34,7 @@ name_1 = 'TMA - - - whole plain'
 name_2 = 'portable - - - shared overlapped'
 
 # 'm × n × k' in three lines
-narrow(name) = words(name) == 5 ? word(name, 1) . "\n" . word(name, 3) . "\n" . word(name, 5) : name
+narrow(name) = name eq '16384' ? "\n16384" : words(name) == 5 ? word(name, 1) . "\n" . word(name, 3) . "\n" . word(name, 5) : name
 
 set multiplot
 set label 1 sprintf('MatMul: single choices, against %s', peer) at screen 0.5,0.977 center noenhanced font sized(1.1) front

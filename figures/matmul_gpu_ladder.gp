@@ -84,7 +84,7 @@ if (has_top) {
     set tmargin at screen 0.52
     set bmargin at screen 0.21
     set label 4 sprintf('ratio to %s', peer) at screen 0.035,0.365 center rotate by 90 noenhanced textcolor rgb '#222222' front
-    set title '(b) its top, beside the peer (linear axis)'
+    set title "(b) the steps on Hopper's own units (linear axis)"
     set xlabel 'matrix size N (N × N times N × N)' offset 0,0.4
     unset logscale y
     unset ytics

@@ -1,7 +1,7 @@
 # A search at a shape that was not met before: what each trial reached, the best so far, and the best of everything that
 # was tried there. Columns: series (tried, best), trial (its number), ratio (median, to the peer). Variables: peer (its
 # name); machine and measured (two lines of text: on what, and how); shape; counts (a line: what became of the
-# candidates); everything (the ratio of the best of everything).
+# candidates); everything (the ratio of the best of everything). The dashed line is the peer, as in every figure.
 
 # Portrait and in large type, so that it can still be read at the width of a phone.
 if (kind eq 'svg') {
@@ -23,7 +23,8 @@ key_font = sized(0.88)
 
 stats data using (column(col_trial)) nooutput name 'x'
 stats data using (column(col_ratio)) nooutput name 'y'
-top = y_max > everything ? y_max : everything
+top = y_max > 1 ? y_max : 1
+top = everything > top ? everything : top
 bottom = y_min < everything ? y_min : everything
 pad = 0.06 * (top - bottom) + 0.01
 
@@ -42,8 +43,9 @@ set xtics x_max > 20 ? 5 : 2
 set ytics top - bottom > 0.6 ? 0.2 : top - bottom > 0.3 ? 0.1 : top - bottom > 0.1 ? 0.05 : 0.02
 set format y '%.2f'
 set xlabel 'trial' offset 0,0.4
-set ylabel sprintf('ratio to %s', peer) offset -0.3,0
+set label 5 sprintf('ratio to %s', peer) at screen 0.035,0.53 center rotate by 90 noenhanced textcolor rgb '#222222' front
 set key at screen 0.55,0.15 center top vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font
-plot everything with lines linestyle 20 title 'the best of everything', \
+plot 1 with lines linestyle 20 title peer, \
+     everything with lines linestyle 2 linewidth 1.6 dashtype 3 title 'the best of everything', \
      data index 1 using (column(col_trial)):(column(col_ratio)) with steps linestyle 3 linewidth 2 title 'the best so far', \
      data index 0 using (column(col_trial)):(column(col_ratio)) with points linestyle 1 title 'a trial'

@@ -3,6 +3,7 @@
 local common = require "lib.report"
 local climb = require "lib.ladder"
 local report_ablations = require "report.matmul_gpu.ablations"
+local report_predictions = require "report.matmul_gpu.predictions"
 local report_search = require "report.matmul_gpu.search"
 local report_shapes = require "report.matmul_gpu.shapes"
 local words = require "report.matmul_gpu.words"
@@ -115,6 +116,27 @@ local function draw_ladder(report, ladder, sizes)
   }
 end
 
+-- Steps at the sizes that `steps` leave out: how many there are, and which of them fall, as a text.
+local function report_elsewhere(report, ladder, sizes, steps)
+  local counted, refs, falls, fallen = {}, {}, {}, {}
+  for _, step in ipairs(steps) do counted[step.rung] = step.size end
+  for _, size in ipairs(sizes) do
+    for _, step in ipairs(climb.steps(ladder, RUNGS, { size })) do
+      if counted[step.rung] ~= size then
+        refs[#refs + 1] = report:ref(step.above.record)
+        if step.outcome == "falling" then
+          falls[#falls + 1], fallen[#fallen + 1] = ("%s at %d"):format(step.rung:gsub("_", " "), size), refs[#refs]
+        end
+      end
+    end
+  end
+  if #refs == 0 then return end
+  report:value("steps_elsewhere", #refs, { refs = refs, format = "%d" })
+  if #falls == 0 then fallen = refs end
+  report:value("falls_elsewhere", #falls, { refs = fallen, format = "%d" })
+  report:value("which_falls_elsewhere", #falls, { refs = fallen, text = words.list(falls) })
+end
+
 -- Each rung beside the one below it, and the top at the largest size. Without a peer nothing is compared.
 local function report_steps(report, ladder, sizes)
   local top = ladder.best[sizes[#sizes]]
@@ -123,6 +145,7 @@ local function report_steps(report, ladder, sizes)
   report:value("size_top", sizes[#sizes], { refs = { report:ref(top.record) }, format = "%d" })
   local steps, rows = climb.steps(ladder, RUNGS, sizes), {}
   climb.count(report, steps)
+  report_elsewhere(report, ladder, sizes, steps)
   for _, step in ipairs(steps) do
     local refs = { report:ref(step.below.record), report:ref(step.above.record) }
     local gain = step.above.ratio / step.below.ratio
@@ -154,27 +177,27 @@ local function report_ladder(report)
   report_steps(report, ladder, sizes)
 end
 
--- What turning the block round brings where B is stored by k too, at the largest size, as a value.
-local function report_by_k(report)
-  local last = {}
-  for _, record in ipairs(common.trials(report, "ladder_by_k")) do last[record.config.variant] = words.speed(record) end
-  local below, above = last.naive, last.coalesced
-  if not (below and above and below.ratio and above.ratio) then return end
-  report:value("gain_coalesced_by_k", above.ratio / below.ratio,
-    { refs = { report:ref(below.record), report:ref(above.record) }, format = "%.2f" })
-end
-
--- A rung's interval and what came out, over all sizes at which both rungs were run.
-local function report_predicted(report)
-  for _, record in ipairs(report.records) do
-    local rung = record.kind == "insight" and record.predict and PREDICTED[record.name]
-    if rung then
-      local spec = { refs = { report:ref(record) }, format = "%.2f" }
-      report:value(("predicted_%s_least"):format(rung), record.within[1], spec)
-      report:value(("predicted_%s_most"):format(rung), record.within[2], spec)
-      if record.pairs > 0 then report:value("measured_" .. rung, record.measured, spec) end
+-- What turning the block round brings at each size: with B stored by columns, as in the ladder, and by rows. The two
+-- are worlds apart, and the prediction's median lies between them.
+local function report_turn(report)
+  local function gains(label, key)
+    local below, least, most, last, refs = {}, math.huge, 0, nil, {}
+    for _, record in ipairs(common.trials(report, label)) do
+      local rung, size = record.config.variant, record.problem.m
+      if rung == "naive" then below[size] = record end
+      if rung == "coalesced" and below[size] then
+        last = record.tflops / below[size].tflops
+        least, most = math.min(least, last), math.max(most, last)
+        refs[#refs + 1], refs[#refs + 2] = report:ref(below[size]), report:ref(record)
+      end
     end
+    if not last then return end
+    report:value("turn_" .. key, last, { refs = { refs[#refs - 1], refs[#refs] }, format = "%.2f" })
+    report:value("turn_" .. key .. "_least", least, { refs = refs, format = "%.2f" })
+    report:value("turn_" .. key .. "_most", most, { refs = refs, format = "%.2f" })
   end
+  gains("ladder", "columns")
+  gains("ladder_by_k", "rows")
 end
 
 -- How many odd shapes were right.
@@ -198,11 +221,10 @@ return function(report)
   common.knowledge(report)
   report_machine(report)
   report_ladder(report)
-  report_by_k(report)
+  report_turn(report)
   report_shapes(report)
   report_ablations(report)
   report_search(report)
   report_edges(report)
-  report_predicted(report)
-  common.predictions(report)
+  report_predictions(report, PREDICTED)
 end

@@ -42,15 +42,66 @@ local function add_launches(report, points, kept)
   end
 end
 
+-- The most over the least of our own speeds, as a value: the peer's, which share the chip's warmth and power with ours,
+-- rise beside a slow kernel and would exaggerate it.
+local function report_worth(report, key, list)
+  local slowest, fastest
+  for _, record in ipairs(list) do
+    if not slowest or record.tflops < slowest.tflops then slowest = record end
+    if not fastest or record.tflops > fastest.tflops then fastest = record end
+  end
+  if not slowest then return end
+  report:value(key .. "_worth", fastest.tflops / slowest.tflops,
+    { refs = { report:ref(fastest), report:ref(slowest) }, format = "%.2f" })
+end
+
+-- The stages' worth apart: while a multiprocessor holds several blocks, and where a block is alone.
+local function report_company(report, key, list)
+  local company, alone = {}, {}
+  for _, record in ipairs(list) do
+    local side = (record.occupancy or {}).blocks_per_sm == 1 and alone or company
+    side[#side + 1] = record
+  end
+  report_worth(report, key .. "_company", company)
+  report_worth(report, key .. "_alone", alone)
+end
+
+-- Last rounds shared beside whole ones, all else equal: how often the shared ones were faster. And at how many shapes
+-- of the comparison the model shares them.
+local function report_rounds(report)
+  local whole, refs, faster = {}, {}, 0
+  for _, record in ipairs(common.trials(report, "ablation_round")) do
+    local shape = words.shape(record.problem)
+    if record.config.last_round == "whole" then
+      whole[shape] = record
+    elseif whole[shape] then
+      refs[#refs + 1], refs[#refs + 2] = report:ref(whole[shape]), report:ref(record)
+      if record.tflops > whole[shape].tflops then faster = faster + 1 end
+    end
+  end
+  if #refs > 0 then report:value("rounds_shared_faster", faster, { refs = refs, format = "%d" }) end
+  local picked, names = {}, {}
+  for _, record in ipairs(common.trials(report, "shape")) do
+    if record.config.last_round == "shared" then
+      picked[#picked + 1], names[#names + 1] = report:ref(record), words.shape(record.problem)
+    end
+  end
+  if #picked > 0 then
+    report:value("rounds_picked", #picked, { refs = picked, format = "%d" })
+    report:value("which_rounds_picked", #picked, { refs = picked, text = words.list(names) })
+  end
+end
+
 -- The rows that an ablation adds to the table and to the figure, and its values.
 local function report_one(report, a, rows, points, kept)
-  local least, most, slowest, fastest, place = math.huge, 0, nil, nil, {}
-  for _, record in ipairs(trials_of(report, a)) do
+  local list, place = trials_of(report, a), {}
+  for _, record in ipairs(list) do
     local s, ref, p, setting = words.speed(record), report:ref(record), record.problem, record.config[a.axis]
     local text = type(setting) == "number" and ("%d"):format(setting) or setting
     local series = a.label:gsub("^ablation_", "") .. (a.across and "_" .. text or "")
     rows[#rows + 1] = {
-      a.what, words.shape(p), type(setting) == "number" and { value = setting, ref = ref } or text,
+      a.what, words.shape(p), words.config(record.config),
+      type(setting) == "number" and { value = setting, ref = ref } or text,
       { value = record.tflops, ref = ref }, s.ratio and { value = s.ratio, ref = ref } or "no peer",
     }
     local key = a.label .. "_" .. text
@@ -60,24 +111,23 @@ local function report_one(report, a, rows, points, kept)
       place[series] = a.counted and setting or (place[series] or 0) + 1
       points[#points + 1] = { series, place[series], a.across and words.spaced(p) or text, s.ratio, s.q1, s.q3 }
       kept[#kept + 1] = record
-      if s.ratio < least then least, slowest = s.ratio, ref end
-      if s.ratio > most then most, fastest = s.ratio, ref end
     end
   end
-  if slowest and not a.across then
-    report:value(a.label .. "_worth", most / least, { refs = { fastest, slowest }, format = "%.2f" })
-  end
+  if not a.across then report_worth(report, a.label, list) end
+  if a.label == "ablation_stages" then report_company(report, a.label, list) end
 end
 
 return function(report)
   local rows, points, kept, refs = {}, {}, {}, {}
   for _, a in ipairs(ABLATIONS) do report_one(report, a, rows, points, kept) end
+  report_rounds(report)
   if #rows == 0 then return end
   report:table {
     name = "matmul_gpu_ablations",
     caption = "What single choices are worth, one varied at a time, all else equal",
     columns = {
       { header = "varied", align = "left" }, { header = "m × n × k", align = "left" },
+      { header = "configuration", align = "left" },
       { header = "setting", align = "right", format = "%d" }, { header = "TFLOP/s", align = "right", format = "%.0f" },
       { header = "ratio", align = "right", format = "%.3f" },
     },

@@ -3,18 +3,62 @@ local common = require "lib.report"
 local words = require "report.matmul_gpu.words"
 
 -- The search's trials in their order, and what became of its candidates: refused on the CPU, compiled, found compiled,
--- failed.
+-- failed. A record copies how its kernel came to be, also when an earlier trial of the trace had compiled it.
 local function read_search(report)
-  local tried, count = {}, { refused = 0, compiled = 0, found = 0, failed = 0 }
+  local tried, count, met = {}, { refused = 0, compiled = 0, found = 0, failed = 0 }, {}
   for _, record in ipairs(report.records) do
+    local kernel = record.kernel or {}
     if record.kind == "measure" and record.label == "new_shape" then
       local outcome = record.status == "refused" and "refused" or record.status == "failed" and "failed"
-        or record.kernel and not record.kernel.cached and "compiled" or "found"
+        or (kernel.cached or met[kernel.key]) and "found" or "compiled"
       count[outcome] = count[outcome] + 1
       if record.status == "ok" and record.ratio then tried[#tried + 1] = words.speed(record) end
     end
+    if kernel.key then met[kernel.key] = true end
   end
   return tried, count
+end
+
+-- A search's starts ask for a height alone; all other trials name every axis.
+local function is_start(record) return record.asked and not record.asked.variant end
+
+local function same(a, b)
+  for axis, value in pairs(a) do
+    if b[axis] ~= value then return false end
+  end
+  return true
+end
+
+-- Of the searches at shapes that were known, how many ended elsewhere than at one of their starts.
+local function report_known(report)
+  local refs, starts, moved = {}, {}, 0
+  for _, record in ipairs(report.records) do
+    if record.kind == "measure" and record.status == "ok" and is_start(record) then
+      starts[record.label] = starts[record.label] or {}
+      table.insert(starts[record.label], record.config)
+    end
+    if record.kind == "converge" and record.label ~= "new_shape" then
+      local stayed = false
+      for _, start in ipairs(starts[record.label] or {}) do stayed = stayed or same(start, record.best) end
+      if not stayed then moved = moved + 1 end
+      refs[#refs + 1] = report:ref(record)
+    end
+  end
+  if #refs == 0 then return end
+  report:value("searches_known", #refs, { refs = refs, format = "%d" })
+  report:value("searches_moved", moved, { refs = refs, format = "%d" })
+end
+
+-- The best of the search's starts, where the model's choice stood before anything was searched.
+local function best_start(report)
+  local best
+  for _, record in ipairs(report.records) do
+    if record.kind == "measure" and record.label == "new_shape" and record.status == "ok" and is_start(record)
+      and record.ratio and (not best or record.ratio > best.ratio) then
+      best = record
+    end
+  end
+  return best
 end
 
 -- The best of everything that was tried there, and how much that was.
@@ -42,6 +86,7 @@ local function draw(report, tried, count, best)
   end
   refs[#refs + 1] = report:ref(best)
   local vars = words.figure(report, records)
+  vars.measured = vars.measured:gsub("median, quartiles", "median")
   vars.shape, vars.everything = words.spaced(best.problem), best.ratio
   vars.counts = ("%d refused on the CPU, %d compiled, %d found compiled"):format(count.refused, count.compiled,
     count.found)
@@ -53,6 +98,7 @@ local function draw(report, tried, count, best)
 end
 
 return function(report)
+  report_known(report)
   local converged
   for _, record in ipairs(report.records) do
     if record.kind == "converge" and record.label == "new_shape" then converged = record end
@@ -75,9 +121,16 @@ return function(report)
   row("kernels found compiled", count.found, ref, "%d")
   row("trials that failed", count.failed, ref, "%d")
   row("seconds in all", converged.seconds, ref, "%.1f")
+  local start = best_start(report)
+  if start then
+    value("start", start.ratio, "%.3f", nil, { report:ref(start) })
+    row("the best of its starts, as a ratio to the peer", start.ratio, report:ref(start), "%.3f")
+  end
   if best then
     local both = { ref, report:ref(best) }
     value("share_of_best", converged.merit / best.ratio, "%.3f", nil, both)
+    value("merit", converged.merit, "%.3f")
+    report:value("everything_best", best.ratio, { refs = { report:ref(best) }, format = "%.3f" })
     report:value("everything_tried", #refs - refused, { refs = refs, format = "%d" })
     report:value("everything_refused", refused, { refs = refs, format = "%d" })
     row("its best, as a ratio to the peer", converged.merit, ref, "%.3f")

@@ -33,17 +33,24 @@ local function tabulate(report, trials, name, caption, first, cell_of)
       cell((record.roofline or {}).fraction),
     }
   end
+  for _, record in ipairs(trials) do -- a peer that was refused: why
+    if record.peer_reason then
+      caption = ("%s. No peer for %s: %s"):format(caption, cell_of(record.problem), record.peer_reason)
+    end
+  end
   if #rows > 0 then report:table { name = "matmul_gpu_" .. name, caption = caption, columns = columns, rows = rows } end
 end
 
--- The geometric mean and the extremes of the ratios, as values NAME_geomean, NAME_least, NAME_most, NAME_count.
+-- The geometric mean and the extremes of the ratios, as values NAME_geomean, NAME_least, NAME_most, NAME_count; of how
+-- many the median is below one, and which, as NAME_below and which_NAME_below.
 local function summarise(report, trials, name)
-  local refs, log_sum, least, most = {}, 0, math.huge, 0
+  local refs, names, log_sum, least, most = {}, {}, 0, math.huge, 0
   for _, record in ipairs(trials) do
     local ratio = words.speed(record).ratio
     if ratio then
       refs[#refs + 1] = report:ref(record)
       log_sum, least, most = log_sum + math.log(ratio), math.min(least, ratio), math.max(most, ratio)
+      if ratio < 1 then names[#names + 1] = words.shape(record.problem) end
     end
   end
   if #refs == 0 then return end
@@ -51,6 +58,51 @@ local function summarise(report, trials, name)
   report:value(name .. "_least", least, { refs = refs, format = "%.3f" })
   report:value(name .. "_most", most, { refs = refs, format = "%.3f" })
   report:value(name .. "_count", #refs, { refs = refs, format = "%d" })
+  report:value(name .. "_below", #names, { refs = refs, format = "%d" })
+  report:value("which_" .. name .. "_below", #names, { refs = refs, text = words.list(names) })
+end
+
+-- The trials whose product has at least as many operations as that of size 2048.
+local function large(trials)
+  local list = {}
+  for _, record in ipairs(trials) do
+    local p = record.problem
+    if p.m * p.n * p.k >= 2048 ^ 3 then list[#list + 1] = record end
+  end
+  return list
+end
+
+-- What an epilogue costs beside the plain product of the same shape, in microseconds, and what passes over matrices of
+-- the output's size take at the datasheet's bandwidth: pass_2_us reads and writes one, pass_3_us reads another as well.
+local function report_costs(report, shapes, epilogues)
+  local plain, first = {}, nil
+  for _, record in ipairs(shapes) do plain[words.shape(record.problem)] = record end
+  local function us(record) return 2e-6 * record.problem.m * record.problem.n * record.problem.k / record.tflops end
+  for _, record in ipairs(epilogues) do
+    local p = record.problem
+    local below, parts = plain[words.shape(p)], table.concat(p.epilogue or {}, "_")
+    if below and parts ~= "" then
+      first = first or record
+      report:value("cost_us_" .. parts, us(record) - us(below),
+        { refs = { report:ref(record), report:ref(below) }, format = "%.0f", unit = "µs" })
+    end
+  end
+  for matrices = 2, first and report.hw.datasheet_bandwidth_gb_s and 3 or 0 do
+    local bytes = matrices * 2 * first.problem.m * first.problem.n
+    report:value(("pass_%d_us"):format(matrices), 1e-3 * bytes / report.hw.datasheet_bandwidth_gb_s,
+      { refs = { report:ref(first) }, format = "%.0f", unit = "µs" })
+  end
+end
+
+-- How far outside of the bound a peer's product lay that was refused for it.
+local function report_refused_peer(report, trials)
+  for _, record in ipairs(trials) do
+    local excess = tonumber((record.peer_reason or ""):match("off by ([%d.]+) times the bound"))
+    if excess then
+      report:value("peer_excess", excess, { refs = { report:ref(record) }, format = "%.2f" })
+      return
+    end
+  end
 end
 
 -- What the squares of the comparison reach, and the state that the GPU was in right after their samples.
@@ -123,8 +175,12 @@ return function(report)
     asked)
   summarise(report, shapes, "shapes")
   summarise(report, plain, "shapes_plain")
+  summarise(report, large(shapes), "shapes_large")
+  summarise(report, large(plain), "shapes_plain_large")
   summarise(report, training, "training")
   summarise(report, epilogues, "epilogues")
+  report_costs(report, shapes, epilogues)
+  report_refused_peer(report, epilogues)
   report_squares(report, shapes)
   draw(report, shapes, plain)
 end

@@ -12,6 +12,12 @@ end
 function M.spaced(p) return ("%d × %d × %d"):format(p.m, p.n, p.k) end
 function M.shape(p) return ("%d×%d×%d"):format(p.m, p.n, p.k) end
 
+-- Names in a sentence.
+function M.list(names)
+  if #names < 2 then return names[1] or "none" end
+  return table.concat(names, ", ", 1, #names - 1) .. " and " .. names[#names]
+end
+
 -- Which way A and B are stored: N by rows as in the formula, T by columns.
 function M.order(p) return (p.trans_a and "T" or "N") .. (p.trans_b and "T" or "N") end
 
@@ -19,7 +25,7 @@ function M.config(c)
   if not c.tile_m then return (c.variant:gsub("_", " ")) end
   local list = { ("%d×%d×%d"):format(c.tile_m, c.tile_n, c.tile_k) }
   local function add(...) list[#list + 1] = string.format(...) end
-  if c.stages then add("%d stages", c.stages) end
+  if c.stages then add(c.stages == 1 and "%d stage" or "%d stages", c.stages) end
   if (c.cluster_m or 1) * (c.cluster_n or 1) > 1 then add("cluster %d×%d", c.cluster_m, c.cluster_n) end
   if (c.split or 1) > 1 then add("split %d", c.split) end
   if c.last_round == "shared" then add("last rounds shared") end

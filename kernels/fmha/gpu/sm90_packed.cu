@@ -85,11 +85,11 @@ DEVICE void produce(const fmha_gpu_params *p, unsigned base) {
         task_at(p, now, &t);
         if (t.range.first == t.range.end) continue;
         int tile = t.range.end - 1;
+        fetch_k(p, &t, base, &k, tile);
 #pragma unroll
         for (int c = 0; c < CONSUMERS; c++) {
             barrier_wait(EMPTY(Q_FULL(base, q.stage, c)), q.parity ^ 1);
             fetch_queries(p, &t, base, q.stage, c);
-            if (c == 0) fetch_k(p, &t, base, &k, tile);
         }
         ring_next(&q, Q_STAGES);
 #pragma unroll 1
@@ -118,6 +118,15 @@ DEVICE bool needs_mask(const task *t, int tile) {
     return tile >= t->range.whole_end || tile < t->range.whole;
 }
 
+/* The queries' shared memory, from which the last output has left meanwhile. */
+DEVICE void give_back(unsigned *stored) {
+    if (*stored && threadIdx.x % 128 == 0) {
+        tma_store_wait_read(0);
+        barrier_arrive(EMPTY(*stored));
+    }
+    *stored = 0;
+}
+
 //> attend
 /* Tiles of keys that none of the consumer's queries sees, though others of the
  * block do, are passed on unread. */
@@ -143,7 +152,7 @@ DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
 /* All keys of a tile of queries. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
                    unsigned q, ring *k, ring *v, int consumer, rows *r,
-                   float o[HEAD_DIM / 2]) {
+                   float o[HEAD_DIM / 2], unsigned *stored) {
     float s[TILE_N / 2], fade[2];
     unsigned probs[TILE_N / 4];
     int tile = skip_hidden(t, base, k, v, consumer);
@@ -156,6 +165,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, r, s, fade);
     pack_probs(s, probs);
+    give_back(stored);
     while (--tile >= t->range.first) {
         barrier_wait(K_FULL(base, k->stage), k->parity);
         my_turn(consumer);
@@ -199,13 +209,9 @@ DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
         return;
     }
     barrier_wait(full, q->parity);
-    attend(p, t, base, at, k, v, consumer, &r, o);
+    attend(p, t, base, at, k, v, consumer, &r, o, stored);
     finish(p, t, consumer, &r, o);
-    if (*stored && leads) { /* read long ago */
-        tma_store_wait_read(0);
-        barrier_arrive(EMPTY(*stored));
-    }
-    *stored = 0;
+    give_back(stored);
     if (VARLEN && t->query + TILE_M / PACK > t->queries) {
         store_rows(p, t, consumer, o);
         named_barrier(1 + consumer, 128);

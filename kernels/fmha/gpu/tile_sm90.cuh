@@ -277,6 +277,9 @@ DEVICE void mask(const fmha_gpu_params *p, const task *t, int consumer,
  * outputs are faded only when it moves, which after the first tiles it hardly
  * does. */
 #define SLACK 8.0f
+#ifndef LAZY
+#define LAZY CAUSAL
+#endif
 
 //> softmax
 /* Scores become probabilities relative to m; fade is what a move of m makes of
@@ -285,32 +288,37 @@ DEVICE void mask(const fmha_gpu_params *p, const task *t, int consumer,
 DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
                     float fade[2]) {
     const float scale = p->scale_log2;
+    float max[4] = {s[0], s[2], s[1], s[3]}, base[2], sum[4] = {0, 0, 0, 0};
     bool moved = false;
+    /* Two chains a row, so that one's latency hides the other's. */
+#pragma unroll
+    for (int j = 1; j < TILE_N / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            max[i] = fmaxf(max[i], s[4 * j + i % 2 * 2 + i / 2]);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float max = r->max[h];
-#pragma unroll
-        for (int j = 0; j < TILE_N / 8; j++)
-            max = fmaxf(max, fmaxf(s[4 * j + 2 * h], s[4 * j + 2 * h + 1]));
-        max = largest_of_four(max);
-        const bool moves = (max - r->max[h]) * scale > SLACK;
-        if (!moves) max = r->max[h];
-        const float base = max == MINUS_INFINITY ? 0.0f : max * scale;
-        fade[h] = moves ? exp2_fast(r->max[h] * scale - base) : 1.0f;
+        float most = fmaxf(r->max[h], fmaxf(max[h], max[h + 2]));
+        most = largest_of_four(most);
+        const bool moves = !LAZY || (most - r->max[h]) * scale > SLACK;
+        if (!moves) most = r->max[h];
+        base[h] = most == MINUS_INFINITY ? 0.0f : most * scale;
+        fade[h] = moves ? exp2_fast(r->max[h] * scale - base[h]) : 1.0f;
         moved |= moves;
-        r->max[h] = max;
-        float sum = 0.0f;
-#pragma unroll
-        for (int j = 0; j < TILE_N / 8; j++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float *x = &s[4 * j + 2 * h + e];
-                *x = exp2_fast(*x * scale - base);
-                sum += *x;
-            }
-        r->sum[h] = r->sum[h] * fade[h] + sum;
+        r->max[h] = most;
     }
-    return __any_sync(0xffffffff, moved);
+#pragma unroll
+    for (int j = 0; j < TILE_N / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float *x = &s[4 * j + i % 2 * 2 + i / 2];
+            *x = exp2_fast(*x * scale - base[i % 2]);
+            sum[i] += *x;
+        }
+#pragma unroll
+    for (int h = 0; h < 2; h++)
+        r->sum[h] = r->sum[h] * fade[h] + (sum[h] + sum[h + 2]);
+    return !LAZY || __any_sync(0xffffffff, moved);
 }
 //< softmax
 
