@@ -35,6 +35,7 @@ local function report_predicted(report)
       report:value(("predicted_%s_least"):format(name), record.within[1], spec)
       report:value(("predicted_%s_most"):format(name), record.within[2], spec)
       if record.pairs > 0 then report:value("measured_" .. name, record.measured, spec) end
+      report:value("outcome_" .. name, record.measured, { refs = spec.refs, text = record.outcome })
     end
   end
 end

@@ -91,15 +91,13 @@ local function draw(report, ladder, columns, points)
   }
 end
 
--- Heads that share a tile, where a head's queries do not fill one.
-local function report_few(report)
-  local few = {}
-  for _, record in ipairs(common.trials(report, "ladder_few")) do few[record.config.variant] = words.speed(record) end
-  for _, rung in ipairs { "mma_sync", "persistent", "packed" } do
-    if few[rung] then
-      report:value("few_tflops_" .. rung, few[rung].tflops,
-        { refs = { report:ref(few[rung].record) }, format = "%.0f", unit = "TFLOP/s" })
-    end
+-- Steps at one problem, as values NAME_tflops_RUNG: heads that share a tile where a head's queries do not fill one, and
+-- both backward passes.
+local function report_beside(report, label, name)
+  for _, record in ipairs(common.trials(report, label)) do
+    local s = words.speed(record)
+    report:value(("%s_tflops_%s"):format(name, record.config.variant), s.tflops,
+      { refs = { report:ref(record) }, format = "%.0f", unit = "TFLOP/s" })
   end
 end
 
@@ -188,6 +186,7 @@ return function(report, points)
     tabulate(report, ladder, columns)
     draw(report, ladder, columns, points)
   end
-  report_few(report)
+  report_beside(report, "ladder_few", "few")
+  report_beside(report, "ladder_backward", "backward")
   report_fusion(report)
 end

@@ -127,7 +127,6 @@ DEVICE void give_back(unsigned *stored) {
     *stored = 0;
 }
 
-//> attend
 /* Tiles of keys that none of the consumer's queries sees, though others of the
  * block do, are passed on unread. */
 DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
@@ -149,6 +148,7 @@ DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
     return tile;
 }
 
+//> attend
 /* All keys of a tile of queries. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
                    unsigned q, ring *k, ring *v, int consumer, rows *r,
