@@ -220,21 +220,23 @@ system FMHA_GPU_System_v1 {
             scope { op: [fmha_gpu] }
         }
 
-        // The source's rules, as it states them: from one consumer GPU of another generation. They refuse nothing here; they
-        // predict, and the sweep says what becomes of them.
-        //> hints_of_the_source
+        //> rule_of_the_source
+        // The source's rules, as it states them: from one consumer GPU of
+        // another generation. They refuse nothing here; they predict, and
+        // the sweep says what becomes of them.
         // "tile_m = 128 harms FMHA": 45 to 50 % slower there.
         rule tile_m_128_harms {
             when: `op == "fmha_gpu"`
             predict: `ratio(tflops, tile_m == 128, tile_m == 64)`
             within: [0.4, 0.95]
-            reason: "the source: more queries a tile take more registers and leave fewer blocks a multiprocessor"
+            reason: "the source: more registers, fewer blocks at once"
             scope { kind: [gpu] }
             evidence: ["the source's measurement, on an RTX 5070"]
             support: 0
             contradictions: 0
             status: proposed
         }
+        //< rule_of_the_source
         // "64x64 is the global best."
         rule tile_64_by_64_is_best {
             when: `op == "fmha_gpu"`
@@ -259,7 +261,6 @@ system FMHA_GPU_System_v1 {
             contradictions: 0
             status: proposed
         }
-        //< hints_of_the_source
 
         fact a_pair_costs_an_exponential {
             description: "sixteen exponentials a cycle and multiprocessor beside 4096 operations of the matrix units: at head_dim 128 a pair's exponential takes half the time of its products, at 64 as long"

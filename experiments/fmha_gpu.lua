@@ -123,6 +123,12 @@ local function climb(run, points, plan)
       end
     end
   end
+  for _, rung in ipairs { "mma_sync", "persistent" } do
+    run:evaluate {
+      label = "ladder_backward", config = { variant = rung }, options = options,
+      problem = point(points, head_dim, plan.lengths[1], true, { pass = "backward" }),
+    }
+  end
   for _, rung in ipairs { "mma_sync", "persistent", "packed" } do
     run:evaluate {
       label = "ladder_few", config = { variant = rung }, problem = named(run, "few_queries"), options = options,
@@ -229,6 +235,7 @@ local function edges(run)
     end
     try({ q_len = length, causal = false }, top)
     try({ q_len = length }, { variant = "mma_sync" })
+    try({ q_len = length, pass = "backward", deterministic = true }, { variant = "mma_sync" })
   end
   for _, inputs in ipairs { "large", "tiny", "spread" } do
     for _, dtype in ipairs { "bf16", "f16" } do
@@ -248,9 +255,8 @@ local function edges(run)
     try({ q_len = 257, window = 63, causal = false, pass = pass }, top)
     try({ q_len = 257, kv_heads = 2, pass = pass }, top)
     try({ q_len = 257, kv_heads = 1, pass = pass, deterministic = pass == "backward" }, top)
-    for _, head_dim in ipairs { 32, 96, 128 } do try({ q_len = 257, head_dim = head_dim, pass = pass }, top) end
+    for _, head_dim in ipairs { 32, 96, 128, 192, 256 } do try({ q_len = 257, head_dim = head_dim, pass = pass }, top) end
   end
-  for _, head_dim in ipairs { 192, 256 } do try({ q_len = 257, head_dim = head_dim }, top) end
   for _, length in ipairs { 1, 13, 1023 } do
     try({ q_len = 1, kv_len = length, heads = 32, kv_heads = 8, head_dim = 128 }, top)
     try({ q_len = 3, kv_len = length, heads = 8, kv_heads = 2 }, { variant = "decode" })

@@ -56,6 +56,11 @@
 #define CONSUMERS   2
 #define KEYS_EACH   (TILE_N / CONSUMERS) /* 64: the rows of a product */
 
+/* Registers of a thread that fetches, and of one that multiplies: the sums of
+ * HEAD_DIM 128 and what lies beside them need all that there is. */
+#define LOAD_REGS (HEAD_DIM == 128 ? 24 : 40)
+#define MAIN_REGS (HEAD_DIM == 128 ? 240 : 232)
+
 #define K_AT(base)        (base)
 #define V_AT(base)        ((base) + KEYS_BYTES)
 #define Q_AT(base, s)     ((base) + 2 * KEYS_BYTES + (s)*ROWS_BYTES)
@@ -146,40 +151,44 @@ DEVICE int group_heads(const fmha_gpu_params *p) {
 }
 
 /* Fills w with the tile at this place of the order; false where a sequence is
- * shorter than the longest and has no such tile. */
+ * shorter than the longest and has no such tile. Values go to w as soon as they
+ * are known: this thread has few registers. */
 DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
-    const int *cu_q = (const int *)p->cu_q, *cu_k = (const int *)p->cu_k;
-    const int rows = fmha_tiles(p->kv_len, TILE_N);
     const fmha_tile tile =
-        fmha_order(at, rows, p->kv_heads * p->batch, p->group, DETERMINISTIC);
+        fmha_order(at, fmha_tiles(p->kv_len, TILE_N), p->kv_heads * p->batch,
+                   p->group, DETERMINISTIC);
     const int head = tile.head % p->kv_heads, b = tile.head / p->kv_heads;
-    const int row_q = VARLEN ? cu_q[b] : 0, row_k = VARLEN ? cu_k[b] : 0;
-    const int queries = VARLEN ? cu_q[b + 1] - row_q : p->q_len;
-    const int keys = VARLEN ? cu_k[b + 1] - row_k : p->kv_len;
-    const int first_k = tile.row * TILE_N, group = group_heads(p);
-    const fmha_visits v =
-        fmha_queries_of(first_k, TILE_M, TILE_N, queries, keys, CAUSAL,
-                        WINDOW ? p->window : -1);
-    if (first_k >= keys) return false;
-    w->steps = (v.end - v.first) * group;
     w->n = tile.row;
     w->head = head;
     w->batch = VARLEN ? 0 : b;
-    w->row_k = row_k;
-    w->row_q = row_q + v.first * TILE_M;
-    w->keys = keys;
-    w->queries = queries;
+#if VARLEN
+    const int *cu_q = (const int *)p->cu_q + b,
+              *cu_k = (const int *)p->cu_k + b;
+    w->row_q = cu_q[0];
+    w->row_k = cu_k[0];
+    w->queries = cu_q[1] - w->row_q;
+    w->keys = cu_k[1] - w->row_k;
+    w->head_tiles =
+        (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1);
+#else
+    w->row_q = w->row_k = 0;
+    w->queries = p->q_len;
+    w->keys = p->kv_len;
+    w->head_tiles = fmha_tiles(p->q_len, TILE_M);
+#endif
+    w->tile = (int)fmha_row_tile(b, head * group_heads(p), 0, p->batch,
+                                 p->heads, p->q_len, p->total_q, TILE_M,
+                                 VARLEN ? (const int *)p->cu_q : 0);
+    const fmha_visits v =
+        fmha_queries_of(w->n * TILE_N, TILE_M, TILE_N, w->queries, w->keys,
+                        CAUSAL, WINDOW ? p->window : -1);
     w->first = v.first;
     w->end = v.end;
-    w->tile =
-        (int)fmha_row_tile(b, head * group, 0, p->batch, p->heads, p->q_len,
-                           p->total_q, TILE_M, VARLEN ? cu_q : 0);
-    w->head_tiles =
-        VARLEN ? (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1)
-               : fmha_tiles(p->q_len, TILE_M);
     w->whole = v.whole;
     w->whole_end = v.whole_end;
-    return true;
+    w->row_q = w->row_q + v.first * TILE_M;
+    w->steps = (v.end - v.first) * group_heads(p);
+    return w->n * TILE_N < w->keys;
 }
 
 /* The others: tile number `count` of this block, or none. */
@@ -617,11 +626,11 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     __syncthreads();
     wait_for_previous();
     if (warp < 4) {
-        registers_give(24);
+        registers_give(LOAD_REGS);
         if (threadIdx.x == 0) fetch_all(&p, memory, base);
         if (threadIdx.x == 32) add_all(&p, memory, base);
     } else {
-        registers_take(240);
+        registers_take(MAIN_REGS);
         consume_all(&p, memory, base, warp / 4 - 1);
     }
 }
