@@ -34,7 +34,8 @@ static const double VECTOR_PER_PAIR = 4; /* scale, maximum, sum, rounding */
 static const double NOT_HIDDEN = 0.4;    /* of the shorter, one warpgroup */
 static const double VISIT_CYCLES = 330;  /* barriers, first product */
 static const double MASK_CYCLES = 0.02;  /* for each pair of a masked tile */
-static const double TILE_CYCLES = 2500;  /* fetching Q, storing O */
+static const double TILE_CYCLES = 2500;  /* first softmax, storing O */
+static const double FETCH_CYCLES = 2000; /* Q, where it has one place */
 static const double SLICE_BYTES_SHARE = 0.8; /* of the memory's rate */
 static const double LAUNCH_S = 3e-6;
 
@@ -83,11 +84,11 @@ double fmha_gpu_expect(const config *c, const problem *p, const machine *hw) {
     const double visit = visit_cycles(c, p, peak / sms / HERTZ);
     const double mask = MASK_CYCLES * c->tile_m * c->tile_n;
     const double rows = fmha_gpu_rows(c, p);
-    const double work =
-        heads * (visits * visit + masked * mask + rows * TILE_CYCLES);
+    const double tile = TILE_CYCLES + (c->q_stages == 1 ? FETCH_CYCLES : 0);
+    const double work = heads * (visits * visit + masked * mask + rows * tile);
     /* Blocks that take the longest first end within a short tile of each other;
      * whole rounds of equal tiles end together. */
-    const double last = longest * visit + TILE_CYCLES;
+    const double last = longest * visit + tile;
     const double rounds = ceil(heads * rows / sms);
     const double cycles = c->order == FMHA_GPU_LONGEST || p->causal
                               ? fmax(work / sms + 0.1 * last, last)
@@ -175,7 +176,6 @@ static void fill_rest(const picking *p, config *c) {
     const bool masks = p->problem->causal || p->problem->window >= 0,
                orders = stays || c->variant == FMHA_GPU_MMA_SYNC;
     fill_stages(p, c);
-    if (!c->q_stages) c->q_stages = 1;
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
     if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
@@ -185,6 +185,11 @@ static void fill_rest(const picking *p, config *c) {
         c->group = c->order == FMHA_GPU_LONGEST ? heads_that_fit(p, c) : 1;
     if (!c->slices)
         c->slices = c->variant == FMHA_GPU_DECODE ? slices_that_fill(p, c) : 1;
+    if (c->q_stages) return;
+    /* The next tile's queries come while this tile is worked on. */
+    c->q_stages = stays && !back ? 2 : 1;
+    if (fmha_gpu_smem_bytes(c, p->problem) > p->machine->smem_per_block_bytes)
+        c->q_stages = 1;
 }
 
 static void consider(picking *p, config c) {
@@ -255,6 +260,8 @@ static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
      * no registers for wide tiles. Masks need some too. */
     *ms = p->head_dim <= 64 ? CHOOSE(given_m, 192, 128) : CHOOSE(given_m, 128);
     *ns = p->causal || p->window >= 0
+              ? CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32)
+          : p->head_dim <= 64
               ? CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32)
               : CHOOSE(c->tile_n, 176, 128, 112, 96, 80, 64, 48, 32);
 }

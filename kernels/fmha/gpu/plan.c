@@ -133,7 +133,8 @@ static void plan_mma_sync(fmha_gpu_plan *plan) {
 }
 
 /* A block has a tile of the rows of all heads that share K and V, and a slice
- * of the keys; parts of slices are merged a warp a row, four rows a block. */
+ * of the keys; parts of slices are merged by a block a row, a thread a column.
+ */
 static void plan_decode(fmha_gpu_plan *plan) {
     const fmha_gpu_problem *p = &plan->problem;
     const fmha_gpu_config *c = &plan->config;
@@ -144,8 +145,7 @@ static void plan_decode(fmha_gpu_plan *plan) {
     add_step(plan, "fmha_decode", tiles * c->slices, p->kv_heads, p->batch,
              fmha_gpu_threads(c), fmha_gpu_smem_bytes(c, p));
     if (c->slices == 1) return;
-    add_step(plan, "fmha_combine", fmha_tiles((int)rows_of(p), 4), 1, 1, 128,
-             0);
+    add_step(plan, "fmha_combine", (int)rows_of(p), 1, 1, p->head_dim, 0);
     plan->scratch.part_o = parts * (size_t)p->head_dim * 4;
     plan->scratch.part_lse = parts * 4;
 }

@@ -16,25 +16,8 @@
  *
  * Floor: 4 D operations of the matrix units for each pair that is seen, and an
  * exponential: the units for these do 16 a clock on a multiprocessor. */
-#include "fmha/gpu/tile_sm90.cuh"
-
-/* Of a thread; what the block has in all is launch_bounds' for every thread. */
-#define PRODUCER_REGISTERS (CONSUMERS == 3 ? 32 : 32)
-#define CONSUMER_REGISTERS (CONSUMERS == 3 ? 160 : 232)
-
-#ifndef TURNS
-#define TURNS 1
-#endif
-
-/* Consumers start their products in turns: barrier 8 + i is passed by consumer
- * i once the one before it has started its own. */
-DEVICE void my_turn(int consumer) {
-    if (TURNS) named_barrier(8 + consumer, 256);
-}
-DEVICE void next_turn(int consumer) {
-    const int next = consumer + 1 == CONSUMERS ? 0 : consumer + 1;
-    if (TURNS) named_arrive(8 + next, 256);
-}
+#define STAYS 1
+#include "fmha/gpu/ring_sm90.cuh"
 
 //> tasks
 /* The producer takes the next tile when it has asked for all of the last one,
@@ -84,38 +67,8 @@ DEVICE void produce(const fmha_gpu_params *p, unsigned base) {
         next = take_task(p, count);
         task_at(p, now, &t);
         if (t.range.first == t.range.end) continue;
-        int tile = t.range.end - 1;
-        fetch_k(p, &t, base, &k, tile);
-#pragma unroll
-        for (int c = 0; c < CONSUMERS; c++) {
-            barrier_wait(EMPTY(Q_FULL(base, q.stage, c)), q.parity ^ 1);
-            fetch_queries(p, &t, base, q.stage, c);
-        }
-        ring_next(&q, Q_STAGES);
-#pragma unroll 1
-        for (; tile > t.range.first; tile--) {
-            fetch_k(p, &t, base, &k, tile - 1);
-            fetch_v(p, &t, base, &v, tile);
-        }
-        fetch_v(p, &t, base, &v, tile);
+        fetch_task(p, &t, base, &q, &k, &v);
     }
-}
-
-DEVICE void release(unsigned full) {
-    if (threadIdx.x % 128 == 0) barrier_arrive(EMPTY(full));
-}
-
-DEVICE void drop_k(unsigned base, ring *k) {
-    release(K_FULL(base, k->stage));
-    ring_next(k, K_STAGES);
-}
-DEVICE void drop_v(unsigned base, ring *v) {
-    release(V_FULL(base, v->stage));
-    ring_next(v, V_STAGES);
-}
-
-DEVICE bool needs_mask(const task *t, int tile) {
-    return tile >= t->range.whole_end || tile < t->range.whole;
 }
 
 /* The queries' shared memory, from which the last output has left meanwhile. */
@@ -127,6 +80,7 @@ DEVICE void give_back(unsigned *stored) {
     *stored = 0;
 }
 
+<<<<<<< HEAD
 /* Tiles of keys that none of the consumer's queries sees, though others of the
  * block do, are passed on unread. */
 DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
@@ -148,6 +102,8 @@ DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
     return tile;
 }
 
+=======
+>>>>>>> fmha
 //> attend
 /* All keys of a tile of queries. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,

@@ -12,8 +12,8 @@
  * Q_STAGES, CONSUMERS, PACK, LONGEST.
  *
  * Shared memory, from a multiple of 1024 bytes on:
- *     Q_STAGES tiles of Q | K_STAGES of K | V_STAGES of V | barriers
- * Q's rows become O's on their way out. */
+ *     Q_STAGES tiles of Q | K_STAGES of K | V_STAGES of V | P | barriers
+ * Q's rows become O's on their way out. P is there where P_SHARED is 1. */
 #ifndef SPAK_FMHA_TILE_SM90_CUH
 #define SPAK_FMHA_TILE_SM90_CUH
 
@@ -30,6 +30,9 @@
 #ifndef Q_STAGES
 #define Q_STAGES 1
 #endif
+#ifndef P_SHARED
+#define P_SHARED 0
+#endif
 
 /* A tile is stored in slices of the head's dimensions, each as rows of 128
  * bytes or, where that does not divide a head, of 64. */
@@ -38,11 +41,15 @@
 #define ROW_BYTES (SLICE * 2)
 #define Q_BYTES   (64 * HEAD_DIM * 2) /* of a consumer */
 #define KV_BYTES  (TILE_N * HEAD_DIM * 2)
+/* Of a consumer's P, in slices of 64 keys: 64 rows of 128 bytes each. */
+#define P_SLICE (64 * 128)
+#define P_BYTES (P_SHARED * ((TILE_N + 63) / 64) * P_SLICE)
 
 #define Q_AT(base, s, c) ((base) + ((s)*CONSUMERS + (c)) * Q_BYTES)
 #define K_AT(base, s)    ((base) + Q_STAGES * CONSUMERS * Q_BYTES + (s)*KV_BYTES)
 #define V_AT(base, s)    K_AT(base, K_STAGES + (s))
-#define BARRIERS(base)   K_AT(base, K_STAGES + V_STAGES)
+#define P_AT(base, c)    (V_AT(base, V_STAGES) + (c)*P_BYTES)
+#define BARRIERS(base)   P_AT(base, CONSUMERS)
 
 /* Two barriers a stage: full and, 8 bytes on, empty. */
 #define Q_FULL(base, s, c) (BARRIERS(base) + ((s)*CONSUMERS + (c)) * 16)
@@ -59,6 +66,7 @@
 #define TYPE_NAME    PASTE(TYPE_NAME_, TYPE_F16)
 #define WGMMA_SCORES PASTE(wgmma_, TILE_N)
 #define WGMMA_VALUES PASTE(wgmma_from_, HEAD_DIM)
+#define WGMMA_SHARED PASTE(wgmma_, HEAD_DIM) /* values, P in shared memory */
 
 #define MINUS_INFINITY __int_as_float(0xff800000)
 #define LN_2           0.6931471805599453f
@@ -212,6 +220,19 @@ DEVICE void start_values(float o[HEAD_DIM / 2], const unsigned *probs,
 }
 //< scores
 
+/* The same, P in shared memory. */
+DEVICE void start_values_of(float o[HEAD_DIM / 2], unsigned probs, unsigned v) {
+    const unsigned long long dp = wgmma_descriptor(probs, 0);
+    const unsigned long long dv = descriptor(v, TILE_N * ROW_BYTES);
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < TILE_N / 16; k++)
+        WGMMA_SHARED(o, dp + ((k / 4 * P_SLICE + k % 4 * 32) >> 4),
+                     dv + ((k * 16 * ROW_BYTES) >> 4), true, TYPE_NAME, "0",
+                     "1");
+    wgmma_commit();
+}
+
 /* After a wait: the compiler takes no sum out before it. */
 #define settle(x, count)                                                       \
     do {                                                                       \
@@ -272,14 +293,15 @@ DEVICE void mask(const fmha_gpu_params *p, const task *t, int consumer,
     (void)p;
 }
 
+DEVICE bool needs_mask(const task *t, int tile) {
+    return tile >= t->range.whole_end || tile < t->range.whole;
+}
+
 /* How many powers of two a score may lie above its row's m before m follows it.
  * m is any number near the largest score, since it cancels in the end; sums and
  * outputs are faded only when it moves, which after the first tiles it hardly
  * does. */
 #define SLACK 8.0f
-#ifndef LAZY
-#define LAZY CAUSAL
-#endif
 
 //> softmax
 /* Scores become probabilities relative to m; fade is what a move of m makes of
@@ -300,7 +322,7 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
     for (int h = 0; h < 2; h++) {
         float most = fmaxf(r->max[h], fmaxf(max[h], max[h + 2]));
         most = largest_of_four(most);
-        const bool moves = !LAZY || (most - r->max[h]) * scale > SLACK;
+        const bool moves = (most - r->max[h]) * scale > SLACK;
         if (!moves) most = r->max[h];
         base[h] = most == MINUS_INFINITY ? 0.0f : most * scale;
         fade[h] = moves ? exp2_fast(r->max[h] * scale - base[h]) : 1.0f;
@@ -318,7 +340,7 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
 #pragma unroll
     for (int h = 0; h < 2; h++)
         r->sum[h] = r->sum[h] * fade[h] + (sum[h] + sum[h + 2]);
-    return !LAZY || __any_sync(0xffffffff, moved);
+    return __any_sync(0xffffffff, moved);
 }
 //< softmax
 
@@ -332,6 +354,24 @@ DEVICE void pack_probs(const float s[TILE_N / 2], unsigned probs[TILE_N / 4]) {
 #pragma unroll
     for (int i = 0; i < TILE_N / 4; i++)
         probs[i] = pack_elements(s[2 * i], s[2 * i + 1]);
+}
+
+/* Probabilities into a consumer's shared memory, where products that are done
+ * have read the last ones. The 16-byte chunk c of row r of a slice lies at
+ * c ^ (r % 8). */
+DEVICE void put_probs(const float s[TILE_N / 2], unsigned to, int consumer) {
+    const int lane = (int)threadIdx.x % 32;
+    const int r = row_in_block() / 16 * 16 + lane % 16;
+#pragma unroll
+    for (int j = 0; j < TILE_N / 8; j += 2)
+        stmatrix4(to + j / 8 * P_SLICE + r * 128 +
+                      (((j % 8 + lane / 16) ^ (r & 7)) << 4),
+                  pack_elements(s[4 * j], s[4 * j + 1]),
+                  pack_elements(s[4 * j + 2], s[4 * j + 3]),
+                  pack_elements(s[4 * j + 4], s[4 * j + 5]),
+                  pack_elements(s[4 * j + 6], s[4 * j + 7]));
+    fence_async();
+    named_barrier(1 + consumer, 128);
 }
 
 /* --- the output --- */
@@ -413,6 +453,18 @@ DEVICE void store_tile(const fmha_gpu_params *p, const task *t, unsigned at,
             tma_store_4d(&p->o_map, at + s * 64 * ROW_BYTES, s * SLICE, t->head,
                          query, t->map_batch);
         tma_store_commit();
+    }
+}
+
+/* Of a block with one tile of queries: through the shared memory of the
+ * consumer's queries, which nothing reads any more. */
+DEVICE void store_output(const fmha_gpu_params *p, const task *t, unsigned at,
+                         int consumer, const float o[HEAD_DIM / 2]) {
+    if (VARLEN && t->query + TILE_M > t->queries) {
+        store_rows(p, t, consumer, o);
+    } else {
+        store_tile(p, t, at, consumer, o);
+        if (threadIdx.x % 128 == 0) tma_store_wait();
     }
 }
 

@@ -139,6 +139,8 @@ static bool take_all(state *t, const sizes *s, spak_error *err) {
         !take(t, "turns", need->turn, &x.turn, err) ||
         !take(t, "partial O", need->part_o, &x.part_o, err) ||
         !take(t, "partial LSE", need->part_lse, &x.part_lse, err) ||
+        !take(t, "S", need->scores, &x.scores, err) ||
+        !take(t, "P", need->weights, &x.weights, err) ||
         !take(t, "cu_q", t->problem.varlen ? cu : 0, &x.cu_q, err) ||
         !take(t, "cu_k", t->problem.varlen ? cu : 0, &x.cu_k, err) ||
         !take(t, "counter", 1024, &t->counter, err))
@@ -173,9 +175,9 @@ bool fmha_gpu_trial_prepare(state *t, spak_error *err) {
     const size_t out = outputs_bytes(t, &s);
     const size_t bytes = (size_t)t->sets * (inputs_bytes(t, &s) + out) + out +
                          need->delta + need->dq_sum + need->turn +
-                         need->part_o + need->part_lse +
-                         8 * (size_t)t->problem.batch + 2048;
-    if (!dev_arena_new(t->gpu, "a trial's tensors", dev_arena_room(bytes, 12),
+                         need->part_o + need->part_lse + need->scores +
+                         need->weights + 8 * (size_t)t->problem.batch + 2048;
+    if (!dev_arena_new(t->gpu, "a trial's tensors", dev_arena_room(bytes, 14),
                        &t->arena, err) ||
         !take_all(t, &s, err))
         return false;

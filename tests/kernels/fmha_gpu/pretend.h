@@ -183,6 +183,9 @@ bool dev_gpu_fill32(dev_gpu *gpu, dev_ptr to, uint32_t value, size_t count, spak
     return dev_gpu_fill8(gpu, to, 0, 4 * count, err);
 }
 bool dev_gpu_sync(dev_gpu *gpu, spak_error *err) { return (void)gpu, (void)err, true; }
+bool dev_gpu_copy_bandwidth(dev_gpu *gpu, double *gb_per_s, size_t samples, size_t *bytes, spak_error *err) {
+    return (void)gpu, (void)gb_per_s, (void)samples, (void)bytes, spak_fail(err, "a pretended GPU copies nothing");
+}
 bool dev_gpu_flush(dev_gpu *gpu, spak_error *err) { return (void)gpu, (void)err, true; }
 bool dev_tensor_encode(dev_gpu *gpu, dev_ptr base, const dev_tensor_spec *spec, dev_tensor_map *map, spak_error *err) {
     return (void)gpu, (void)base, (void)spec, (void)map, (void)err, true;

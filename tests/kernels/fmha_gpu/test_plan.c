@@ -204,7 +204,8 @@ static void wrong_problems_are_refused(void) {
 
 static void hopper_picks(void) {
     picks(&machine, POINT(4, 16, 4096, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 16, 4096, 128, ""), "packed 128 x 176, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ""), "packed 128 x 128, 2 + 2 stages");
+    picks(&machine, POINT(1, 16, 16384, 128, ""), "packed 128 x 176, 2 + 2 stages");
     picks(&machine, POINT(1, 16, 16384, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
     picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
     picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "packed 192 x 128, 2 + 2 stages");

@@ -2,7 +2,7 @@
  * where nothing is hidden, turns count the tiles of keys that add to a tile of queries without a gap and in an order in
  * which blocks take them, and no two tiles share scratch. */
 #include "fmha/gpu/walk_backward.h"
-#include "tap.h"
+#include "../../tap.h"
 
 #include <stdint.h>
 #include <stdlib.h>
