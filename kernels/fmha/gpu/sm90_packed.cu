@@ -80,30 +80,6 @@ DEVICE void give_back(unsigned *stored) {
     *stored = 0;
 }
 
-<<<<<<< HEAD
-/* Tiles of keys that none of the consumer's queries sees, though others of the
- * block do, are passed on unread. */
-DEVICE int skip_hidden(const task *t, unsigned base, ring *k, ring *v,
-                       int consumer) {
-    int tile = t->range.end - 1;
-#if CAUSAL
-    const int last = query_of(t, consumer, 63) + t->keys - t->queries;
-    for (; tile >= t->range.first && tile * TILE_N > last; tile--) {
-        barrier_wait(K_FULL(base, k->stage), k->parity);
-        drop_k(base, k);
-        barrier_wait(V_FULL(base, v->stage), v->parity);
-        drop_v(base, v);
-        if (tile == t->range.first) break;
-        my_turn(consumer);
-        next_turn(consumer);
-    }
-    if (tile * TILE_N > last) tile = t->range.first - 1;
-#endif
-    return tile;
-}
-
-=======
->>>>>>> fmha
 //> attend
 /* All keys of a tile of queries. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
