@@ -187,7 +187,9 @@ local function sweep_stages(run, points, plan)
       for v_stages = 1, 5 do
         run:evaluate {
           label = "stages", problem = problem, options = options,
-          config = { variant = "packed", tile_m = 128, tile_n = 64, k_stages = k_stages, v_stages = v_stages },
+          config = {
+            variant = "packed", tile_m = 128, tile_n = 64, q_stages = 1, k_stages = k_stages, v_stages = v_stages,
+          },
         }
       end
     end

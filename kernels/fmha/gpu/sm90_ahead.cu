@@ -30,6 +30,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, r, s, fade);
     put_probs(s, probs, consumer);
+    //> ahead
     while (--tile >= t->range.first) {
         barrier_wait(K_FULL(base, k->stage), k->parity);
         my_turn(consumer);
@@ -48,6 +49,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         put_probs(s, probs, consumer);
         if (moved) fade_output(o, fade);
     }
+    //< ahead
     barrier_wait(V_FULL(base, v->stage), v->parity);
     start_values_of(o, probs, V_AT(base, v->stage));
     wgmma_wait(0);

@@ -31,6 +31,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, r, s, fade);
     put_probs(s, probs, consumer);
+    //> ping_pong
     while (--tile >= t->range.first) {
         barrier_wait(V_FULL(base, v->stage), v->parity);
         my_turn(consumer);
@@ -47,6 +48,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         if (softmax(p, r, s, fade)) fade_output(o, fade);
         put_probs(s, probs, consumer);
     }
+    //< ping_pong
     barrier_wait(V_FULL(base, v->stage), v->parity);
     start_values_of(o, probs, V_AT(base, v->stage));
     wgmma_wait(0);

@@ -26,6 +26,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, r, s, fade);
     pack_probs(s, probs);
+    //> registers
     while (--tile >= t->range.first) {
         barrier_wait(K_FULL(base, k->stage), k->parity);
         my_turn(consumer);
@@ -44,6 +45,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         pack_probs(s, probs);
         if (moved) fade_output(o, fade);
     }
+    //< registers
     barrier_wait(V_FULL(base, v->stage), v->parity);
     start_values(o, probs, V_AT(base, v->stage));
     wgmma_wait(0);

@@ -23,6 +23,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     float s[TILE_N / 2], fade[2];
     const unsigned probs = P_AT(base, consumer);
     int tile = skip_hidden(t, base, k, v, consumer);
+    //> specialised
     for (; tile >= t->range.first; tile--) {
         barrier_wait(K_FULL(base, k->stage), k->parity);
         start_scores(s, q, K_AT(base, k->stage));
@@ -38,6 +39,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         settle(o, HEAD_DIM / 2);
         drop_v(base, v);
     }
+    //< specialised
 }
 
 KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)

@@ -46,6 +46,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     float s[TILE_N / 2], fade[2];
     ring k = {0, 0}, v = {0, 0};
     barrier_wait(Q_FULL(base, 0, consumer), 0);
+    //> tma
     for (int tile = t->range.end - 1; tile >= t->range.first; tile--) {
         barrier_wait(K_FULL(base, k.stage), k.parity);
         start_scores(s, Q_AT(base, 0, consumer), K_AT(base, k.stage));
@@ -67,6 +68,7 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
         ring_next(&k, K_STAGES);
         ring_next(&v, V_STAGES);
     }
+    //< tma
 }
 
 KERNEL void __launch_bounds__(128 * CONSUMERS, 1)
