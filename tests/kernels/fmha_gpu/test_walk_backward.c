@@ -1,8 +1,8 @@
 /* The walk of attention's backward pass against the mask itself: every visible pair is visited, masks are left out only
  * where nothing is hidden, turns count the tiles of keys that add to a tile of queries without a gap and in an order in
  * which blocks take them, and no two tiles share scratch. */
-#include "fmha/gpu/walk_backward.h"
 #include "../../tap.h"
+#include "fmha/gpu/walk_backward.h"
 
 #include <stdint.h>
 #include <stdlib.h>
