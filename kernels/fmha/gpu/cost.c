@@ -186,8 +186,9 @@ static void fill_rest(const picking *p, config *c) {
     if (!c->slices)
         c->slices = c->variant == FMHA_GPU_DECODE ? slices_that_fill(p, c) : 1;
     if (c->q_stages) return;
-    /* The next tile's queries come while this tile is worked on. */
-    c->q_stages = stays && !back ? 2 : 1;
+    /* The next tile's queries come while this tile is worked on. Of long rows
+     * shared memory has better uses. */
+    c->q_stages = stays && !back && p->problem->head_dim <= 128 ? 2 : 1;
     if (fmha_gpu_smem_bytes(c, p->problem) > p->machine->smem_per_block_bytes)
         c->q_stages = 1;
 }
