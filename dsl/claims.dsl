@@ -84,6 +84,24 @@ claim C3 {
     published: "A tile of 128 rows harms fused attention on an RTX 5070"
     evaluate: "A sweep over tile_m on every machine at hand; machine by machine the rule is kept, narrowed or retired."
     known: "The public traces of the same work show 45 to 50 % less speed there."
+
+    evaluation gpu {
+        // Whatever step of the ladder is fastest with a tile of so many rows.
+        scope: "GPU, the source's shape: the fastest tile of 128 rows against the fastest of 64"
+        experiment: fmha_gpu
+        needs: [rows_128_over_64_128_causal_2048]
+        holds: `v.rows_128_over_64_128_causal_2048 < 1`
+        value: `v.rows_128_over_64_128_causal_2048`
+        show: "%.2f times its speed"
+    }
+    evaluation gpu_portable {
+        scope: "GPU, the same by the portable kernel, which is the nearest to the source's"
+        experiment: fmha_gpu
+        needs: [rows_128_over_64_mma_sync_128_causal_2048]
+        holds: `v.rows_128_over_64_mma_sync_128_causal_2048 < 1`
+        value: `v.rows_128_over_64_mma_sync_128_causal_2048`
+        show: "%.2f times its speed"
+    }
 }
 
 claim C4 {
@@ -117,7 +135,40 @@ claim C4 {
         show: "%.2f times"
     }
     evaluation gpu {
-        scope: "GPU"
+        scope: "GPU, the source's shape, forward, against what PyTorch picks, with grouped heads as they are"
+        experiment: fmha_gpu
+        needs: [source_forward]
+        without: "PyTorch is not installed"
+        holds: `v.source_forward >= published_ratio`
+        value: `v.source_forward`
+        show: "%.3f times"
+    }
+    evaluation gpu_both {
+        scope: "GPU, the same shape, forward and backward together"
+        experiment: fmha_gpu
+        needs: [source_both]
+        without: "PyTorch is not installed"
+        holds: `v.source_both >= published_ratio`
+        value: `v.source_both`
+        show: "%.3f times"
+    }
+    evaluation gpu_points {
+        scope: "GPU, forward: geometric mean over heads of 64 and 128, 512 to 16384 tokens, causal and not"
+        experiment: fmha_gpu
+        needs: [forward_geomean, forward_count]
+        without: "PyTorch is not installed"
+        holds: `v.forward_count == 24 and v.forward_geomean >= published_ratio`
+        value: `v.forward_geomean`
+        show: "%.3f times"
+    }
+    evaluation gpu_backward {
+        scope: "GPU, backward: the same points"
+        experiment: fmha_gpu
+        needs: [backward_geomean, backward_count]
+        without: "PyTorch is not installed"
+        holds: `v.backward_count == 24 and v.backward_geomean >= published_ratio`
+        value: `v.backward_geomean`
+        show: "%.3f times"
     }
 }
 
@@ -212,7 +263,20 @@ claim F1 {
         show: "%.1f times"
     }
     evaluation gpu {
-        scope: "GPU"
+        scope: "GPU, against three kernels through memory, largest length: fusing and the whole ladder above it"
+        experiment: fmha_gpu
+        needs: [fusion]
+        holds: `v.fusion >= published_factor`
+        value: `v.fusion`
+        show: "%.1f times"
+    }
+    evaluation gpu_portable {
+        scope: "GPU, fusing alone: one kernel of the same instructions, the best of all lengths"
+        experiment: fmha_gpu
+        needs: [fusion_mma_sync_most]
+        holds: `v.fusion_mma_sync_most >= published_factor`
+        value: `v.fusion_mma_sync_most`
+        show: "%.1f times"
     }
 }
 
@@ -230,6 +294,14 @@ claim F2 {
         value: `100 * v.faults_caught / v.faults_planted`
         show: "%.0f %% caught"
     }
+    evaluation gpu {
+        scope: "faults planted in what the GPU's kernels are made of, caught by the gate on a CPU"
+        experiment: fmha_gpu
+        needs: [faults_planted]
+        holds: `v.faults_caught == v.faults_planted`
+        value: `100 * v.faults_caught / v.faults_planted`
+        show: "%.0f %% caught"
+    }
 }
 
 claim F3 {
@@ -238,6 +310,23 @@ claim F3 {
     published: "64 by 64 is the global maximum for fused attention on Blackwell"
     evaluate: "An exhaustive sweep over the tile sizes on each machine."
     known: "Measured on one RTX 5070 only."
+
+    evaluation gpu {
+        scope: "GPU, the source's shape: the fastest of 64 by 64 as a share of the fastest tile"
+        experiment: fmha_gpu
+        needs: [tile_64_64_share_128_causal_2048]
+        holds: `v.tile_64_64_share_128_causal_2048 >= 1`
+        value: `v.tile_64_64_share_128_causal_2048`
+        show: "%.2f of the best"
+    }
+    evaluation gpu_64 {
+        scope: "GPU, heads of 64: the same"
+        experiment: fmha_gpu
+        needs: [tile_64_64_share_64_causal_2048]
+        holds: `v.tile_64_64_share_64_causal_2048 >= 1`
+        value: `v.tile_64_64_share_64_causal_2048`
+        show: "%.2f of the best"
+    }
 }
 
 claim F4 {
@@ -246,6 +335,17 @@ claim F4 {
     published: "Latency 5 for V, 2 for K, is best for causal masks"
     evaluate: "The number of pipeline stages for K and for V, as two axes of the search."
     known: "The published numbers are latency hints to cuTile, not numbers of stages."
+    noise: 0.02
+
+    evaluation gpu {
+        // Best is what no other is ahead of by more than the noise; and what it is the best of must differ by more.
+        scope: "GPU, as stages: two of K and five of V against two of both, causal, the lesser of two shapes"
+        experiment: fmha_gpu
+        needs: [stages_2_5_over_2_2, stages_2_5_share]
+        holds: `v.stages_2_5_over_2_2 > 1 + noise and v.stages_2_5_share > 1 - noise`
+        value: `v.stages_2_5_over_2_2`
+        show: "%.3f times its speed"
+    }
 }
 
 claim F5 {
@@ -271,6 +371,15 @@ claim F5 {
         holds: `v.floor_f16_nan == 0`
         value: `v.floor_f16_nan`
         show: "%.0f rows of NaN"
+    }
+    evaluation gpu {
+        // The kernels keep the running maximum in single precision and begin it at the floor.
+        scope: "GPU, bf16 and f16, forward and backward: rows that see no key, empty sequences, logits of 1e4 and 1e-4"
+        experiment: fmha_gpu
+        needs: [floor_edges]
+        holds: `v.floor_edges_right == v.floor_edges`
+        value: `v.floor_edges - v.floor_edges_right`
+        show: "%.0f cases with a wrong element or NaN"
     }
 }
 

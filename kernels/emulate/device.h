@@ -30,6 +30,8 @@ void emulate_ldmatrix(unsigned y[4], unsigned address, bool transposed);
 void emulate_mma(float c[4], const unsigned a[4], const unsigned b[2],
                  bool f16);
 
+float emulate_shuffle_xor(float x, int mask); /* of lane `lane ^ mask` */
+
 /* Asynchronous copies of 16 bytes, of which `bytes` (0 or 16) are read. */
 unsigned emulate_smem_address(const void *at);
 void emulate_copy(unsigned to, const void *from, int bytes);

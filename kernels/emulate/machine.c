@@ -94,7 +94,7 @@ static void start_thread(machine *m, thread *t) {
 static const char *meeting_name(meeting at) {
     static const char *const names[] = {
         "nowhere",        "the barrier", "__syncwarp", "ldmatrix",
-        "ldmatrix.trans", "mma",         "its end"};
+        "ldmatrix.trans", "mma",         "a shuffle",  "its end"};
     return names[at];
 }
 
@@ -125,6 +125,7 @@ static bool run_warp(machine *m, thread *warp) {
         if (one->at == AT_LDMATRIX) emulate_warp_ldmatrix(warp, false);
         if (one->at == AT_LDMATRIX_TRANS) emulate_warp_ldmatrix(warp, true);
         if (one->at == AT_MMA) emulate_warp_mma(warp);
+        if (one->at == AT_SHUFFLE) emulate_warp_shuffle(warp);
         for (unsigned l = 0; l < lanes; l++) warp[l].at = RUNNING;
     }
 }

@@ -17,6 +17,7 @@ typedef enum meeting {
     AT_LDMATRIX,
     AT_LDMATRIX_TRANS,
     AT_MMA,
+    AT_SHUFFLE,
     ENDED
 } meeting;
 
@@ -37,6 +38,8 @@ typedef struct thread {
     float *c;              /* mma */
     const unsigned *a, *b; /* mma */
     bool f16;              /* mma */
+    float x, got;          /* shuffle: handed in, and what comes back */
+    int mask;              /* shuffle */
     copy copies[COPIES];   /* under way, oldest first */
     int num_copies, group; /* the group that is open */
 } thread;
@@ -66,5 +69,6 @@ void emulate_land(thread *t, int group);
 /* The collective instruction that all lanes of a warp stand at. */
 void emulate_warp_ldmatrix(thread *warp, bool transposed);
 void emulate_warp_mma(thread *warp);
+void emulate_warp_shuffle(thread *warp);
 
 #endif

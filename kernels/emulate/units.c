@@ -157,6 +157,19 @@ void emulate_mma(float c[4], const unsigned a[4], const unsigned b[2],
     emulate_meet(AT_MMA);
 }
 
+float emulate_shuffle_xor(float x, int mask) {
+    thread *t = emulate_machine->current;
+    t->x = x;
+    t->mask = mask;
+    emulate_meet(AT_SHUFFLE);
+    return t->got;
+}
+
+void emulate_warp_shuffle(thread *warp) {
+    for (int lane = 0; lane < WARP; lane++)
+        warp[lane].got = warp[(lane ^ warp[lane].mask) % WARP].x;
+}
+
 /* Half `half` of a register, widened. */
 static float half_of(unsigned x, int half, bool f16) {
     const uint16_t bits = (uint16_t)(half ? x >> 16 : x & 0xffff);

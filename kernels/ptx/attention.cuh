@@ -39,6 +39,16 @@ DEVICE float exp2_fast(float x) {
 
 /* --- products by a warpgroup: wgmma, further widths (hopper.cuh) --- */
 
+#define wgmma_48(d, a, b, add, TYPE, TA, TB)                         \
+    asm volatile(                                                    \
+        "{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %26, 0;\n\t"           \
+        "wgmma.mma_async.sync.aligned.m64n48k16.f32." TYPE "." TYPE  \
+        " {"                                                         \
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, "         \
+        "%12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23" \
+        "}, %24, %25, p, 1, 1, " TA ", " TB ";\n\t}"                 \
+        : WGMMA_F16(d, 0), WGMMA_F(d, 16), WGMMA_F(d, 20)            \
+        : "l"(a), "l"(b), "r"((int)(add)))
 #define wgmma_80(d, a, b, add, TYPE, TA, TB)                                \
     asm volatile(                                                           \
         "{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %42, 0;\n\t"                  \

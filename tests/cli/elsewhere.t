@@ -31,4 +31,16 @@ is "$(grep -c '"status": "ok"' "$scratch/said")" 1 'prints its record'
 $SPAK trial matmul --problem m=64,n >"$scratch/said" 2>&1
 is $? 1 'a pair without a value'
 is "$(grep -c "expected name=value, found 'n'" "$scratch/said")" 1 'is named'
+
+# Attention on the GPU likewise.
+$SPAK run experiments/fmha_gpu.lua --out "$scratch/fmha" --experiment-only >"$scratch/said" 2>&1
+is $? 0 'the experiment of attention on a GPU is no error either'
+is "$(grep -c '^fmha_gpu: not run here: .*SPAK_GPU=none' "$scratch/said")" 1 'and is not run'
+$SPAK plan dsl/fmha_gpu_system_v1.dsl --out "$scratch/fmha" >"$scratch/said" 2>&1
+is $? 0 'its plan needs no GPU'
+$SPAK gate dsl/fmha_gpu_system_v1.dsl --out "$scratch/fmha" >"$scratch/said" 2>&1
+is $? 0 'nor does its gate'
+$SPAK trial fmha_gpu --problem batch=1,heads=1,q_len=64,head_dim=64 >"$scratch/said" 2>&1
+is $? 1 'a trial of it fails'
+is "$(grep -c 'SPAK_GPU=none' "$scratch/said")" 1 'and says why'
 done_testing

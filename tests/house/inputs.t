@@ -46,6 +46,32 @@ for recipe in $(grep -l '^ *system = "dsl/\(nanogpt\|looplm\)_' experiments/*.lu
     is "$(grep -c 'inputs = models\.with {' "$recipe")" 1 "$recipe takes that list"
 done
 
+# What the GPU's compiler reads is hashed too: each file that the .cu files of an operator, and those that its C names,
+# include. The emulator's headers are the processor's.
+device_needs() { # device_needs FOLDER RECIPE
+    own=$(ls "$1"/*.cu)
+    named=$(cat "$1"/*.c $(grep -o '"kernels/oracle/[^"]*\.c"' "$2" | tr -d '"') | grep -o '"kernels/[^"]*\.cu"' | tr -d '"')
+    queue=$(for file in $own $named; do [ -e "$file" ] && echo "$file"; done | sort -u)
+    all=
+    while [ -n "$queue" ]; do
+        all=$(printf '%s\n%s\n' "$all" "$queue" | sort -u)
+        queue=$(for file in $queue; do sed -n 's,^#include "\(.*\)",kernels/\1,p' "$file"; done | grep -v '^kernels/emulate/' | sort -u |
+            while read -r file; do [ ! -e "$file" ] || printf '%s\n' "$all" | grep -qx "$file" || echo "$file"; done)
+    done
+    printf '%s\n' "$all" | grep "^kernels/" | grep -v "^$1/"
+}
+device_listed() { grep -o '"kernels/[^"]*\.\(h\|cu\|cuh\)"' "$1" | tr -d '"' | sort -u; }
+for folder in kernels/*/gpu; do
+    recipe=experiments/$(basename "$(dirname "$folder")")_gpu.lua
+    device_needs "$folder" "$recipe" >"$scratch/needed"
+    device_listed "$recipe" >"$scratch/listed"
+    is "$(comm -23 "$scratch/needed" "$scratch/listed")" '' "$recipe lists what its kernels include"
+    is "$(comm -13 "$scratch/needed" "$scratch/listed" | grep 'cuh\?$')" '' 'and no kernel that they do not'
+    sed 's,"kernels/ptx/hopper.cuh",,' "$recipe" >"$scratch/recipe.lua"
+    device_listed "$scratch/recipe.lua" >"$scratch/listed"
+    is "$(comm -23 "$scratch/needed" "$scratch/listed")" kernels/ptx/hopper.cuh 'one that is left out is missed'
+done
+
 # Each kind of slip is seen: a header left out, a file that is only linked left out, and one too many.
 needed kernels/fmha >"$scratch/needed"
 for gone in matmul/micro_tile.h matmul/goto.c; do

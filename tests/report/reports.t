@@ -52,6 +52,12 @@ wrong 'is(v.steps_falling, 1,' 'is(v.steps_falling, 0,' 'async store falls: 1, n
 wrong 'measured = 1.125' 'measured = 1.126' 'its measured is 1.126, but' 'a median that its pairs do not give is refused'
 wrong 'list\[13\].ratio = 2.1' 'list[13].ratio = 2' "expected 'record 12: its ratio is', found" 'and damage that is not refused'
 
+take fmha_gpu_checks.lua
+runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"
+check $? 'the same of FMHA on the GPU'
+wrong 'is(v.backward_geomean, 1.5,' 'is(v.backward_geomean, 1.6,' 'backward: 1.5, not 1.6' 'a wrong mean is seen'
+wrong 'list\[3\].ratio = 2.1' 'list[3].ratio = 2' "expected 'record 2: its ratio is', found" 'and damage that is not refused'
+
 checks=tests/report/fixtures/lib_checks.lua
 recipe "$checks"
 runs 0 "$SPAK" run "$scratch/recipe.lua" --report-only --out "$scratch/out"

@@ -9,9 +9,9 @@
  * is rows cu_q[b] ... cu_q[b + 1] - 1 of one long one (cu_k for keys), and the
  * batch stride is not used.
  *
- * LSE and delta: f32, element (b, h, t) at (b * heads + h) * q_len + t, with
- * VARLEN (h, t) at h * total_q + t. LSE is in units of log base e; of a row
- * that sees no key it is -infinity, and its O is 0.
+ * LSE: f32, element (b, h, t) at (b * heads + h) * q_len + t, with VARLEN
+ * (h, t) at h * total_q + t, in units of log base e; of a row that sees no key
+ * it is -infinity, and its O is 0.
  *
  * Query t sees key j when
  *   CAUSAL   j <= t + (keys - queries)         the last query sees every key
@@ -41,14 +41,22 @@ typedef struct fmha_gpu_params {
     /* TMA variants only. Dimensions (d, h, t, b); with VARLEN t runs over all
      * sequences and b has one. */
     fmha_map q_map, k_map, v_map, o_map; /* forward */
-    fmha_map do_map, dq_map;             /* backward; dq_map: of dq_sum */
+    fmha_map do_map, dq_map;             /* backward; dq_map is not used */
     fmha_ptr q, k, v, o, lse;
-    fmha_ptr d_o, delta, dq, dk, dv; /* backward; delta: sum over d of O dO */
-    fmha_ptr dq_sum;                 /* f32 (b, h, t, d) dense: dQ while it is
-                                      * added up; zero before */
-    fmha_ptr turn; /* backward, deterministic: ints, zero before and after */
+    /* Backward. delta, dq_sum and turn are scratch that it prepares itself,
+     * with sizes and orders of walk_backward.h: what it needs of each row
+     * (LSE again, sum over d of O dO), dQ in f32 while it is added up,
+     * deterministic: whose turn it is to add. Forward, where blocks stay: turn
+     * counts the tiles that were taken; 0 before and after. */
+    fmha_ptr d_o, delta, dq, dk, dv, dq_sum, turn;
     fmha_ptr cu_q, cu_k;       /* int (batch + 1); VARLEN only */
-    fmha_ptr part_o, part_lse; /* decode: f32, of each slice of keys */
+    fmha_ptr part_o, part_lse; /* decode: f32, of each slice of keys: (slices,
+                                * rows of LSE, d) and (slices, rows of LSE) */
+    fmha_ptr scores, weights;  /* unfused: S in f32, P in 16 bits; (b, h, t, j)
+                                * at ((b * heads + h) * q_len + t) * scores_row
+                                * + j; scores_row: kv_len, or more, a multiple
+                                * of 8 */
+    long long scores_row;
     fmha_layout q_at, k_at, v_at, o_at, do_at, dq_at, dk_at, dv_at;
     int batch, heads, kv_heads;
     int q_len, kv_len;    /* VARLEN: the longest */

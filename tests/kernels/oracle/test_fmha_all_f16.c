@@ -1,0 +1,3 @@
+/* The same in f16. */
+#define TYPE_F16 1
+#include "test_fmha_all.c"
