@@ -30,6 +30,22 @@ DEVICE void tma_store_4d(const void *map, unsigned from, int d, int h, int t,
         : "memory");
 }
 
+/* Whether any of `threads` threads says so, for all of them: a barrier `id`. */
+DEVICE bool named_any(int id, int threads, bool says) {
+    unsigned any;
+    asm volatile(
+        "{\n"
+        ".reg .pred mine, all;\n"
+        "setp.ne.u32 mine, %3, 0;\n"
+        "bar.red.or.pred all, %1, %2, mine;\n"
+        "selp.u32 %0, 1, 0, all;\n"
+        "}\n"
+        : "=r"(any)
+        : "r"(id), "r"(threads), "r"((unsigned)says)
+        : "memory");
+    return any != 0;
+}
+
 /* 2^x, to two units in the last place; of -infinity it is 0. */
 DEVICE float exp2_fast(float x) {
     float y;

@@ -315,6 +315,7 @@ typedef struct axis {
 
 static const char *const orders[] = {"plain", "longest"};
 static const char *const starts[] = {"plain", "overlapped"};
+static const char *const maxima[] = {"followed", "kept"};
 
 #define AT(member) offsetof(fmha_gpu_config, member)
 static const axis axes[] = {
@@ -329,6 +330,7 @@ static const axis axes[] = {
     {"group", AT(group), 1, 1 << 20, 1, orders_tiles, NULL},
     {"slices", AT(slices), 1, 128, 1, slices, NULL},
     {"start", AT(start), 1, 2, 1, stays, starts},
+    {"maximum", AT(maximum), 1, 2, 1, stays, maxima},
 };
 #undef AT
 enum { AXES = sizeof axes / sizeof *axes };

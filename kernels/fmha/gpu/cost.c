@@ -178,6 +178,8 @@ static void fill_rest(const picking *p, config *c) {
     fill_stages(p, c);
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
+    if (!c->maximum)
+        c->maximum = stays && !back ? FMHA_GPU_KEPT : FMHA_GPU_FOLLOWED;
     if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
         c->order = orders && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;

@@ -30,6 +30,7 @@ kernel fmha_gpu {
         group: [1, 2, 4, 8, 16, 32, 64, 128]
         slices: [1, 2, 4, 8, 16, 32]
         start: [plain, overlapped]
+        maximum: [followed, kept]
     }
 
     derived {

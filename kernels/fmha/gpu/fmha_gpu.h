@@ -100,6 +100,14 @@ typedef enum fmha_gpu_start {
     FMHA_GPU_START_OVERLAPPED
 } fmha_gpu_start;
 
+/* What a row's weights are relative to: its largest score so far, or that of
+ * the first tiles as long as no weight grows too large (sm90_packed.cu). */
+typedef enum fmha_gpu_maximum {
+    FMHA_GPU_MAXIMUM_UNSET,
+    FMHA_GPU_FOLLOWED,
+    FMHA_GPU_KEPT
+} fmha_gpu_maximum;
+
 typedef struct fmha_gpu_config {
     fmha_gpu_variant variant;
     int tile_m, tile_n;     /* queries and keys of a tile */
@@ -112,6 +120,7 @@ typedef struct fmha_gpu_config {
     int group;              /* heads that the order keeps together */
     int slices;             /* decode: parts of the keys */
     int start;              /* fmha_gpu_start */
+    int maximum;            /* fmha_gpu_maximum */
 } fmha_gpu_config;
 
 /* Reads the axes; those left out take what suits problem and machine (cost.c).

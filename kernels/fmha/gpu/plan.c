@@ -160,6 +160,7 @@ static void plan_sm90(fmha_gpu_plan *plan, const fmha_gpu_machine *hw) {
     define(plan, "Q_STAGES=%d", c->q_stages);
     define(plan, "CONSUMERS=%d", c->consumers);
     define(plan, "PACK=%d", c->pack);
+    if (stays) define(plan, "KEPT=%d", c->maximum == FMHA_GPU_KEPT);
     define_order(plan);
     plan->maps = true;
     plan->q_map = map_of_queries(p, &p->q_at, c->pack, 64 / c->pack);

@@ -81,75 +81,179 @@ DEVICE void give_back(unsigned *stored) {
 }
 
 //> attend
-/* All keys of a tile of queries. */
-DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
-                   unsigned q, ring *k, ring *v, int consumer, rows *r,
-                   float o[HEAD_DIM / 2], unsigned *stored) {
-    float s[TILE_N / 2], fade[2];
-    unsigned probs[TILE_N / 4];
-    int tile = skip_hidden(t, base, k, v, consumer);
-    if (tile < t->range.first) return;
-    barrier_wait(K_FULL(base, k->stage), k->parity);
-    start_scores(s, q, K_AT(base, k->stage));
+/* What a consumer has between two tiles of keys. */
+typedef struct state {
+    unsigned q, visit; /* visits are counted from the kernel's start */
+    ring k, v;
+    rows r;
+    float o[HEAD_DIM / 2];
+    unsigned probs[TILE_N / 4]; /* of the last tile, not yet multiplied */
+    float sum[2];               /* their sums, not yet those of the rows */
+} state;
+
+/* A guess that was wrong is for the whole warpgroup to know, since it multiplies
+ * as one: who finds it writes the visit's number, and all read it behind the
+ * next barrier that they meet anyway. Of two places in turn, since a warp may
+ * be a visit ahead of another. */
+DEVICE void say_wrong(unsigned base, int consumer, unsigned visit) {
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(
+                     WRONG_AT(base, consumer, visit % 2)),
+                 "r"(visit)
+                 : "memory");
+}
+DEVICE bool was_wrong(unsigned base, int consumer, unsigned visit) {
+    unsigned said;
+    asm volatile("ld.shared.u32 %0, [%1];"
+                 : "=r"(said)
+                 : "r"(WRONG_AT(base, consumer, visit % 2))
+                 : "memory");
+    return said == visit;
+}
+
+/* The stage of the last keys, which stay until their guess is known. */
+DEVICE unsigned held(const state *x) {
+    return (x->k.stage ? x->k.stage : K_STAGES) - 1;
+}
+
+/* The last tile once more, by its own maximum. */
+DEVICE void do_again(const fmha_gpu_params *p, unsigned base, state *x,
+                     float s[TILE_N / 2]) {
+    float fade[2];
+    start_scores(s, x->q, K_AT(base, held(x)));
     wgmma_wait(0);
     settle(s, TILE_N / 2);
-    drop_k(base, k);
-    if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
-    softmax(p, r, s, fade);
-    pack_probs(s, probs);
-    give_back(stored);
-    while (--tile >= t->range.first) {
-        barrier_wait(K_FULL(base, k->stage), k->parity);
-        my_turn(consumer);
-        start_scores(s, q, K_AT(base, k->stage));
-        barrier_wait(V_FULL(base, v->stage), v->parity);
-        start_values(o, probs, V_AT(base, v->stage));
-        next_turn(consumer);
-        wgmma_wait(1);
-        settle(s, TILE_N / 2);
-        drop_k(base, k);
-        if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
-        const bool moved = softmax(p, r, s, fade);
+    if (softmax(p, &x->r, s, fade)) fade_output(x->o, fade);
+    pack_probs(s, x->probs);
+}
+
+/* Starts the scores of the next tile of keys, and behind them the values of the
+ * last one; ends with the scores. */
+DEVICE void start_visit(const fmha_gpu_params *p, unsigned base, int consumer,
+                        state *x, float s[TILE_N / 2], bool guessed) {
+    barrier_wait(K_FULL(base, x->k.stage), x->k.parity);
+    my_turn(consumer);
+    start_scores(s, x->q, K_AT(base, x->k.stage));
+    if (guessed && was_wrong(base, consumer, x->visit)) {
         wgmma_wait(0);
-        settle(o, HEAD_DIM / 2);
-        drop_v(base, v);
-        pack_probs(s, probs);
-        if (moved) fade_output(o, fade);
+        do_again(p, base, x, s);
+        start_scores(s, x->q, K_AT(base, x->k.stage));
+    } else if (guessed) {
+        for (int h = 0; h < 2; h++) x->r.sum[h] += x->sum[h];
     }
-    barrier_wait(V_FULL(base, v->stage), v->parity);
-    start_values(o, probs, V_AT(base, v->stage));
+    if (KEPT) release(K_FULL(base, held(x)));
+    barrier_wait(V_FULL(base, x->v.stage), x->v.parity);
+    start_values(x->o, x->probs, V_AT(base, x->v.stage));
+    next_turn(consumer);
+    wgmma_wait(1);
+    settle(s, TILE_N / 2);
+}
+
+DEVICE void end_visit(unsigned base, state *x, const float s[TILE_N / 2]) {
     wgmma_wait(0);
-    settle(o, HEAD_DIM / 2);
-    drop_v(base, v);
+    settle(x->o, HEAD_DIM / 2);
+    drop_v(base, &x->v);
+    pack_probs(s, x->probs);
+}
+
+DEVICE void visit(const fmha_gpu_params *p, const task *t, unsigned base,
+                  int consumer, int tile, bool guessed, state *x) {
+    float s[TILE_N / 2], fade[2];
+    start_visit(p, base, consumer, x, s, guessed);
+    if (KEPT) {
+        ring_next(&x->k, K_STAGES);
+    } else {
+        drop_k(base, &x->k);
+    }
+    if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
+    const bool moved = softmax(p, &x->r, s, fade);
+    end_visit(base, x, s);
+    if (moved) fade_output(x->o, fade);
+}
+
+DEVICE void visit_guessing(const fmha_gpu_params *p, unsigned base,
+                           int consumer, state *x) {
+    float s[TILE_N / 2];
+    start_visit(p, base, consumer, x, s, true);
+    ring_next(&x->k, K_STAGES);
+    if (guess(p, &x->r, s, x->sum)) say_wrong(base, consumer, x->visit + 1);
+    x->visit++;
+    end_visit(base, x, s);
+}
+
+/* All keys of a tile of queries: first those that end a row, then whole tiles,
+ * then those that begin a window. */
+DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
+                   int consumer, state *x, unsigned *stored) {
+    float s[TILE_N / 2], fade[2];
+    const int exact = KEPT ? t->range.whole_end : t->range.first;
+    int tile = skip_hidden(t, base, &x->k, &x->v, consumer);
+    if (tile < t->range.first) return;
+    barrier_wait(K_FULL(base, x->k.stage), x->k.parity);
+    start_scores(s, x->q, K_AT(base, x->k.stage));
+    wgmma_wait(0);
+    settle(s, TILE_N / 2);
+    if (KEPT) {
+        ring_next(&x->k, K_STAGES);
+        x->sum[0] = x->sum[1] = 0.0f;
+    } else {
+        drop_k(base, &x->k);
+    }
+    if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
+    softmax(p, &x->r, s, fade);
+    pack_probs(s, x->probs);
+    give_back(stored);
+    while (--tile >= exact) visit(p, t, base, consumer, tile, false, x);
+    if (KEPT) {
+        x->visit++;
+        for (; tile >= t->range.whole; tile--)
+            visit_guessing(p, base, consumer, x);
+        for (; WINDOW && tile >= t->range.first; tile--) {
+            visit(p, t, base, consumer, tile, true, x);
+            x->sum[0] = x->sum[1] = 0.0f;
+            x->visit++;
+        }
+        named_barrier(1 + consumer, 128);
+        if (was_wrong(base, consumer, x->visit)) {
+            do_again(p, base, x, s);
+        } else {
+            for (int h = 0; h < 2; h++) x->r.sum[h] += x->sum[h];
+        }
+        release(K_FULL(base, held(x)));
+    }
+    barrier_wait(V_FULL(base, x->v.stage), x->v.parity);
+    start_values(x->o, x->probs, V_AT(base, x->v.stage));
+    wgmma_wait(0);
+    settle(x->o, HEAD_DIM / 2);
+    drop_v(base, &x->v);
 }
 //< attend
 
 /* A consumer's part of a tile of queries. stored: the barrier of the queries
  * whose rows, now the output's, are on their way; 0: none. */
 DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
-                    ring *q, ring *k, ring *v, int consumer, unsigned *stored) {
+                    int consumer, ring *q, state *x, unsigned *stored) {
     const bool leads = threadIdx.x % 128 == 0;
     const unsigned full = Q_FULL(base, q->stage, consumer);
-    const unsigned at = Q_AT(base, q->stage, consumer);
-    float o[HEAD_DIM / 2];
-    rows r = {{MINUS_INFINITY, MINUS_INFINITY}, {0, 0}};
+    const rows none = {{MINUS_INFINITY, MINUS_INFINITY}, {0, 0}};
+    x->q = Q_AT(base, q->stage, consumer);
+    x->r = none;
 #pragma unroll
-    for (int j = 0; j < HEAD_DIM / 2; j++) o[j] = 0.0f;
+    for (int j = 0; j < HEAD_DIM / 2; j++) x->o[j] = 0.0f;
     if (t->range.first == t->range.end) {
-        finish(p, t, consumer, &r, o);
-        store_rows(p, t, consumer, o);
+        finish(p, t, consumer, &x->r, x->o);
+        store_rows(p, t, consumer, x->o);
         return;
     }
     barrier_wait(full, q->parity);
-    attend(p, t, base, at, k, v, consumer, &r, o, stored);
-    finish(p, t, consumer, &r, o);
+    attend(p, t, base, consumer, x, stored);
+    finish(p, t, consumer, &x->r, x->o);
     give_back(stored);
     if (VARLEN && t->query + TILE_M / PACK > t->queries) {
-        store_rows(p, t, consumer, o);
+        store_rows(p, t, consumer, x->o);
         named_barrier(1 + consumer, 128);
         release(full);
     } else {
-        store_tile(p, t, at, consumer, o);
+        store_tile(p, t, x->q, consumer, x->o);
         if (Q_STAGES > 1) {
             *stored = full;
         } else if (leads) {
@@ -161,16 +265,19 @@ DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
 }
 
 DEVICE void consume(const fmha_gpu_params *p, unsigned base, int consumer) {
-    ring q = {0, 0}, k = {0, 0}, v = {0, 0}, told = {0, 0};
+    ring q = {0, 0}, told = {0, 0};
     unsigned stored = 0;
+    state x;
     const int count = num_tasks(p);
+    x.k = x.v = q;
+    x.visit = 0;
     if (TURNS && consumer == 0) named_arrive(8, 256);
     for (;;) {
         task t;
         const int now = hear_task(base, &told);
         if (now >= count) break;
         task_at(p, now, &t);
-        do_task(p, &t, base, &q, &k, &v, consumer, &stored);
+        do_task(p, &t, base, consumer, &q, &x, &stored);
     }
     if (threadIdx.x % 128 == 0) tma_store_wait();
 }
@@ -185,6 +292,10 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
         tma_prefetch_map(&p.k_map);
         tma_prefetch_map(&p.v_map);
         init_barriers(base);
+        for (int c = 0; c < 2 * CONSUMERS; c++)
+            asm volatile("st.shared.u32 [%0], %1;" ::"r"(WRONG_AT(base, 0, c)),
+                         "r"(0)
+                         : "memory");
     }
     __syncthreads();
     wait_for_previous();

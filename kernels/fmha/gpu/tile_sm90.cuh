@@ -58,6 +58,8 @@
 #define TASK_FULL(base, s) V_FULL(base, V_STAGES + (s))
 #define TASK_AT(base, s)   (TASK_FULL(base, 2) + (s)*4)
 #define EMPTY(full)        ((full) + 8)
+/* Of a consumer, which visit's guess was wrong; two places (sm90_packed.cu). */
+#define WRONG_AT(base, c, i) (TASK_AT(base, 2) + ((c)*2 + (i)) * 4)
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
@@ -242,9 +244,9 @@ DEVICE void start_values_of(float o[HEAD_DIM / 2], unsigned probs, unsigned v) {
 
 /* --- softmax ---
  *
- * In base 2: p = 2^(scale_log2 (s - m)), m the largest score of the row so far,
- * in units of s. A row that has seen no key has m = -infinity; then 0 is taken
- * from its scores, which all are -infinity, and no NaN comes up. */
+ * In base 2: p = 2^(scale_log2 s - m), m the largest exponent of the row so
+ * far. A row that has seen no key has m = -infinity; then 0 is taken from its
+ * scores, which all are -infinity, and no NaN comes up. */
 
 /* A thread's two rows, h = 0, 1: row 16 w + 8 h + lane / 4 of the consumer's
  * 64. Score 4 j + 2 h + e is that of key 8 j + 2 (lane % 4) + e. */
@@ -297,8 +299,8 @@ DEVICE bool needs_mask(const task *t, int tile) {
     return tile >= t->range.whole_end || tile < t->range.whole;
 }
 
-/* How many powers of two a score may lie above its row's m before m follows it.
- * m is any number near the largest score, since it cancels in the end; sums and
+/* How many powers of two a weight may exceed 1 before its row's m follows. m is
+ * any number near the largest exponent, since it cancels in the end; sums and
  * outputs are faded only when it moves, which after the first tiles it hardly
  * does. */
 #define SLACK 8.0f
@@ -320,12 +322,11 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
             max[i] = fmaxf(max[i], s[4 * j + i % 2 * 2 + i / 2]);
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float most = fmaxf(r->max[h], fmaxf(max[h], max[h + 2]));
-        most = largest_of_four(most);
-        const bool moves = (most - r->max[h]) * scale > SLACK;
+        float most = largest_of_four(fmaxf(max[h], max[h + 2])) * scale;
+        const bool moves = most - r->max[h] > SLACK;
         if (!moves) most = r->max[h];
-        base[h] = most == MINUS_INFINITY ? 0.0f : most * scale;
-        fade[h] = moves ? exp2_fast(r->max[h] * scale - base[h]) : 1.0f;
+        base[h] = most == MINUS_INFINITY ? 0.0f : most;
+        fade[h] = moves ? exp2_fast(r->max[h] - base[h]) : 1.0f;
         moved |= moves;
         r->max[h] = most;
     }
@@ -343,6 +344,29 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
     return __any_sync(0xffffffff, moved);
 }
 //< softmax
+
+/* The same with m as it is, which is right as long as no probability grows past
+ * what its type holds: their sums, here those of this tile, say so. A row that
+ * has seen no key has m = -infinity, hence infinite sums. Whether the tile must
+ * be done again with `softmax`. */
+#define MOST_SUM (TYPE_F16 ? 0x1p14f : 0x1p32f)
+
+DEVICE bool guess(const fmha_gpu_params *p, const rows *r, float s[TILE_N / 2],
+                  float sum[2]) {
+    const float scale = p->scale_log2;
+    float part[4] = {0, 0, 0, 0};
+#pragma unroll
+    for (int j = 0; j < TILE_N / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            float *x = &s[4 * j + i % 2 * 2 + i / 2];
+            *x = exp2_fast(*x * scale - r->max[i % 2]);
+            part[i] += *x;
+        }
+#pragma unroll
+    for (int h = 0; h < 2; h++) sum[h] = part[h] + part[h + 2];
+    return !(sum[0] <= MOST_SUM && sum[1] <= MOST_SUM);
+}
 
 DEVICE void fade_output(float o[HEAD_DIM / 2], const float fade[2]) {
 #pragma unroll
@@ -395,7 +419,7 @@ DEVICE void finish(const fmha_gpu_params *p, const task *t, int consumer,
                              query;
             ((float *)p->lse)[at] = sum == 0.0f
                                         ? MINUS_INFINITY
-                                        : r->max[h] * p->scale + __logf(sum);
+                                        : r->max[h] * LN_2 + __logf(sum);
         }
 #pragma unroll
         for (int j = 0; j < HEAD_DIM / 8; j++) {

@@ -31,6 +31,7 @@ static void draw(fmha_gpu_check *check, fmha_gpu_case *c) {
     g->v_stages = 1 + (int)fmha_gpu_draw(check, 4);
     g->q_stages = fmha_gpu_draw(check, 4) ? 1 : 2;
     g->start = 1 + (int)fmha_gpu_draw(check, 2);
+    g->maximum = 1 + (int)fmha_gpu_draw(check, 2);
     g->consumers = fmha_gpu_draw(check, 4) ? g->tile_m / 64 : 1 + (int)fmha_gpu_draw(check, 3);
     g->pack = fmha_gpu_draw(check, 4) ? 1 : 1 << fmha_gpu_draw(check, 4);
     g->order = 1 + (int)fmha_gpu_draw(check, 2);
@@ -39,11 +40,12 @@ static void draw(fmha_gpu_check *check, fmha_gpu_case *c) {
 }
 
 static json_t *all_axes(const fmha_gpu_config *c) {
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s}", "variant",
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:s, s:s}", "variant",
                      fmha_gpu_variant_name(c->variant), "tile_m", c->tile_m, "tile_n", c->tile_n, "q_stages",
                      c->q_stages, "k_stages", c->k_stages, "v_stages", c->v_stages, "consumers", c->consumers, "pack",
                      c->pack, "order", c->order == FMHA_GPU_LONGEST ? "longest" : "plain", "group", c->group, "slices",
-                     c->slices, "start", c->start == FMHA_GPU_START_OVERLAPPED ? "overlapped" : "plain");
+                     c->slices, "start", c->start == FMHA_GPU_START_OVERLAPPED ? "overlapped" : "plain", "maximum",
+                     c->maximum == FMHA_GPU_KEPT ? "kept" : "followed");
 }
 
 /* A problem as a recipe may write it, with what is usual left out. */
