@@ -279,6 +279,10 @@ static bool work_fits(const config *c, const problem *p, spak_error *why) {
                          "constraint next_queries_of_those_that_stay: variant "
                          "%s",
                          variant_names[c->variant]);
+    if (c->maximum == FMHA_GPU_KEPT && stays(c->variant) && c->k_stages < 2)
+        return spak_fail(why,
+                         "constraint kept_keys_stay: one stage of K; a tile's "
+                         "keys stay while the next one's come");
     if (c->pack > 1 && !packs(c->variant))
         return spak_fail(why, "constraint pack_has_a_variant: variant %s",
                          variant_names[c->variant]);

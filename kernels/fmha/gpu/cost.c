@@ -13,7 +13,8 @@
  *
  * Stages: with two of K and two of V, what the next visit needs is on its way
  * while this one computes, and a visit lasts longer than the way from the
- * second-level cache.
+ * second-level cache. Where keys stay until a visit's weights are known to be
+ * right (maximum kept), K has three.
  *
  * The constants are in cycles; the model ranks configurations, and its error is
  * the tuner's to find. */
@@ -167,6 +168,11 @@ static void fill_stages(const picking *p, config *c) {
         c->v_stages = 1;
 }
 
+static bool fits(const picking *p, const config *c) {
+    return fmha_gpu_smem_bytes(c, p->problem) <=
+           p->machine->smem_per_block_bytes;
+}
+
 static void fill_rest(const picking *p, config *c) {
     const bool back = p->problem->pass == FMHA_GPU_BACKWARD &&
                       fmha_gpu_has_tma(c->variant); /* 128 keys by 2 */
@@ -179,7 +185,8 @@ static void fill_rest(const picking *p, config *c) {
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
     if (!c->maximum)
-        c->maximum = stays && !back ? FMHA_GPU_KEPT : FMHA_GPU_FOLLOWED;
+        c->maximum = stays && !back && c->k_stages > 1 ? FMHA_GPU_KEPT
+                                                       : FMHA_GPU_FOLLOWED;
     if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
         c->order = orders && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;
@@ -191,12 +198,19 @@ static void fill_rest(const picking *p, config *c) {
     /* The next tile's queries come while this tile is worked on. Of long rows
      * shared memory has better uses. */
     c->q_stages = stays && !back && p->problem->head_dim <= 128 ? 2 : 1;
-    if (fmha_gpu_smem_bytes(c, p->problem) > p->machine->smem_per_block_bytes)
-        c->q_stages = 1;
+    if (!fits(p, c)) c->q_stages = 1;
+}
+
+/* Keys stay until their tile's weights are known to be right: a stage more. */
+static void hold_keys(const picking *p, config *c) {
+    if (c->maximum != FMHA_GPU_KEPT || p->asked.k_stages) return;
+    c->k_stages = 3;
+    if (!fits(p, c)) c->k_stages = 2;
 }
 
 static void consider(picking *p, config c) {
     fill_rest(p, &c);
+    hold_keys(p, &c);
     if (!fmha_gpu_config_allowed(&c, p->problem, p->machine, NULL)) return;
     /* Two blocks an SM of Hopper, one of the others. */
     if (c.variant == FMHA_GPU_MMA_SYNC && !p->asked.tile_n &&
@@ -260,13 +274,9 @@ static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
         default: break;
     }
     /* Three warpgroups hide more of the softmax; O of 128 columns leaves them
-     * no registers for wide tiles. Masks need some too. */
+     * no registers for wide tiles. Wider ones leave no room for stages. */
     *ms = p->head_dim <= 64 ? CHOOSE(given_m, 192, 128) : CHOOSE(given_m, 128);
-    *ns = p->causal || p->window >= 0
-              ? CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32)
-          : p->head_dim <= 64
-              ? CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32)
-              : CHOOSE(c->tile_n, 176, 128, 112, 96, 80, 64, 48, 32);
+    *ns = CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32);
 }
 
 bool fmha_gpu_pick(const problem *x, const machine *hw, config *c) {

@@ -142,6 +142,10 @@ kernel fmha_gpu {
         that: `q_stages == 1 or staying`
         reason: "the other steps have one tile of queries"
     }
+    constraint kept_keys_stay {
+        that: `maximum == "followed" or not staying or k_stages >= 2`
+        reason: "a tile's keys stay until its weights are known to be right, while the next one's come"
+    }
     constraint pack_has_a_variant {
         that: `pack == 1 or variant == "packed"`
         reason: "the other steps have one head in a tile"

@@ -18,6 +18,8 @@
  *   producer   t k01 kv kv v          consumer   tT qkK k(v)KV k(v)KV vV Q
  *
  * and in the steps before it   t k01 vkvkv   and   tT q (k)KvV (k)KvV (k)KvV Q.
+ * Where a maximum is kept, keys stay until what their weights came to is known,
+ * which is behind the next turn:   tT qk k(Kv)V k(Kv)V KvV Q.
  * Under a causal mask the first consumers do not see the last tiles of keys and
  * pass them on unread, kKvV() each. O leaves through the place of Q, which is
  * given back when it has left; with two stages of Q that is looked at in the
@@ -69,7 +71,7 @@ typedef struct state {
 typedef struct model {
     fmha_gpu_check *check;
     int consumers, depth[RINGS];
-    bool ahead, turns;
+    bool ahead, kept, turns;
     int tiles; /* with keys */
     char produce[WORD], consume[CONSUMERS][WORD];
     state *states; /* found so far */
@@ -132,7 +134,9 @@ static bool wrong(const model *m, const char *what, char letter, int item) {
                             "%d consumer(s), %d stage(s) of K, %d of V, %s: "
                             "%c, number %d: %s",
                             m->consumers, m->depth[K], m->depth[V],
-                            m->ahead ? "ahead" : "in turn",
+                            m->kept    ? "keys kept"
+                            : m->ahead ? "ahead"
+                                       : "in turn",
                             letter ? letter : '.', item, what);
 }
 
@@ -263,7 +267,8 @@ static void append_queries(model *m) {
  * when `held`. */
 static void append_consumer(model *m, char *word, int n, int hidden,
                             bool held) {
-    const char *step = m->ahead   ? m->turns ? "k(v)KV" : "kvKV"
+    const char *step = m->kept    ? m->turns ? "k(Kv)V" : "kKvV"
+                       : m->ahead ? m->turns ? "k(v)KV" : "kvKV"
                        : m->turns ? "(k)KvV"
                                   : "kKvV";
     append(word, "q");
@@ -271,10 +276,10 @@ static void append_consumer(model *m, char *word, int n, int hidden,
         append(word, "kKvV");
         if (m->turns && j < n - 1) append(word, "()");
     }
-    if (m->ahead && hidden < n) append(word, "kK");
+    if (m->ahead && hidden < n) append(word, m->kept ? "k" : "kK");
     if (held) append(word, "Q");
     for (int j = hidden + m->ahead; j < n; j++) append(word, step);
-    if (m->ahead && hidden < n) append(word, "vV");
+    if (m->ahead && hidden < n) append(word, m->kept ? "KvV" : "vV");
     if (m->depth[Q] == 1) append(word, "Q");
 }
 
@@ -302,12 +307,15 @@ typedef struct depths {
     int q, k, v;
 } depths;
 
-static bool explore(fmha_gpu_check *check, int consumers, depths d, bool ahead,
+typedef enum step { IN_TURN, AHEAD, KEPT } step;
+
+static bool explore(fmha_gpu_check *check, int consumers, depths d, step s,
                     const int *tiles, spak_error *err) {
     model m = {.check = check,
                .consumers = consumers,
                .depth = {d.q, d.q, d.q, d.k, d.v, 2},
-               .ahead = ahead,
+               .ahead = s >= AHEAD,
+               .kept = s == KEPT,
                .turns = consumers > 1};
     state first;
     for (int i = 0; tiles[i] >= 0; i++)
@@ -338,15 +346,21 @@ bool fmha_gpu_check_pipeline(fmha_gpu_check *check, spak_error *err) {
         const depths d = {i / 18 + 1, i % 3 + 1, i / 3 % 3 + 1};
         for (int consumers = 1; consumers <= 2; consumers++)
             if (!check->counterexample &&
-                !explore(check, consumers, d, i >= 9, walk, err))
+                (!explore(check, consumers, d, i >= 9 ? AHEAD : IN_TURN, walk,
+                          err) ||
+                 (i >= 9 && d.k > 1 && !check->counterexample &&
+                  !explore(check, consumers, d, KEPT, walk, err))))
                 return false;
     }
     for (int i = 0; i < 4; i++) {
         const depths d = {1, i % 2 + 1, 2};
         if (!check->counterexample &&
-            !explore(check, CONSUMERS, d, i >= 2, brief, err))
+            !explore(check, CONSUMERS, d, i >= 2 ? AHEAD : IN_TURN, brief, err))
             return false;
     }
+    if (!check->counterexample &&
+        !explore(check, CONSUMERS, (depths){1, 2, 2}, KEPT, brief, err))
+        return false;
     return check->counterexample ||
-           explore(check, 2, (depths){1, 2, 5}, true, walk, err);
+           explore(check, 2, (depths){1, 2, 5}, AHEAD, walk, err);
 }

@@ -115,29 +115,30 @@ DEVICE unsigned held(const state *x) {
     return (x->k.stage ? x->k.stage : K_STAGES) - 1;
 }
 
-/* The last tile once more, by its own maximum. */
-DEVICE void do_again(const fmha_gpu_params *p, unsigned base, state *x,
-                     float s[TILE_N / 2]) {
+/* Tile `tile`, the last one, once more, by its own maximum. */
+DEVICE void do_again(const fmha_gpu_params *p, const task *t, unsigned base,
+                     int consumer, int tile, state *x, float s[TILE_N / 2]) {
     float fade[2];
     start_scores(s, x->q, K_AT(base, held(x)));
     wgmma_wait(0);
     settle(s, TILE_N / 2);
+    if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     if (softmax(p, &x->r, s, fade)) fade_output(x->o, fade);
     pack_probs(s, x->probs);
 }
 
-/* Starts the scores of the next tile of keys, and behind them the values of the
- * last one; ends with the scores. */
-DEVICE void start_visit(const fmha_gpu_params *p, unsigned base, int consumer,
-                        state *x, float s[TILE_N / 2], bool guessed) {
+/* Starts the scores of a tile of keys, and behind them the values of the one
+ * before; ends with the scores. */
+DEVICE void start_visit(const fmha_gpu_params *p, const task *t, unsigned base,
+                        int consumer, int tile, state *x, float s[TILE_N / 2]) {
     barrier_wait(K_FULL(base, x->k.stage), x->k.parity);
     my_turn(consumer);
     start_scores(s, x->q, K_AT(base, x->k.stage));
-    if (guessed && was_wrong(base, consumer, x->visit)) {
+    if (KEPT && was_wrong(base, consumer, x->visit)) {
         wgmma_wait(0);
-        do_again(p, base, x, s);
+        do_again(p, t, base, consumer, tile + 1, x, s);
         start_scores(s, x->q, K_AT(base, x->k.stage));
-    } else if (guessed) {
+    } else if (KEPT) {
         for (int h = 0; h < 2; h++) x->r.sum[h] += x->sum[h];
     }
     if (KEPT) release(K_FULL(base, held(x)));
@@ -146,75 +147,57 @@ DEVICE void start_visit(const fmha_gpu_params *p, unsigned base, int consumer,
     next_turn(consumer);
     wgmma_wait(1);
     settle(s, TILE_N / 2);
+    if (KEPT)
+        ring_next(&x->k, K_STAGES);
+    else
+        drop_k(base, &x->k);
 }
 
-DEVICE void end_visit(unsigned base, state *x, const float s[TILE_N / 2]) {
+DEVICE void visit(const fmha_gpu_params *p, const task *t, unsigned base,
+                  int consumer, int tile, bool masks, state *x) {
+    float s[TILE_N / 2], fade[2];
+    bool moved = false;
+    start_visit(p, t, base, consumer, tile, x, s);
+    if (masks && needs_mask(t, tile)) mask(p, t, consumer, tile, s);
+    if (!KEPT)
+        moved = softmax(p, &x->r, s, fade);
+    else if (guess(p, &x->r, s, x->sum))
+        say_wrong(base, consumer, x->visit + 1);
+    x->visit++;
     wgmma_wait(0);
     settle(x->o, HEAD_DIM / 2);
     drop_v(base, &x->v);
     pack_probs(s, x->probs);
-}
-
-DEVICE void visit(const fmha_gpu_params *p, const task *t, unsigned base,
-                  int consumer, int tile, bool guessed, state *x) {
-    float s[TILE_N / 2], fade[2];
-    start_visit(p, base, consumer, x, s, guessed);
-    if (KEPT) {
-        ring_next(&x->k, K_STAGES);
-    } else {
-        drop_k(base, &x->k);
-    }
-    if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
-    const bool moved = softmax(p, &x->r, s, fade);
-    end_visit(base, x, s);
     if (moved) fade_output(x->o, fade);
 }
 
-DEVICE void visit_guessing(const fmha_gpu_params *p, unsigned base,
-                           int consumer, state *x) {
-    float s[TILE_N / 2];
-    start_visit(p, base, consumer, x, s, true);
-    ring_next(&x->k, K_STAGES);
-    if (guess(p, &x->r, s, x->sum)) say_wrong(base, consumer, x->visit + 1);
-    x->visit++;
-    end_visit(base, x, s);
-}
-
-/* All keys of a tile of queries: first those that end a row, then whole tiles,
- * then those that begin a window. */
-DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
-                   int consumer, state *x, unsigned *stored) {
+/* The first tile of keys, whose maximum is taken. */
+DEVICE void first_visit(const fmha_gpu_params *p, const task *t, unsigned base,
+                        int consumer, int tile, state *x) {
     float s[TILE_N / 2], fade[2];
-    const int exact = KEPT ? t->range.whole_end : t->range.first;
-    int tile = skip_hidden(t, base, &x->k, &x->v, consumer);
-    if (tile < t->range.first) return;
     barrier_wait(K_FULL(base, x->k.stage), x->k.parity);
     start_scores(s, x->q, K_AT(base, x->k.stage));
     wgmma_wait(0);
     settle(s, TILE_N / 2);
-    if (KEPT) {
+    if (KEPT)
         ring_next(&x->k, K_STAGES);
-        x->sum[0] = x->sum[1] = 0.0f;
-    } else {
+    else
         drop_k(base, &x->k);
-    }
     if (needs_mask(t, tile)) mask(p, t, consumer, tile, s);
     softmax(p, &x->r, s, fade);
     pack_probs(s, x->probs);
-    give_back(stored);
-    while (--tile >= exact) visit(p, t, base, consumer, tile, false, x);
+    x->sum[0] = x->sum[1] = 0.0f;
+    x->visit++;
+}
+
+/* Behind the last tile of keys. */
+DEVICE void last_values(const fmha_gpu_params *p, const task *t, unsigned base,
+                        int consumer, int tile, state *x) {
+    float s[TILE_N / 2];
     if (KEPT) {
-        x->visit++;
-        for (; tile >= t->range.whole; tile--)
-            visit_guessing(p, base, consumer, x);
-        for (; WINDOW && tile >= t->range.first; tile--) {
-            visit(p, t, base, consumer, tile, true, x);
-            x->sum[0] = x->sum[1] = 0.0f;
-            x->visit++;
-        }
         named_barrier(1 + consumer, 128);
         if (was_wrong(base, consumer, x->visit)) {
-            do_again(p, base, x, s);
+            do_again(p, t, base, consumer, tile, x, s);
         } else {
             for (int h = 0; h < 2; h++) x->r.sum[h] += x->sum[h];
         }
@@ -225,6 +208,23 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
     wgmma_wait(0);
     settle(x->o, HEAD_DIM / 2);
     drop_v(base, &x->v);
+}
+
+/* All keys of a tile of queries: those that end a row, whole tiles, those that
+ * begin a window. */
+DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
+                   int consumer, state *x, unsigned *stored) {
+    int tile = skip_hidden(t, base, &x->k, &x->v, consumer);
+    if (tile < t->range.first) return;
+    first_visit(p, t, base, consumer, tile, x);
+    give_back(stored);
+    while (--tile >= t->range.whole_end)
+        visit(p, t, base, consumer, tile, true, x);
+    for (; tile >= t->range.whole; tile--)
+        visit(p, t, base, consumer, tile, false, x);
+    for (; WINDOW && tile >= t->range.first; tile--)
+        visit(p, t, base, consumer, tile, true, x);
+    last_values(p, t, base, consumer, t->range.first, x);
 }
 //< attend
 

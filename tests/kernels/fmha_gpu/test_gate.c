@@ -24,6 +24,7 @@ static const char *const caught_by[FMHA_GPU_FAULTS] = {
     "online_merge_is_associative",
     "online_merge_is_associative",
     "online_merge_is_associative",
+    "online_merge_is_associative",
     "masked_row_is_zero",
     "masked_row_is_zero",
     "threads_do_not_change_bits",

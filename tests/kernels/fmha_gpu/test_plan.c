@@ -205,13 +205,13 @@ static void wrong_problems_are_refused(void) {
 }
 
 static void hopper_picks(void) {
-    picks(&machine, POINT(4, 16, 4096, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 16, 4096, 128, ""), "packed 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(1, 16, 16384, 128, ""), "packed 128 x 176, 2 + 2 stages");
-    picks(&machine, POINT(1, 16, 16384, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "packed 128 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "packed 192 x 128, 2 + 2 stages");
-    picks(&machine, POINT(4, 32, 4096, 64, ""), "packed 192 x 128, 2 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ", \"causal\": true"), "packed 128 x 128, 3 + 2 stages");
+    picks(&machine, POINT(4, 16, 4096, 128, ""), "packed 128 x 128, 3 + 2 stages");
+    picks(&machine, POINT(1, 16, 16384, 128, ""), "packed 128 x 128, 3 + 2 stages");
+    picks(&machine, POINT(1, 16, 16384, 128, ", \"causal\": true"), "packed 128 x 128, 3 + 2 stages");
+    picks(&machine, POINT(32, 16, 512, 128, ", \"causal\": true"), "packed 128 x 128, 3 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ", \"causal\": true"), "packed 192 x 128, 3 + 2 stages");
+    picks(&machine, POINT(4, 32, 4096, 64, ""), "packed 192 x 128, 3 + 2 stages");
     picks(&machine, POINT(4, 32, 4096, 64, ", \"pass\": \"backward\""), "persistent 128 x 128, 2 + 2 stages");
     picks(&machine, POINT(4, 16, 4096, 128, ", \"pass\": \"backward\""), "persistent 64 x 128, 2 + 2 stages");
 }
@@ -232,6 +232,8 @@ int main(void) {
     reads("{\"tile_n\": 128, \"v_stages\": 5}", "smem_fits", "too many stages");
     reads("{\"consumers\": 3, \"tile_n\": 128}", "sums_fit_registers", "three warpgroups have fewer registers");
     reads("{\"consumers\": 3}", NULL, "and take narrower tiles");
+    reads("{\"maximum\": \"kept\", \"k_stages\": 1}", "kept_keys_stay", "keys that stay while the next ones come");
+    reads("{\"k_stages\": 1}", NULL, "and do not where there is one stage");
     reads("{\"variant\": \"ping_pong\", \"consumers\": 1}", "turns_need_two", "one consumer");
     reads("{\"variant\": \"packed\", \"pack\": 2}", "packs_are_whole", "heads that do not share K and V");
     reads("{\"variant\": \"tma\", \"slices\": 2}", NULL, "an axis that the variant does not have is ignored");
