@@ -25,12 +25,12 @@
  * A block that was short in an even round is long in the odd one, and in each
  * pair of rounds all have the same work.
  *
- * Nobody waits in a circle: a tile of keys waits only for the block of one that
- * visits the same queries in the same round at an earlier step of its own or at
- * the same step and before it in the round's order of keys, and a block's steps
- * follow each other. So of all visits that are left, the first by round, step
- * and that order can go ahead. (A step is a place in the sequence 0 ... M - 1
- * of queries, or from M - 1 back to 0, when causal.)
+ * Nobody waits in a circle. A tile of keys waits only for visits to the same
+ * queries in the same round, and those are at an earlier step (every pair: of
+ * the tile's own steps; causal: of the way through all queries of a head, 0 ...
+ * M - 1 or back) or at the same step by a tile that is before it in the round's
+ * order of keys. A block's own steps follow each other. So of all visits that
+ * are left, the first by round, query head, step and that order can go ahead.
  *
  * With a window, with sequences of their own lengths, where a head has more
  * tiles of keys than there are blocks, or where whole heads would leave many
