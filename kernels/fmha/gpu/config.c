@@ -107,7 +107,7 @@ size_t fmha_gpu_smem_bytes(const config *c, const problem *p) {
                    : (m + (size_t)(c->k_stages + c->v_stages) * n) * d * 2;
     if (p->pass == FMHA_GPU_FORWARD) return sm90_smem(c, p->head_dim);
     return (size_t)fmha_backward_smem(p->head_dim, c->tile_m, c->tile_n,
-                                      c->k_stages);
+                                      c->k_stages, p->deterministic);
 }
 
 /* --- registers --- */

@@ -43,8 +43,9 @@ kernel fmha_gpu {
         tma_back: `back and tma`
         slices_of_64: `math.ceil(problem.head_dim / 64)`
         dq_columns: `tile_m == 128 and problem.head_dim or slices_of_64 * 64`
-        back_tiles_bytes: `(2 * tile_n + 2 * k_stages * tile_m) * slices_of_64 * 128 + 4 * tile_m * tile_n + 4 * tile_m * dq_columns`
-        back_smem_bytes: `back_tiles_bytes + k_stages * tile_m * 8 + 128 + (13 + 3 * k_stages) * 8`
+        dq_stages: `problem.deterministic and 2 or 1`
+        back_tiles_bytes: `(2 * tile_n + 2 * k_stages * tile_m) * slices_of_64 * 128 + 4 * tile_m * tile_n + dq_stages * 4 * tile_m * dq_columns`
+        back_smem_bytes: `back_tiles_bytes + k_stages * tile_m * 8 + 128 + (9 + 4 * dq_stages + 3 * k_stages) * 8`
         weights_bytes: `tma and not keeps_p and tile_m * math.ceil(tile_n / 64) * 128 or 0`
         barrier_bytes: `tma and 1024 or 0`
         staying: `variant == "persistent" or variant == "packed"`

@@ -169,6 +169,8 @@ const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS] = {
     {"sum_as_they_come", "partial sums are added in the order of arrival"},
     {"later_turn_first",
      "tiles of keys wait for turns that belong to blocks which start later"},
+    {"visits_against_turns",
+     "queries are visited in the other direction than turns are given out"},
     {"stages_of_v_as_of_k",
      "shared memory is asked for as if V had as many stages as K"},
     {"weights_forgotten",

@@ -44,60 +44,92 @@ static void check_slices(fmha_gpu_check *check, int index) {
 
 /* --- backward: tiles of keys add to dQ in turn ---
  *
- * As sm90_backward.cu does it: blocks that stay take tiles of keys by
- * fmha_place and fmha_order, go over the tiles of queries that see them, and
- * wait for each one's turn. A schedule is who moves next. */
+ * As sm90_backward.cu does it: blocks that stay take tiles of keys, in rounds
+ * of whole heads or by fmha_place and fmha_order, go over the tiles of queries
+ * that see them, once for each query head, and wait for each one's turn. A
+ * schedule is who moves next. */
 
-enum { MOST_ROWS = 12, MOST_HEADS = 4, MOST_BLOCKS = 7 };
+enum { MOST_ROWS = 12, MOST_HEADS = 6, MOST_SHARE = 3, MOST_BLOCKS = 14 };
 
 typedef struct turns {
     fmha_gpu_check *check;
     int queries, keys, tile_m, tile_n, causal, window, heads, group, blocks;
-    int rows; /* tiles of keys of a head */
-    int turn[MOST_HEADS][MOST_ROWS];
-    float dq[MOST_HEADS][MOST_ROWS];
+    int share; /* query heads that have one head of keys */
+    int rows;  /* tiles of keys of a head */
+    int width; /* whole heads in a round; 0: rounds do not go by heads */
+    int turn[MOST_HEADS][MOST_SHARE][MOST_ROWS];
+    float dq[MOST_HEADS][MOST_SHARE][MOST_ROWS];
 } turns;
 
 typedef struct block {
-    int round, head, n, m, end; /* m ... end - 1 are left of this tile */
+    int round, head, n, way, m, start, first, end;
+    int query_head, left; /* visits of this tile of keys */
     bool done;
 } block;
 
+static fmha_tile tile_at(const turns *x, int at, int *way) {
+    const bool later = x->check->fault == FMHA_GPU_LATER_TURN_FIRST;
+    *way = FMHA_LAST_FIRST;
+    if (x->width == 0)
+        return fmha_order(at, x->rows, x->heads, x->group, !later);
+    const fmha_tile t = fmha_order(at, x->rows, x->heads, 1, 0);
+    *way = fmha_round_way(t.head, x->width, x->causal);
+    return t;
+}
+
 /* The next tile of keys that has queries. */
 static void next_tile(const turns *x, block *b, int index) {
-    while (b->m >= b->end) {
+    while (b->left == 0) {
         const int at =
-            fmha_place(b->round++, index, x->blocks, x->rows * x->heads,
-                       x->causal && x->window < 0);
+            x->width
+                ? fmha_round_place(b->round++, index, x->rows, x->heads,
+                                   x->width, x->causal)
+                : fmha_place(b->round++, index, x->blocks, x->rows * x->heads,
+                             x->causal && x->window < 0);
         if (at == -2) {
             b->done = true;
             return;
         }
         if (at < 0) continue;
-        const bool later = x->check->fault == FMHA_GPU_LATER_TURN_FIRST;
-        const fmha_tile t = fmha_order(at, x->rows, x->heads, x->group, !later);
+        const fmha_tile t = tile_at(x, at, &b->way);
         const fmha_visits v =
             fmha_queries_of(t.row * x->tile_n, x->tile_m, x->tile_n, x->queries,
                             x->keys, x->causal, x->window);
         b->n = t.row;
         b->head = t.head;
-        b->m = v.first;
+        b->query_head = 0;
+        b->first = v.first;
         b->end = v.end;
+        b->m = b->start =
+            fmha_first_visit(t.row, x->rows, b->way, v.first, v.end);
+        b->left = (v.end - v.first) * x->share;
     }
+}
+
+static void next_visit(const turns *x, block *b) {
+    int way = b->way;
+    if (x->check->fault == FMHA_GPU_VISITS_AGAINST_TURNS && x->width)
+        way = way == FMHA_FIRST_FIRST ? FMHA_LAST_FIRST : FMHA_FIRST_FIRST;
+    b->m = fmha_next_visit(b->m, way, b->first, b->end);
+    if (b->m == b->start) b->query_head++;
+    b->left--;
 }
 
 /* One addition, unless it is another's turn. */
 static bool move(turns *x, block *b) {
-    const int turn = fmha_turn(b->m, b->n, x->tile_m, x->tile_n, x->queries,
-                               x->keys, x->causal);
+    const int turn = fmha_turn(b->m, b->n, b->way, x->tile_m, x->tile_n,
+                               x->queries, x->keys, x->causal);
     const bool waits = x->check->fault != FMHA_GPU_SUM_AS_THEY_COME;
-    if (waits && x->turn[b->head][b->m] != turn) return false;
-    x->turn[b->head][b->m]++;
-    x->dq[b->head][b->m] +=
-        spak_philox_uniform(x->check->seed, 96,
-                            (uint64_t)((b->head * 64 + b->m) * 64 + b->n)) -
+    int *now = &x->turn[b->head][b->query_head][b->m];
+    if (waits && *now != turn) return false;
+    ++*now;
+    x->dq[b->head][b->query_head][b->m] +=
+        spak_philox_uniform(
+            x->check->seed, 96,
+            (uint64_t)(((b->head * 4 + b->query_head) * 64 + b->m) * 64 +
+                       b->n)) -
         0.5f;
-    b->m++;
+    next_visit(x, b);
     return true;
 }
 
@@ -130,11 +162,14 @@ static void check_turns(fmha_gpu_check *check) {
                .causal = (int)fmha_gpu_draw(check, 2),
                .window = fmha_gpu_draw(check, 3) ? -1 : 5,
                .heads = 1 + (int)fmha_gpu_draw(check, MOST_HEADS),
+               .share = 1 + (int)fmha_gpu_draw(check, MOST_SHARE),
                .blocks = 1 + (int)fmha_gpu_draw(check, MOST_BLOCKS)};
-    float want[MOST_HEADS][MOST_ROWS];
+    float want[MOST_HEADS][MOST_SHARE][MOST_ROWS];
     if (fmha_gpu_draw(check, 2)) x.keys = x.queries;
     x.rows = fmha_tiles(x.keys, x.tile_n);
     x.group = 1 + (int)fmha_gpu_draw(check, (uint32_t)x.heads);
+    if (x.window < 0 && fmha_gpu_draw(check, 4))
+        x.width = fmha_round_heads(x.rows, x.heads, x.blocks, x.causal);
     for (int i = 0; i < 4; i++) {
         if (!run_schedule(&x)) {
             fmha_gpu_counter(check,

@@ -15,11 +15,12 @@
  * and only dQ needs dS in shared memory, where stmatrix puts it.
  *
  * Who does what, three warpgroups:
- *   0     warp 0 fetches; warp 1 has the copy engine add dQ to global memory
+ *   0     warp 0 fetches; warp 1 has the copy engine add dQ to global memory,
+ *         DETERMINISTIC: warps 1 and 2 in turn (back_fetch.cuh)
  *   1, 2  64 keys each: scores, P, dP, dS, dV, dK; and half of dQ = dS K, for
  *         which each needs the other's dS
  *
- *   warp 0  --Q, dO-->  1, 2  --dQ-->  warp 1
+ *   warp 0  --Q, dO-->  1, 2  --dQ-->  warp 1 (and 2)
  *
  * What keeps the matrix units busy: exponentials run under dP, the wait for the
  * other's dS under dV, the way of dQ to shared memory under dK, and the scores
@@ -30,8 +31,10 @@
  * while this one's dK and dV go.
  *
  * DETERMINISTIC: the sums of dQ are added in a fixed order of tiles of keys;
- * `turn` counts them for each tile of queries (walk_backward.h). Then no more
- * blocks may be launched than can run at once.
+ * `turn` counts them for each tile of queries (walk_backward.h, which also says
+ * why they seldom wait for each other). Until an addition is seen by the next
+ * block about a step goes by; so dQ has two places in shared memory, each with
+ * a warp that waits. No more blocks may be launched than can run at once.
  *
  * Macros beside those of params.h: TILE_M (queries, 64 or 128), TILE_N (keys,
  * 128), STAGES, DETERMINISTIC. HEAD_DIM up to 128. Boxes of the maps: 64
@@ -54,36 +57,42 @@
 #define PART_BYTES  (DQ_FLOATS * 4)
 #define STATS_BYTES (TILE_M * 8)
 #define CONSUMERS   2
-#define KEYS_EACH   (TILE_N / CONSUMERS) /* 64: the rows of a product */
+#define DQ_STAGES   (DETERMINISTIC ? 2 : 1)
+/* Rounds may go by whole heads (walk_backward.h). */
+#define BY_HEADS  (DETERMINISTIC && !WINDOW && !VARLEN)
+#define KEYS_EACH (TILE_N / CONSUMERS) /* 64: the rows of a product */
 
 /* Registers of a thread that fetches, and of one that multiplies: the sums of
  * HEAD_DIM 128 and what lies beside them need all that there is. */
 #define LOAD_REGS (HEAD_DIM == 128 ? 24 : 40)
 #define MAIN_REGS (HEAD_DIM == 128 ? 240 : 232)
 
-#define K_AT(base)        (base)
-#define V_AT(base)        ((base) + KEYS_BYTES)
-#define Q_AT(base, s)     ((base) + 2 * KEYS_BYTES + (s)*ROWS_BYTES)
-#define DO_AT(base, s)    (Q_AT(base, STAGES) + (s)*ROWS_BYTES)
-#define DS_AT(base, s)    (DO_AT(base, STAGES) + (s)*DS_BYTES)
-#define DQ_AT(base, part) (DS_AT(base, 2) + (part)*PART_BYTES)
-#define STATS_AT(base, s) (DQ_AT(base, DQ_PARTS) + (s)*STATS_BYTES)
+#define K_AT(base)     (base)
+#define V_AT(base)     ((base) + KEYS_BYTES)
+#define Q_AT(base, s)  ((base) + 2 * KEYS_BYTES + (s)*ROWS_BYTES)
+#define DO_AT(base, s) (Q_AT(base, STAGES) + (s)*ROWS_BYTES)
+#define DS_AT(base, s) (DO_AT(base, STAGES) + (s)*DS_BYTES)
+#define DQ_AT(base, part, s) \
+    (DS_AT(base, 2) + ((s)*DQ_PARTS + (part)) * PART_BYTES)
+#define STATS_AT(base, s) (DQ_AT(base, 0, DQ_STAGES) + (s)*STATS_BYTES)
 #define WORK_AT(base, s)  (STATS_AT(base, STAGES) + (s)*64)
 #define BARRIER(base, i)  (WORK_AT(base, 2) + (i)*8)
 
 /* Barriers, and how many arrivals end a phase: a thread that announces bytes,
  * or one of each warp concerned. */
-#define FULL_K(base)         BARRIER(base, 0)               /* 1 */
-#define FULL_V(base)         BARRIER(base, 1)               /* 1 */
-#define EMPTY_KV(base)       BARRIER(base, 2)               /* 8 */
-#define FULL_WORK(base, s)   BARRIER(base, 3 + (s))         /* 1 */
-#define EMPTY_WORK(base, s)  BARRIER(base, 5 + (s))         /* 1 + 8 */
-#define FULL_DS(base, s)     BARRIER(base, 7 + (s))         /* 8 */
-#define FULL_DQ(base, part)  BARRIER(base, 9 + 2 * (part))  /* 4 */
-#define EMPTY_DQ(base, part) BARRIER(base, 10 + 2 * (part)) /* 1 */
-#define FULL_Q(base, s)      BARRIER(base, 13 + 3 * (s))    /* 1 */
-#define FULL_DO(base, s)     BARRIER(base, 14 + 3 * (s))    /* 1 */
-#define EMPTY(base, s)       BARRIER(base, 15 + 3 * (s))    /* 8 */
+#define FULL_K(base)            BARRIER(base, 0)       /* 1 */
+#define FULL_V(base)            BARRIER(base, 1)       /* 1 */
+#define EMPTY_KV(base)          BARRIER(base, 2)       /* 8 */
+#define FULL_WORK(base, s)      BARRIER(base, 3 + (s)) /* 1 */
+#define EMPTY_WORK(base, s)     BARRIER(base, 5 + (s)) /* DQ_STAGES + 8 */
+#define FULL_DS(base, s)        BARRIER(base, 7 + (s)) /* 8 */
+#define DQ_BARRIER(part, s)     (9 + 2 * ((s)*DQ_PARTS + (part)))
+#define FULL_DQ(base, part, s)  BARRIER(base, DQ_BARRIER(part, s))     /* 4 */
+#define EMPTY_DQ(base, part, s) BARRIER(base, DQ_BARRIER(part, s) + 1) /* 1 */
+#define ROWS_BARRIER(s)         (DQ_BARRIER(0, DQ_STAGES) + 3 * (s))
+#define FULL_Q(base, s)         BARRIER(base, ROWS_BARRIER(s))     /* 1 */
+#define FULL_DO(base, s)        BARRIER(base, ROWS_BARRIER(s) + 1) /* 1 */
+#define EMPTY(base, s)          BARRIER(base, ROWS_BARRIER(s) + 2) /* 8 */
 
 #define PASTE_(a, b) a##b
 #define PASTE(a, b)  PASTE_(a, b)
@@ -110,10 +119,12 @@ DEVICE void barriers_init(unsigned base) {
     barrier_init(EMPTY_KV(base), 4 * CONSUMERS);
     for (int s = 0; s < 2; s++) {
         barrier_init(FULL_WORK(base, s), 1);
-        barrier_init(EMPTY_WORK(base, s), 1 + 4 * CONSUMERS);
+        barrier_init(EMPTY_WORK(base, s), DQ_STAGES + 4 * CONSUMERS);
         barrier_init(FULL_DS(base, s), 4 * CONSUMERS);
-        barrier_init(FULL_DQ(base, s), 4);
-        barrier_init(EMPTY_DQ(base, s), 1);
+        for (int d = 0; d < DQ_STAGES; d++) {
+            barrier_init(FULL_DQ(base, s, d), 4); /* s: which part */
+            barrier_init(EMPTY_DQ(base, s, d), 1);
+        }
     }
     for (int s = 0; s < STAGES; s++) {
         barrier_init(FULL_Q(base, s), 1);
@@ -123,224 +134,7 @@ DEVICE void barriers_init(unsigned base) {
     barrier_init_visible();
 }
 
-/* --- a tile of keys ---
- *
- * The thread that fetches decides what is next and writes it into one of two
- * places in shared memory, where the others read it when they need it: their
- * registers are full. */
-typedef struct work {
-    int steps;      /* tiles of queries, over the heads; -1: no more work */
-    int n;          /* which tile of its sequence */
-    int head;       /* of K and V */
-    int batch;      /* 0 with VARLEN: */
-    int row_k;      /* the sequence's first row, counted over sequences */
-    int row_q;      /* that of the first query that is visited */
-    int keys;       /* of the sequence */
-    int queries;    /* of the sequence */
-    int first, end; /* tiles of queries that are visited, */
-    int whole, whole_end; /* and those of them that need no mask */
-    int tile;             /* in scratch, of the group's first head: tile 0 */
-    int head_tiles;       /* from one head's to the next head's */
-} work;
-
-typedef volatile work *work_ptr;
-
-/* Query heads that share K and V. */
-DEVICE int group_heads(const fmha_gpu_params *p) {
-    return p->heads / p->kv_heads;
-}
-
-/* Fills w with the tile at this place of the order; false where a sequence is
- * shorter than the longest and has no such tile. Values go to w as soon as they
- * are known: this thread has few registers. */
-DEVICE bool find_work(const fmha_gpu_params *p, int at, work_ptr w) {
-    const fmha_tile tile =
-        fmha_order(at, fmha_tiles(p->kv_len, TILE_N), p->kv_heads * p->batch,
-                   p->group, DETERMINISTIC);
-    const int head = tile.head % p->kv_heads, b = tile.head / p->kv_heads;
-    w->n = tile.row;
-    w->head = head;
-    w->batch = VARLEN ? 0 : b;
-#if VARLEN
-    const int *cu_q = (const int *)p->cu_q + b,
-              *cu_k = (const int *)p->cu_k + b;
-    w->row_q = cu_q[0];
-    w->row_k = cu_k[0];
-    w->queries = cu_q[1] - w->row_q;
-    w->keys = cu_k[1] - w->row_k;
-    w->head_tiles =
-        (int)fmha_row_tiles(p->batch, p->q_len, p->total_q, TILE_M, 1);
-#else
-    w->row_q = w->row_k = 0;
-    w->queries = p->q_len;
-    w->keys = p->kv_len;
-    w->head_tiles = fmha_tiles(p->q_len, TILE_M);
-#endif
-    w->tile = (int)fmha_row_tile(b, head * group_heads(p), 0, p->batch,
-                                 p->heads, p->q_len, p->total_q, TILE_M,
-                                 VARLEN ? (const int *)p->cu_q : 0);
-    const fmha_visits v =
-        fmha_queries_of(w->n * TILE_N, TILE_M, TILE_N, w->queries, w->keys,
-                        CAUSAL, WINDOW ? p->window : -1);
-    w->first = v.first;
-    w->end = v.end;
-    w->whole = v.whole;
-    w->whole_end = v.whole_end;
-    w->row_q = w->row_q + v.first * TILE_M;
-    w->steps = (v.end - v.first) * group_heads(p);
-    return w->n * TILE_N < w->keys;
-}
-
-/* The others: tile number `count` of this block, or none. */
-DEVICE bool await_work(unsigned char *memory, unsigned base, unsigned count,
-                       work_ptr *w) {
-    *w = (work_ptr)(memory + WORK_AT(0, STAGE(count, 2)));
-    barrier_wait(FULL_WORK(base, STAGE(count, 2)), PARITY(count, 2));
-    return (*w)->steps >= 0;
-}
-
-/* --- warp 0: fetching --- */
-
-/* A tile of `rows` rows, slice by slice. */
-DEVICE void fetch(unsigned to, const fmha_map *map, unsigned barrier, int rows,
-                  int head, int row, int batch) {
-#pragma unroll
-    for (int s = 0; s < SLICES; s++)
-        tma_load_4d(to + s * rows * 128, map, barrier, s * 64, head, row,
-                    batch);
-}
-
-DEVICE void fetch_keys(const fmha_gpu_params *p, work_ptr w, unsigned base,
-                       unsigned uses) {
-    const int head = w->head, batch = w->batch;
-    const int row = w->row_k + w->n * TILE_N;
-    barrier_wait(EMPTY_KV(base), PARITY(uses, 1) ^ 1);
-    barrier_expect(FULL_K(base), KEYS_BYTES);
-    fetch(K_AT(base), &p->k_map, FULL_K(base), TILE_N, head, row, batch);
-    barrier_expect(FULL_V(base), KEYS_BYTES);
-    fetch(V_AT(base), &p->v_map, FULL_V(base), TILE_N, head, row, batch);
-}
-
-/* What the steps of a tile of keys need. The first queries come before K and V,
- * whose place the tile before may still hold. */
-DEVICE void fetch_tile(const fmha_gpu_params *p, work_ptr w, unsigned base,
-                       unsigned *step, unsigned uses) {
-    const unsigned last = *step + w->steps;
-    int head = w->head * group_heads(p), m = w->first, row = w->row_q;
-    const float *stats =
-        (const float *)p->delta + (long long)(w->tile + m) * 2 * TILE_M;
-    bool keys = false;
-    for (; *step < last; ++*step) {
-        const unsigned s = STAGE(*step, STAGES);
-        barrier_wait(EMPTY(base, s), PARITY(*step, STAGES) ^ 1);
-        barrier_expect(FULL_Q(base, s), ROWS_BYTES + STATS_BYTES);
-        fetch(Q_AT(base, s), &p->q_map, FULL_Q(base, s), TILE_M, head, row,
-              w->batch);
-        bulk_load(STATS_AT(base, s), stats, FULL_Q(base, s), STATS_BYTES);
-        barrier_expect(FULL_DO(base, s), ROWS_BYTES);
-        fetch(DO_AT(base, s), &p->do_map, FULL_DO(base, s), TILE_M, head, row,
-              w->batch);
-        if (!keys) fetch_keys(p, w, base, uses);
-        keys = true;
-        row += TILE_M;
-        stats += 2 * TILE_M;
-        if (++m == w->end) {
-            m = w->first;
-            row = w->row_q;
-            stats += (w->head_tiles - (w->end - w->first)) * 2LL * TILE_M;
-            head++;
-        }
-    }
-}
-
-/* The place in the order of this block's next tile; -1: none this time, -2: no
- * more. */
-DEVICE int next_place(const fmha_gpu_params *p, int round) {
-    const int tiles = fmha_tiles(p->kv_len, TILE_N) * p->kv_heads * p->batch;
-#if DETERMINISTIC
-    return fmha_place(round, (int)blockIdx.x, (int)gridDim.x, tiles,
-                      CAUSAL && !WINDOW);
-#else
-    const int at = round == 0 ? (int)blockIdx.x
-                              : (int)(gridDim.x + atomicAdd(next_tile(p), 1u));
-    return at < tiles ? at : -2;
-#endif
-}
-
-/* One thread. */
-DEVICE void fetch_all(const fmha_gpu_params *p, unsigned char *memory,
-                      unsigned base) {
-    unsigned step = 0, count = 0, uses = 0;
-    for (int round = 0;; round++) {
-        work_ptr w = (work_ptr)(memory + WORK_AT(0, STAGE(count, 2)));
-        const int at = next_place(p, round);
-        if (at == -1) continue;
-        barrier_wait(EMPTY_WORK(base, STAGE(count, 2)), PARITY(count, 2) ^ 1);
-        if (at == -2)
-            w->steps = -1;
-        else if (!find_work(p, at, w))
-            continue;
-        barrier_arrive(FULL_WORK(base, STAGE(count, 2)));
-        if (at == -2) return;
-        if (w->steps > 0) fetch_tile(p, w, base, &step, uses++);
-        count++;
-    }
-}
-
-/* --- warp 1: adding dQ to global memory --- */
-
-/* Until as many tiles of keys have added to this tile of queries as shall
- * before this one. */
-DEVICE unsigned wait_for_turn(const unsigned *turn, work_ptr w, int m) {
-    const unsigned mine = (unsigned)fmha_turn(m, w->n, TILE_M, TILE_N,
-                                              w->queries, w->keys, CAUSAL);
-    while (load_acquire(turn) != mine) {
-    }
-    fence_async_all();
-    return mine;
-}
-/* When all that this thread had added is there. */
-DEVICE void pass_turn(unsigned *turn, unsigned mine) {
-    tma_store_wait();
-    fence_async_all();
-    store_release(turn, mine + 1);
-}
-
-DEVICE void add_tile(const fmha_gpu_params *p, unsigned base, unsigned parity,
-                     long long tile) {
-    float *sum = (float *)p->dq_sum + tile * (TILE_M * DQ_DIM);
-#pragma unroll
-    for (int part = 0; part < DQ_PARTS; part++) {
-        barrier_wait(FULL_DQ(base, part), parity);
-        bulk_add(sum + part * DQ_FLOATS, DQ_AT(base, part), PART_BYTES);
-        tma_store_commit();
-        tma_store_wait_read(0);
-        barrier_arrive(EMPTY_DQ(base, part));
-    }
-}
-
-/* One thread. */
-DEVICE void add_all(const fmha_gpu_params *p, unsigned char *memory,
-                    unsigned base) {
-    unsigned step = 0;
-    work_ptr w;
-    for (unsigned count = 0; await_work(memory, base, count, &w); count++) {
-        const unsigned last = step + w->steps;
-        int m = w->first, tile = w->tile;
-        for (; step < last; step++) {
-            unsigned *turn = (unsigned *)p->turn + tile + m, mine = 0;
-            if (DETERMINISTIC) mine = wait_for_turn(turn, w, m);
-            add_tile(p, base, PARITY(step, 1), tile + m);
-            if (DETERMINISTIC) pass_turn(turn, mine);
-            if (++m == w->end) {
-                m = w->first;
-                tile += w->head_tiles;
-            }
-        }
-        barrier_arrive(EMPTY_WORK(base, STAGE(count, 2)));
-    }
-    tma_store_wait();
-}
+#include "fmha/gpu/back_fetch.cuh"
 
 /* --- products --- */
 
@@ -517,13 +311,14 @@ DEVICE void store_tile(fmha_ptr to, const fmha_layout *at, work_ptr w,
  * lies beside those of its neighbours. */
 DEVICE void store_dq(unsigned base, int part, unsigned step,
                      const float x[DQ_N / 2]) {
-    const unsigned to = DQ_AT(base, part) + threadIdx.x % 128 * 16;
-    barrier_wait(EMPTY_DQ(base, part), PARITY(step, 1) ^ 1);
+    const unsigned s = STAGE(step, DQ_STAGES);
+    const unsigned to = DQ_AT(base, part, s) + threadIdx.x % 128 * 16;
+    barrier_wait(EMPTY_DQ(base, part, s), PARITY(step, DQ_STAGES) ^ 1);
 #pragma unroll
     for (int j = 0; j < DQ_N / 8; j++)
         store_shared_four(to + j * 2048, x + 4 * j);
     fence_async();
-    warp_arrive(FULL_DQ(base, part));
+    warp_arrive(FULL_DQ(base, part, s));
 }
 
 //> backward
@@ -578,14 +373,14 @@ DEVICE void consume(const fmha_gpu_params *p, work_ptr w, unsigned base,
     const unsigned last = *step + w->steps - 1, first = STAGE(*step, STAGES);
     const unsigned own = consumer * KEYS_EACH * 128;
     float s[TILE_M / 2];
-    int m = w->first;
+    int m = first_visit(w);
     barrier_wait(FULL_K(base), PARITY(uses, 1));
     barrier_wait(FULL_Q(base, first), PARITY(*step, STAGES));
     multiply_rows(s, K_AT(base) + own, Q_AT(base, first));
     barrier_wait(FULL_V(base), PARITY(uses, 1));
     for (; *step <= last; ++*step) {
         consume_step(p, w, base, consumer, *step, *step == last, m, s, dk, dv);
-        if (++m == w->end) m = w->first;
+        next_visit(w, &m);
     }
     wgmma_wait(0);
     SETTLE(s, TILE_M / 2);
@@ -628,7 +423,8 @@ KERNEL void __launch_bounds__(128 * (CONSUMERS + 1), 1)
     if (warp < 4) {
         registers_give(LOAD_REGS);
         if (threadIdx.x == 0) fetch_all(&p, memory, base);
-        if (threadIdx.x == 32) add_all(&p, memory, base);
+        if (threadIdx.x == 32) add_all(&p, memory, base, 0);
+        if (DQ_STAGES > 1 && threadIdx.x == 64) add_all(&p, memory, base, 1);
     } else {
         registers_take(MAIN_REGS);
         consume_all(&p, memory, base, warp / 4 - 1);

@@ -29,6 +29,7 @@ static const char *const caught_by[FMHA_GPU_FAULTS] = {
     "masked_row_is_zero",
     "threads_do_not_change_bits",
     "threads_do_not_change_bits",
+    "threads_do_not_change_bits",
     "resources_fit",
     "resources_fit",
     "no_read_outside",
