@@ -252,7 +252,7 @@ const char *fmha_gpu_peer(void);
 bool fmha_gpu_shipped(const char *target, dev_take_kernel *take, void *context,
                       spak_error *err);
 
-enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 28, FMHA_GPU_STUDIES = 1 };
+enum { FMHA_GPU_INVARIANTS = 9, FMHA_GPU_FAULTS = 29, FMHA_GPU_STUDIES = 1 };
 extern const dev_invariant fmha_gpu_invariants[FMHA_GPU_INVARIANTS];
 extern const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS];
 extern const dev_study fmha_gpu_studies[FMHA_GPU_STUDIES];
