@@ -30,20 +30,17 @@ DEVICE void tma_store_4d(const void *map, unsigned from, int d, int h, int t,
         : "memory");
 }
 
-/* Whether any of `threads` threads says so, for all of them: a barrier `id`. */
-DEVICE bool named_any(int id, int threads, bool says) {
-    unsigned any;
-    asm volatile(
-        "{\n"
-        ".reg .pred mine, all;\n"
-        "setp.ne.u32 mine, %3, 0;\n"
-        "bar.red.or.pred all, %1, %2, mine;\n"
-        "selp.u32 %0, 1, 0, all;\n"
-        "}\n"
-        : "=r"(any)
-        : "r"(id), "r"(threads), "r"((unsigned)says)
-        : "memory");
-    return any != 0;
+/* Four words to shared memory, and from it; 16-byte aligned. */
+DEVICE void store_shared_words(unsigned to, const int x[4]) {
+    asm volatile("st.shared.v4.s32 [%0], {%1, %2, %3, %4};" ::"r"(to),
+                 "r"(x[0]), "r"(x[1]), "r"(x[2]), "r"(x[3])
+                 : "memory");
+}
+DEVICE void load_shared_words(unsigned from, int x[4]) {
+    asm volatile("ld.shared.v4.s32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+                 : "r"(from)
+                 : "memory");
 }
 
 /* 2^x, to two units in the last place; of -infinity it is 0. */

@@ -38,17 +38,22 @@ DEVICE void next_turn(int consumer) {
 
 /* --- the producer, one thread --- */
 
-/* All that a tile of queries with keys reads. */
-DEVICE void fetch_task(const fmha_gpu_params *p, const task *t, unsigned base,
-                       ring *q, ring *k, ring *v) {
-    int tile = t->range.end - 1;
-    fetch_k(p, t, base, k, tile);
+DEVICE void fetch_all_queries(const fmha_gpu_params *p, const task *t,
+                              unsigned base, ring *q) {
 #pragma unroll
     for (int c = 0; c < CONSUMERS; c++) {
         barrier_wait(EMPTY(Q_FULL(base, q->stage, c)), q->parity ^ 1);
         fetch_queries(p, t, base, q->stage, c);
     }
     ring_next(q, Q_STAGES);
+}
+
+/* All that a tile of queries with keys reads. */
+DEVICE void fetch_task(const fmha_gpu_params *p, const task *t, unsigned base,
+                       ring *q, ring *k, ring *v) {
+    int tile = t->range.end - 1;
+    fetch_k(p, t, base, k, tile);
+    fetch_all_queries(p, t, base, q);
 #pragma unroll 1
     for (; tile > t->range.first; tile--) {
         fetch_k(p, t, base, k, tile - 1);

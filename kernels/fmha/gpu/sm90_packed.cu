@@ -20,56 +20,62 @@
 #include "fmha/gpu/ring_sm90.cuh"
 
 //> tasks
-/* The producer takes the next tile when it has asked for all of the last one,
- * so that blocks which get ahead do more; it tells the consumers through two
- * places in shared memory. All counts taken are 0 ... count - 1, count of them
- * in all: whoever takes the last one sets the counter back. */
-DEVICE int take_task(const fmha_gpu_params *p, int count) {
-    const int taken = atomicAdd((int *)p->turn, 1);
-    if (taken == count - 1) *(volatile int *)p->turn = 0;
-    return (int)gridDim.x + taken;
-}
-
-DEVICE void tell_task(unsigned base, ring *r, int task) {
+/* The producer takes the next tile of queries while it asks for this one's
+ * keys, so that blocks which get ahead do more; it tells the consumers through
+ * two places in shared memory. All counts taken are 0 ... count - 1, count of
+ * them in all: whoever takes the last one sets the counter back. */
+DEVICE void tell_task(unsigned base, ring *r, const task *t) {
     const unsigned full = TASK_FULL(base, r->stage);
     barrier_wait(EMPTY(full), r->parity ^ 1);
-    asm volatile("st.shared.s32 [%0], %1;" ::"r"(TASK_AT(base, r->stage)),
-                 "r"(task)
-                 : "memory");
+#pragma unroll
+    for (int i = 0; i < TASK_WORDS; i += 4)
+        store_shared_words(TASK_AT(base, r->stage) + i * 4, (const int *)t + i);
     barrier_arrive(full);
     ring_next(r, 2);
 }
 
-DEVICE int hear_task(unsigned base, ring *r) {
+DEVICE void hear_task(unsigned base, ring *r, task *t) {
     const unsigned full = TASK_FULL(base, r->stage);
-    int task;
     barrier_wait(full, r->parity);
-    asm volatile("ld.shared.s32 %0, [%1];"
-                 : "=r"(task)
-                 : "r"(TASK_AT(base, r->stage))
-                 : "memory");
+#pragma unroll
+    for (int i = 0; i < TASK_WORDS; i += 4)
+        load_shared_words(TASK_AT(base, r->stage) + i * 4, (int *)t + i);
     __syncwarp();
     if (threadIdx.x % 32 == 0) barrier_arrive(EMPTY(full));
     ring_next(r, 2);
-    return task;
 }
-//< tasks
 
+/* The next tile's first keys are asked for before this one's last values, whose
+ * place is the last to become free. (Its queries are not: theirs may be this
+ * tile's.) batch < 0: there are no more. */
 DEVICE void produce(const fmha_gpu_params *p, unsigned base) {
     ring q = {0, 0}, k = {0, 0}, v = {0, 0}, told = {0, 0};
-    task t;
     const int count = num_tasks(p);
-    int next = (int)blockIdx.x;
-    for (;;) {
-        const int now = next;
-        tell_task(base, &told, now);
-        if (now >= count) return;
-        next = take_task(p, count);
-        task_at(p, now, &t);
-        if (t.range.first == t.range.end) continue;
-        fetch_task(p, &t, base, &q, &k, &v);
+    task now;
+    task_at(p, (int)blockIdx.x, &now);
+    tell_task(base, &told, &now);
+    if (has_keys(&now)) fetch_k(p, &now, base, &k, now.range.end - 1);
+    while (now.batch >= 0) {
+        const int taken = atomicAdd((int *)p->turn, 1);
+        const task t = now;
+        if (has_keys(&t)) fetch_all_queries(p, &t, base, &q);
+#pragma unroll 1
+        for (int tile = t.range.end - 1; tile > t.range.first; tile--) {
+            fetch_k(p, &t, base, &k, tile - 1);
+            fetch_v(p, &t, base, &v, tile);
+        }
+        if (taken == count - 1) *(volatile int *)p->turn = 0;
+        if ((int)gridDim.x + taken < count)
+            task_at(p, (int)gridDim.x + taken, &now);
+        else
+            now.batch = -1;
+        tell_task(base, &told, &now);
+        if (now.batch >= 0 && has_keys(&now))
+            fetch_k(p, &now, base, &k, now.range.end - 1);
+        if (has_keys(&t)) fetch_v(p, &t, base, &v, t.range.first);
     }
 }
+//< tasks
 
 /* The queries' shared memory, from which the last output has left meanwhile. */
 DEVICE void give_back(unsigned *stored) {
@@ -239,7 +245,7 @@ DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
     x->r = none;
 #pragma unroll
     for (int j = 0; j < HEAD_DIM / 2; j++) x->o[j] = 0.0f;
-    if (t->range.first == t->range.end) {
+    if (!has_keys(t)) {
         finish(p, t, consumer, &x->r, x->o);
         store_rows(p, t, consumer, x->o);
         return;
@@ -268,17 +274,12 @@ DEVICE void consume(const fmha_gpu_params *p, unsigned base, int consumer) {
     ring q = {0, 0}, told = {0, 0};
     unsigned stored = 0;
     state x;
-    const int count = num_tasks(p);
+    task t;
     x.k = x.v = q;
     x.visit = 0;
     if (TURNS && consumer == 0) named_arrive(8, 256);
-    for (;;) {
-        task t;
-        const int now = hear_task(base, &told);
-        if (now >= count) break;
-        task_at(p, now, &t);
+    for (hear_task(base, &told, &t); t.batch >= 0; hear_task(base, &told, &t))
         do_task(p, &t, base, consumer, &q, &x, &stored);
-    }
     if (threadIdx.x % 128 == 0) tma_store_wait();
 }
 

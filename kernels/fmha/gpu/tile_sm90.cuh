@@ -56,7 +56,8 @@
 #define K_FULL(base, s)    (BARRIERS(base) + (Q_STAGES * CONSUMERS + (s)) * 16)
 #define V_FULL(base, s)    K_FULL(base, K_STAGES + (s))
 #define TASK_FULL(base, s) V_FULL(base, V_STAGES + (s))
-#define TASK_AT(base, s)   (TASK_FULL(base, 2) + (s)*4)
+#define TASK_AT(base, s)   (((TASK_FULL(base, 2) + 15) & ~15u) + (s)*TASK_WORDS * 4)
+#define TASK_WORDS         16
 #define EMPTY(full)        ((full) + 8)
 /* Of a consumer, which visit's guess was wrong; two places (sm90_packed.cu). */
 #define WRONG_AT(base, c, i) (TASK_AT(base, 2) + ((c)*2 + (i)) * 4)
@@ -114,7 +115,10 @@ typedef struct task {
     int query_row, key_row;   /* where it begins in the tensors' rows */
     int map_batch;            /* and in their batches */
     fmha_range range;
+    int unused[3]; /* to TASK_WORDS */
 } task;
+
+DEVICE bool has_keys(const task *t) { return t->range.first < t->range.end; }
 
 DEVICE int num_tasks(const fmha_gpu_params *p) {
     return fmha_tiles(p->q_len, TILE_M / PACK) * (p->heads / PACK) * p->batch;
