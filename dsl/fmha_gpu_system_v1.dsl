@@ -168,14 +168,15 @@ system FMHA_GPU_System_v1 {
         within: [2.0, 8.5]
     }
 
+    // The next two are about the points of the comparison: bf16, a head of keys for each of queries, `hidden` wide.
     hypothesis forward_passes_the_peer {
         expect: "the products at nine tenths of what the power allows, the softmax hidden; cuDNN hides it too"
-        predict: `paired(peer_time_ms, time_ms, pass == "forward" and peer == "default" and kv_len == q_len)`
+        predict: `paired(peer_time_ms, time_ms, pass == "forward" and peer == "default" and dtype == "bf16" and kv_heads == heads and (head_dim == 64 or head_dim == 128) and (heads * head_dim == 2048 or heads * head_dim == 512))`
         within: [1.0, 1.25]
     }
     hypothesis backward_passes_the_peer {
         expect: "five products for two, of which dQ's sum is the one that leaves the chip"
-        predict: `paired(peer_time_ms, time_ms, pass == "backward" and peer == "default" and kv_len == q_len)`
+        predict: `paired(peer_time_ms, time_ms, pass == "backward" and peer == "default" and dtype == "bf16" and kv_heads == heads and (head_dim == 64 or head_dim == 128) and (heads * head_dim == 2048 or heads * head_dim == 512))`
         within: [1.0, 1.3]
     }
     hypothesis flash_2_is_left_behind {

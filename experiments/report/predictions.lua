@@ -1,54 +1,108 @@
--- What became of the predictions of MatMul on the GPU, pair by pair: a median over pairs hides that they may lie apart,
--- and a pair is formed over what was asked for, so that the model may have filled in different tiles.
+-- What became of the predictions on the GPU, pair by pair: a median over pairs hides that they may lie apart, and a pair
+-- is formed over what was asked for, so that the model may have filled in different tiles.
 local common = require "lib.report"
 local stats = require "lib.stats"
 
 local NOISE <const> = 0.02 -- relative; a median that is no further from a bound might lie on its other side
 
--- `ratio(METRIC, AXIS == VALUE, AXIS == VALUE)`, as all predictions of this system read; nil for another one.
-local function parse(code)
-  local metric, axis, first, again, second = code:match("^ratio%(([%w_]+), ([%w_]+) == (.-), ([%w_]+) == (.-)%)$")
-  if axis ~= again then return nil end
-  local function literal(text) return tonumber(text) or text:match('^"(.*)"$') end
-  return metric and { metric = metric, axis = axis, first = literal(first), second = literal(second) } or nil
+local WORDS <const> = { ["true"] = true, ["false"] = false }
+
+local function literal(text)
+  if WORDS[text] ~= nil then return WORDS[text] end
+  return tonumber(text) or text:match('^"(.*)"$')
 end
 
--- A table's members in one text, without `axis`; the same for tables that are equal but there.
-local function without(value, axis)
+-- `NAME == LITERAL and NAME == LITERAL ...` as { NAME = LITERAL }; nil for another condition.
+local function parse_condition(text)
+  local condition = {}
+  for part in (text .. " and "):gmatch("(.-) and ") do
+    local name, value = part:match("^([%w_]+) == (%S+)$")
+    if not name or literal(value) == nil then return nil end
+    condition[name] = literal(value)
+  end
+  return condition
+end
+
+-- `ratio(METRIC, CONDITION, CONDITION)` or `paired(METRIC, METRIC, CONDITION)`; of the latter's condition nothing is
+-- asked, for its record names the trials one by one.
+local function parse(record)
+  local code = record.predict
+  local above, below = code:match("^paired%(([%w_]+), ([%w_]+), .*%)$")
+  if above then return { above = above, below = below } end
+  local metric, first, second = code:match("^ratio%(([%w_]+), ([^,]*), ([^,]*)%)$")
+  local p = metric and { metric = metric, first = parse_condition(first), second = parse_condition(second), axes = {} }
+  if not (p and p.first and p.second) then
+    error(("record %d: cannot read its prediction: %s"):format(record.seq, code), 0)
+  end
+  for _, side in ipairs { p.first, p.second } do
+    for name in pairs(side) do p.axes[name] = true end
+  end
+  p.following = { consumers = p.axes.tile_m or nil } -- a warpgroup for each so many rows of a tile
+  for name in pairs(p.axes) do p.following[name] = true end
+  return p
+end
+
+-- A table's members in one text, without those in `axes`; the same for tables that are equal but there.
+local function without(value, axes)
   if type(value) ~= "table" then return tostring(value) end
   local list = {}
   for key, inner in pairs(value) do
-    if key ~= axis then list[#list + 1] = ("%s=%s"):format(key, without(inner, axis)) end
+    if not axes[key] then list[#list + 1] = ("%s=%s"):format(key, without(inner, axes)) end
   end
   table.sort(list)
   return "{" .. table.concat(list, ",") .. "}"
 end
 
--- The pairs behind a record of a prediction, as the run formed them: {first =, second =, quotient =, alike = whether
--- the configurations that ran differ in the axis alone}.
-local function pairs_of(report, record)
-  local p, list, sides = parse(record.predict), {}, {}
-  if not p then error(("record %d: cannot read its prediction: %s"):format(record.seq, record.predict), 0) end
+local function holds(condition, trial)
+  for name, value in pairs(condition) do
+    local found = trial.config[name]
+    if found == nil then found = trial.problem[name] end
+    if found ~= value then return false end
+  end
+  return true
+end
+
+-- Two metrics of one trial, sample by sample.
+local function within_trials(report, record, p)
+  local list, wanted = {}, {}
+  for _, ref in ipairs(record.refs) do wanted[ref] = true end
   for _, trial in ipairs(report.records) do
-    local value = (trial.kind == "evaluate" or trial.kind == "measure") and trial.status == "ok" and trial.config
-      and trial.config[p.axis]
-    if value and (value == p.first or value == p.second) then
-      local asked = trial.kind == "evaluate" and trial.asked or trial.config
-      local key = without(asked, p.axis) .. without(trial.problem, p.axis)
-      sides[#sides + 1] = { trial = trial, value = value, key = key }
+    if wanted[report:ref(trial)] then
+      list[#list + 1] = {
+        first = trial, second = trial, quotient = stats.median(stats.quotients(trial[p.above], trial[p.below])),
+      }
+    end
+  end
+  return list
+end
+
+-- The pairs behind a record of a prediction, as the run formed them: {first =, second =, quotient =, alike = whether
+-- the configurations that ran differ in nothing but what the conditions name}; and whether the pairs are of two steps, or
+-- within a trial, where nobody asks for that.
+local function pairs_of(report, record)
+  local p, list, sides = parse(record), {}, {}
+  if p.above then return within_trials(report, record, p), true end
+  for _, trial in ipairs(report.records) do
+    if (trial.kind == "evaluate" or trial.kind == "measure") and trial.status == "ok" and trial.config then
+      local first, second = holds(p.first, trial), holds(p.second, trial)
+      if first or second then
+        local asked = trial.kind == "evaluate" and trial.asked or trial.config
+        local key = without(asked, p.axes) .. without(trial.problem, p.axes)
+        sides[#sides + 1] = { trial = trial, first = first, second = second, key = key }
+      end
     end
   end
   for _, a in ipairs(sides) do
-    for _, b in ipairs(a.value == p.first and sides or {}) do
-      if b.value == p.second and a.key == b.key then
+    for _, b in ipairs(a.first and sides or {}) do
+      if a ~= b and b.second and a.key == b.key then
         list[#list + 1] = {
           first = a.trial, second = b.trial, quotient = a.trial[p.metric] / b.trial[p.metric],
-          alike = without(a.trial.config, p.axis) == without(b.trial.config, p.axis),
+          alike = without(a.trial.config, p.following) == without(b.trial.config, p.following),
         }
       end
     end
   end
-  return list, p.axis
+  return list, p.axes.variant
 end
 
 local function quotients_of(list, where)
@@ -70,8 +124,9 @@ local function refs_of(report, list)
   return refs
 end
 
--- How many pairs there are and how far they reach, as values of this key; alike: those that differ in the axis alone.
-local function report_spread(report, key, list, axis)
+-- How many pairs there are and how far they reach, as values of this key; alike: those that differ in what the
+-- conditions name alone.
+local function report_spread(report, key, list, steps)
   local refs = refs_of(report, list)
   local function values(prefix, quotients)
     report:value(prefix .. "pairs_" .. key, #quotients, { refs = refs, format = "%d" })
@@ -80,7 +135,7 @@ local function report_spread(report, key, list, axis)
     report:value(prefix .. "highest_" .. key, stats.quantile(quotients, 1), { refs = refs, format = "%.2f" })
   end
   values("", quotients_of(list))
-  if axis ~= "variant" then values("alike_", quotients_of(list, function(pair) return pair.alike end)) end
+  if not steps then values("alike_", quotients_of(list, function(pair) return pair.alike end)) end
 end
 
 local function near_a_bound(record)
@@ -102,17 +157,17 @@ local function report_one(report, record, key)
     table.move({ "nothing to compare", "", "", "", "", record.outcome }, 1, 6, 4, row)
     return row
   end
-  local list, axis = pairs_of(report, record)
+  local list, steps = pairs_of(report, record)
   common.must_agree(record, "number of pairs", record.pairs, #list)
   local quotients, alike = quotients_of(list), quotients_of(list, function(pair) return pair.alike end)
   common.must_agree(record, "measured", record.measured, stats.median(quotients))
   local outcome = record.outcome .. (near_a_bound(record) and ", within the noise" or "")
   report:value("measured_" .. key, record.measured, { refs = { ref }, format = "%.3f" })
   report:value("outcome_" .. key, record.measured, { refs = { ref }, text = outcome })
-  report_spread(report, key, list, axis)
+  report_spread(report, key, list, steps)
   table.move({
     cell(record.measured, "%.3f"), cell(stats.quantile(quotients, 0), "%.3f"),
-    cell(stats.quantile(quotients, 1), "%.3f"), cell(#list, "%d"), axis == "variant" and "" or cell(#alike, "%d"), outcome,
+    cell(stats.quantile(quotients, 1), "%.3f"), cell(#list, "%d"), steps and "" or cell(#alike, "%d"), outcome,
   }, 1, 6, 4, row)
   return row
 end
