@@ -63,8 +63,8 @@ do for [panel=1:4] {
     set title word(titles, panel)
     unset xlabel
     if (row == 1) { set xlabel 'length T' offset 0,0.4 font label_font }
-    unset ylabel
-    if (left == 0) { set ylabel sprintf('ratio to %s', peer) offset -0.4,0 font label_font }
+    # A ylabel may lie outside of the picture: its place is guessed from the widest number on the axis.
+    if (left == 0) { set label 4 sprintf('ratio to %s', peer) at screen 0.02,graph 0.5 center rotate noenhanced font label_font front }
     if (panel == 4) { set key at screen 0.56,0.11 center top vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width -2 font key_font }
     # Side by side where points would hide each other.
     plot 1 with lines linestyle 20 title (panel == 4 ? peer : ''), \

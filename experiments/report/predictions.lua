@@ -62,6 +62,8 @@ local function holds(condition, trial)
   return true
 end
 
+local function samples(metric) return type(metric) == "table" and metric or { metric } end
+
 -- Two metrics of one trial, sample by sample.
 local function within_trials(report, record, p)
   local list, wanted = {}, {}
@@ -69,7 +71,8 @@ local function within_trials(report, record, p)
   for _, trial in ipairs(report.records) do
     if wanted[report:ref(trial)] then
       list[#list + 1] = {
-        first = trial, second = trial, quotient = stats.median(stats.quotients(trial[p.above], trial[p.below])),
+        first = trial, second = trial,
+        quotient = stats.median(stats.quotients(samples(trial[p.above]), samples(trial[p.below]))),
       }
     end
   end
