@@ -80,7 +80,6 @@ DEVICE void give_back(unsigned *stored) {
     *stored = 0;
 }
 
-//> attend
 /* What a consumer has between two tiles of keys. */
 typedef struct state {
     unsigned q, visit; /* visits are counted from the kernel's start */
@@ -127,6 +126,7 @@ DEVICE void do_again(const fmha_gpu_params *p, const task *t, unsigned base,
     pack_probs(s, x->probs);
 }
 
+//> visit
 /* Starts the scores of a tile of keys, and behind them the values of the one
  * before; ends with the scores. */
 DEVICE void start_visit(const fmha_gpu_params *p, const task *t, unsigned base,
@@ -170,6 +170,7 @@ DEVICE void visit(const fmha_gpu_params *p, const task *t, unsigned base,
     pack_probs(s, x->probs);
     if (moved) fade_output(x->o, fade);
 }
+//< visit
 
 /* The first tile of keys, whose maximum is taken. */
 DEVICE void first_visit(const fmha_gpu_params *p, const task *t, unsigned base,
@@ -210,6 +211,7 @@ DEVICE void last_values(const fmha_gpu_params *p, const task *t, unsigned base,
     drop_v(base, &x->v);
 }
 
+//> attend
 /* All keys of a tile of queries: those that end a row, whole tiles, those that
  * begin a window. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
