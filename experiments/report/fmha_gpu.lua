@@ -18,6 +18,7 @@ local PREDICTED = {
   staying_hides_starts_and_ends = "persistent",
   longest_first_balances_the_mask = "longest",
   packing_fills_the_tile = "packed",
+  a_kept_maximum_saves_the_search_for_it = "kept",
   forward_passes_the_peer = "forward",
   backward_passes_the_peer = "backward",
   flash_2_is_left_behind = "flash",
