@@ -16,8 +16,15 @@ local INPUTS = {
 }
 
 local RUNGS = {
-  "unfused", "mma_sync", "tma", "specialised", "ping_pong", "ahead", "registers", "persistent", "packed",
+  "unfused", "mma_sync", "tma", "specialised", "ping_pong", "ahead", "registers", "persistent", "packed", "kept",
 }
+
+-- The last step is the top's kernel whose maximum stays; the two below it follow theirs.
+local function config_of(rung)
+  if rung == "kept" then return { variant = "packed", maximum = "kept" } end
+  local follows = rung == "persistent" or rung == "packed"
+  return { variant = rung, maximum = follows and "followed" or nil }
+end
 
 -- What the system says of the profile: blocks `points` and `ladder`.
 local function plan_of(run, kind)
@@ -117,7 +124,7 @@ local function climb(run, points, plan)
     for _, length in ipairs(plan.lengths) do
       for _, rung in ipairs(RUNGS) do
         run:evaluate {
-          label = "ladder", config = { variant = rung }, problem = point(points, head_dim, length, causal),
+          label = "ladder", config = config_of(rung), problem = point(points, head_dim, length, causal),
           options = options,
         }
       end

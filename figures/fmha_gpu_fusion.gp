@@ -49,7 +49,8 @@ set tmargin at screen 0.825
 set bmargin at screen 0.555
 set key at screen 0.56,0.475 center top
 set title '(a) time: three kernels over one'
-set ylabel 'ratio of times' offset -0.6,0
+# A ylabel may lie outside of the picture: its place is guessed from the widest number on the axis.
+set label 5 'ratio of times' at screen 0.035,graph 0.5 center rotate noenhanced front
 set logscale y 2
 set yrange [a_low_min / 1.15 : a_high_max * 1.15]
 set ytics (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -63,7 +64,7 @@ unset label
 set tmargin at screen 0.36
 set bmargin at screen 0.1
 set title '(b) bytes: three kernels over one, counted'
-set ylabel 'ratio of bytes' offset -0.6,0
+set label 5 'ratio of bytes' at screen 0.035,graph 0.5 center rotate noenhanced front
 set yrange [1 / 1.15 : b_max * 1.3]
 set ytics 1,4 format '%.0f'
 unset key

@@ -22,11 +22,14 @@ tick_font = sized(0.78)
 title_font = sized(0.92)
 key_font = sized(0.85)
 
-# A series' block in the data; 0: it was not measured.
+# A series' block in the data, from 0; one that was not measured has none, and another's points are left out.
 block(name) = (found = 0, sum [i=1:series] (word(series_names, i) eq name ? (found = i) : 0), found)
+at(name) = block(name) > 0 ? block(name) - 1 : 0
 panels = '64_full 64_causal 128_full 128_causal'
 titles = "'(a) heads of 64, no mask' '(b) heads of 64, causal' '(c) heads of 128, no mask' '(d) heads of 128, causal'"
 passes = 'forward backward deterministic'
+named(i, panel) = sprintf('%s_%s', word(passes, i), word(panels, panel))
+ratio_of(name) = block(name) > 0 ? column(col_ratio) : NaN
 names = "forward backward 'backward, fixed order'"
 
 stats data using (column(col_length)) nooutput name 'x'
@@ -60,16 +63,16 @@ do for [panel=1:4] {
     set title word(titles, panel)
     unset xlabel
     if (row == 1) { set xlabel 'length T' offset 0,0.4 font label_font }
-    unset ylabel
-    if (left == 0) { set ylabel sprintf('ratio to %s', peer) offset -0.4,0 font label_font }
+    # A ylabel may lie outside of the picture: its place is guessed from the widest number on the axis.
+    if (left == 0) { set label 4 sprintf('ratio to %s', peer) at screen 0.02,graph 0.5 center rotate noenhanced font label_font front }
     if (panel == 4) { set key at screen 0.56,0.11 center top vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width -2 font key_font }
     # Side by side where points would hide each other.
     plot 1 with lines linestyle 20 title (panel == 4 ? peer : ''), \
-         for [i=1:3] data index (block(sprintf('%s_%s', word(passes, i), word(panels, panel))) - 1) \
-             using (column(col_length) * 1.04 ** (i - 2)):(column(col_ratio)):(column(col_q1)):(column(col_q3)) \
+         for [i=1:3] data index at(named(i, panel)) \
+             using (column(col_length) * 1.04 ** (i - 2)):(ratio_of(named(i, panel))):(column(col_q1)):(column(col_q3)) \
              with yerrorbars linestyle i notitle, \
-         for [i=1:3] data index (block(sprintf('%s_%s', word(passes, i), word(panels, panel))) - 1) \
-             using (column(col_length) * 1.04 ** (i - 2)):(column(col_ratio)) \
+         for [i=1:3] data index at(named(i, panel)) \
+             using (column(col_length) * 1.04 ** (i - 2)):(ratio_of(named(i, panel))) \
              with linespoints linestyle i title (panel == 4 ? word(names, i) : '')
     unset label
 }

@@ -30,11 +30,12 @@ set rmargin at screen 0.965
 set title offset 0,-0.6 font title_font
 set xtics 1
 set xrange [0.7 : 5.3]
-set ylabel 'TFLOP/s' offset -0.4,0
 set xlabel 'stages of V' offset 0,0.4
 do for [shape=1:2] {
     set tmargin at screen 0.84 - 0.39 * (shape - 1)
     set bmargin at screen 0.575 - 0.39 * (shape - 1)
+    # A ylabel may lie outside of the picture: its place is guessed from the widest number on the axis.
+    set label 5 'TFLOP/s' at screen 0.028,graph 0.5 center rotate noenhanced front
     set title sprintf('(%s) %s', shape == 1 ? 'a' : 'b', shape == 1 ? shape_1 : shape_2)
     unset key
     if (shape == 2) { set key at screen 0.56,0.105 center top vertical maxrows 2 Left reverse samplen 1.7 spacing 1.05 width 0 font key_font }

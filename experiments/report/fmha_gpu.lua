@@ -4,6 +4,7 @@ local common = require "lib.report"
 local report_ladder = require "report.fmha_gpu.ladder"
 local report_others = require "report.fmha_gpu.others"
 local report_points = require "report.fmha_gpu.points"
+local report_predictions = require "report.predictions"
 local report_tiles = require "report.fmha_gpu.tiles"
 
 -- What was predicted, by the names that the chapter uses.
@@ -17,6 +18,7 @@ local PREDICTED = {
   staying_hides_starts_and_ends = "persistent",
   longest_first_balances_the_mask = "longest",
   packing_fills_the_tile = "packed",
+  a_kept_maximum_saves_the_search_for_it = "kept",
   forward_passes_the_peer = "forward",
   backward_passes_the_peer = "backward",
   flash_2_is_left_behind = "flash",
@@ -27,19 +29,6 @@ local PREDICTED = {
   five_stages_of_v_help_a_causal_mask = "stages_2_5",
 }
 
-local function report_predicted(report)
-  for _, record in ipairs(report.records) do
-    local name = record.kind == "insight" and record.predict and PREDICTED[record.name]
-    if name then
-      local spec = { refs = { report:ref(record) }, format = "%.2f" }
-      report:value(("predicted_%s_least"):format(name), record.within[1], spec)
-      report:value(("predicted_%s_most"):format(name), record.within[2], spec)
-      if record.pairs > 0 then report:value("measured_" .. name, record.measured, spec) end
-      report:value("outcome_" .. name, record.measured, { refs = spec.refs, text = record.outcome })
-    end
-  end
-end
-
 return function(report)
   common.gate(report)
   common.mutations(report)
@@ -47,6 +36,5 @@ return function(report)
   report_ladder(report, report_points(report))
   report_tiles(report)
   report_others(report)
-  report_predicted(report)
-  common.predictions(report)
+  report_predictions(report, PREDICTED)
 end

@@ -3,7 +3,7 @@
 local common = require "lib.report"
 local climb = require "lib.ladder"
 local report_ablations = require "report.matmul_gpu.ablations"
-local report_predictions = require "report.matmul_gpu.predictions"
+local report_predictions = require "report.predictions"
 local report_search = require "report.matmul_gpu.search"
 local report_shapes = require "report.matmul_gpu.shapes"
 local words = require "report.matmul_gpu.words"

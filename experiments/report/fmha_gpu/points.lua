@@ -72,6 +72,55 @@ local function tabulate(report, points, keys)
   }
 end
 
+local function name_of(p) return ("%d, %s, %d"):format(p.head_dim, words.mask(p), p.q_len) end
+
+-- How many points of a pass the peer is ahead at, and which, by name.
+local function report_below(report, pass, points, keys)
+  local refs, names = {}, {}
+  for _, key in ipairs(keys) do
+    local s = points[key][pass]
+    if s and s.ratio then
+      for _, ref in ipairs(refs_of(report, s)) do refs[#refs + 1] = ref end
+      if s.ratio < 1 then names[#names + 1] = name_of(points[key].problem) end
+    end
+  end
+  if #refs == 0 then return end
+  report:value(pass .. "_below", #names, { refs = refs, format = "%d" })
+  report:value("which_" .. pass .. "_below", #names,
+    { refs = refs, text = #names > 0 and table.concat(names, "; ") or "none" })
+end
+
+-- A peer whose output is wrong is not timed: at how many points of a pass, and how far its elements lie from the oracle
+-- at most, in units of our bound.
+local function report_refused(report, pass, points, keys)
+  local refs, refused, worst = {}, 0, 0
+  for _, key in ipairs(keys) do
+    local record = points[key][pass] and points[key][pass].record
+    if record and record.peer_error_over_bound then
+      refs[#refs + 1] = report:ref(record)
+      worst = math.max(worst, record.peer_error_over_bound)
+      if not record.peer_time_ms then refused = refused + 1 end
+    end
+  end
+  if #refs == 0 then return end
+  report:value("peer_refused_" .. pass, refused, { refs = refs, format = "%d" })
+  report:value("peer_excess_" .. pass, worst, { refs = refs, format = "%.1f" })
+end
+
+local MATRIX_FLOP_PER_CYCLE <const> = 4096 -- of a multiprocessor of Hopper, in 16 bits
+
+-- What the meter and the clock said during the samples, and the share of the matrix units' operations at that clock.
+local function report_clock(report, key, s)
+  local during, refs, cc = s.record.during or {}, { report:ref(s.record) }, report.hw.cc
+  if during.power_w then report:value("power_" .. key, during.power_w, { refs = refs, format = "%.0f", unit = "W" }) end
+  if not during.sm_mhz then return end
+  report:value("clock_" .. key, during.sm_mhz, { refs = refs, format = "%.0f", unit = "MHz" })
+  if cc == 90 and report.hw.sms then
+    local most = 1e-6 * MATRIX_FLOP_PER_CYCLE * report.hw.sms * during.sm_mhz
+    report:value("busy_" .. key, s.tflops / most, { refs = refs, format = "%.2f" })
+  end
+end
+
 local function report_values(report, points, keys)
   for _, pass in ipairs(PASSES) do
     local all, causal = {}, {}
@@ -82,9 +131,11 @@ local function report_values(report, points, keys)
         all[#all + 1] = one
         if points[key].problem.causal then causal[#causal + 1] = one end
         common.spread(report, ("%s_%s"):format(pass, key), s, one.refs, "%.3f")
+        if pass == "forward" then report_clock(report, key, s) end
         report:value(("%s_tflops_%s"):format(pass, key), s.tflops, { refs = one.refs, format = "%.0f", unit = "TFLOP/s" })
       end
     end
+    report_below(report, pass, points, keys)
     words.summarise(report, pass, all)
     words.summarise(report, pass .. "_causal", causal)
   end
@@ -164,6 +215,7 @@ return function(report)
   report_order(report, points, keys)
   report_flash(report, points, keys)
   report_errors(report, points, keys)
+  for _, pass in ipairs { "forward", "backward" } do report_refused(report, pass, points, keys) end
   draw(report, points, keys)
   return points
 end

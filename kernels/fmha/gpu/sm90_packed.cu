@@ -86,7 +86,6 @@ DEVICE void give_back(unsigned *stored) {
     *stored = 0;
 }
 
-//> attend
 /* What a consumer has between two tiles of keys. */
 typedef struct state {
     unsigned q, visit; /* visits are counted from the kernel's start */
@@ -133,6 +132,7 @@ DEVICE void do_again(const fmha_gpu_params *p, const task *t, unsigned base,
     pack_probs(s, x->probs);
 }
 
+//> visit
 /* Starts the scores of a tile of keys, and behind them the values of the one
  * before; ends with the scores. */
 DEVICE void start_visit(const fmha_gpu_params *p, const task *t, unsigned base,
@@ -176,6 +176,7 @@ DEVICE void visit(const fmha_gpu_params *p, const task *t, unsigned base,
     pack_probs(s, x->probs);
     if (moved) fade_output(x->o, fade);
 }
+//< visit
 
 /* The first tile of keys, whose maximum is taken. */
 DEVICE void first_visit(const fmha_gpu_params *p, const task *t, unsigned base,
@@ -216,6 +217,7 @@ DEVICE void last_values(const fmha_gpu_params *p, const task *t, unsigned base,
     drop_v(base, &x->v);
 }
 
+//> attend
 /* All keys of a tile of queries: those that end a row, whole tiles, those that
  * begin a window. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,

@@ -349,6 +349,7 @@ DEVICE bool softmax(const fmha_gpu_params *p, rows *r, float s[TILE_N / 2],
 }
 //< softmax
 
+//> guess
 /* The same with m as it is, which is right as long as no probability grows past
  * what its type holds: their sums, here those of this tile, say so. A row that
  * has seen no key has m = -infinity, hence infinite sums. Whether the tile must
@@ -371,6 +372,7 @@ DEVICE bool guess(const fmha_gpu_params *p, const rows *r, float s[TILE_N / 2],
     for (int h = 0; h < 2; h++) sum[h] = part[h] + part[h + 2];
     return !(sum[0] <= MOST_SUM && sum[1] <= MOST_SUM);
 }
+//< guess
 
 DEVICE void fade_output(float o[HEAD_DIM / 2], const float fade[2]) {
 #pragma unroll
