@@ -201,11 +201,15 @@ static void fill_rest(const picking *p, config *c) {
     if (!fits(p, c)) c->q_stages = 1;
 }
 
-/* Keys stay until their tile's weights are known to be right: a stage more. */
+/* Keys stay until their tile's weights are known to be right: a stage more.
+ * Visits of narrow heads by two warpgroups are the shortest: of V, too. */
 static void hold_keys(const picking *p, config *c) {
     if (c->maximum != FMHA_GPU_KEPT || p->asked.k_stages) return;
     c->k_stages = 3;
     if (!fits(p, c)) c->k_stages = 2;
+    if (p->asked.v_stages || c->k_stages < 3 || c->consumers > 2) return;
+    c->v_stages = 3;
+    if (!fits(p, c)) c->v_stages = 2;
 }
 
 static void consider(picking *p, config c) {
