@@ -342,14 +342,14 @@ kernel fmha_gpu {
     budget h200_deterministic_64_persistent_fmha_delta.sm_90a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget h200_deterministic_64_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_deterministic_64_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_32_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_edge_32_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
     budget h200_edge_96_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_192_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_256_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_32_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_96_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_edge_256_packed_fmha.sm_90a { registers: 168, stack_bytes: 264, smem_bytes: 0 }
+    budget h200_edge_32_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
+    budget h200_edge_96_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
     budget h200_edge_192_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 248, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_delta.sm_90a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
@@ -374,12 +374,12 @@ kernel fmha_gpu {
     budget h200_back_full_128_512_persistent_fmha_delta.sm_90a { registers: 54, stack_bytes: 0, smem_bytes: 0 }
     budget h200_back_full_128_512_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_back_full_128_512_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_causal_64_2048_packed_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_causal_64_2048_packed_fmha.sm_90a { registers: 128, stack_bytes: 32, smem_bytes: 0 }
     budget h200_full_64_4096_unfused_fmha_scores.sm_90a { registers: 166, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_unfused_fmha_softmax.sm_90a { registers: 54, stack_bytes: 0, smem_bytes: 128 }
     budget h200_full_64_4096_unfused_fmha_values.sm_90a { registers: 95, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_mma_sync_fmha.sm_90a { registers: 236, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_full_64_4096_tma_fmha.sm_90a { registers: 160, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_full_64_4096_tma_fmha.sm_90a { registers: 159, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_specialised_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_ping_pong_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_ahead_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
@@ -389,7 +389,7 @@ kernel fmha_gpu {
     budget h200_full_128_4096_unfused_fmha_softmax.sm_90a { registers: 54, stack_bytes: 0, smem_bytes: 128 }
     budget h200_full_128_4096_unfused_fmha_values.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_128_4096_mma_sync_fmha.sm_90a { registers: 249, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_full_128_4096_tma_fmha.sm_90a { registers: 186, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_full_128_4096_tma_fmha.sm_90a { registers: 182, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_128_4096_specialised_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_128_4096_ping_pong_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_128_4096_ahead_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
@@ -404,7 +404,7 @@ kernel fmha_gpu {
     budget h200_causal_64_4096_ping_pong_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_ahead_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_registers_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_causal_64_4096_persistent_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_causal_64_4096_persistent_fmha.sm_90a { registers: 128, stack_bytes: 32, smem_bytes: 0 }
     budget h200_causal_128_4096_unfused_fmha_scores.sm_90a { registers: 170, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_128_4096_unfused_fmha_softmax.sm_90a { registers: 59, stack_bytes: 0, smem_bytes: 128 }
     budget h200_causal_128_4096_unfused_fmha_values.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
@@ -415,7 +415,6 @@ kernel fmha_gpu {
     budget h200_causal_128_4096_ahead_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_128_4096_registers_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_128_4096_persistent_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_full_128_8192_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_mma_sync_fmha.sm_120a { registers: 228, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_back_mma_sync_fmha_delta.sm_120a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget rtx5070_gpt2_back_mma_sync_fmha_backward.sm_120a { registers: 174, stack_bytes: 0, smem_bytes: 0 }

@@ -181,12 +181,15 @@ static void fill_rest(const picking *p, config *c) {
                        c->variant == FMHA_GPU_PACKED;
     const bool masks = p->problem->causal || p->problem->window >= 0,
                orders = stays || c->variant == FMHA_GPU_MMA_SYNC;
+    /* O of more leaves no registers for two ways to a softmax. */
+    const bool narrow = p->problem->head_dim <= 128;
     fill_stages(p, c);
     if (!c->start)
         c->start = stays ? FMHA_GPU_START_OVERLAPPED : FMHA_GPU_START_PLAIN;
     if (!c->maximum)
-        c->maximum = stays && !back && c->k_stages > 1 ? FMHA_GPU_KEPT
-                                                       : FMHA_GPU_FOLLOWED;
+        c->maximum = stays && !back && c->k_stages > 1 && narrow
+                         ? FMHA_GPU_KEPT
+                         : FMHA_GPU_FOLLOWED;
     if (!c->consumers) c->consumers = tma && !back ? c->tile_m / 64 : 1 + back;
     if (!c->order)
         c->order = orders && masks ? FMHA_GPU_LONGEST : FMHA_GPU_PLAIN;

@@ -199,8 +199,8 @@ typedef struct fmha_gpu_plan {
     int steps;
     fmha_gpu_scratch scratch;
     bool maps; /* those of the pass: q_map, k_map, v_map; forward: o_map,
-                * backward: do_map and dq_map */
-    dev_tensor_spec q_map, k_map, v_map, o_map, do_map, dq_map;
+                * backward: do_map */
+    dev_tensor_spec q_map, k_map, v_map, o_map, do_map;
 } fmha_gpu_plan;
 
 /* Fails for a problem that no kernel takes (fmha_gpu_problem_check). */

@@ -159,7 +159,8 @@ const dev_fault fmha_gpu_faults[FMHA_GPU_FAULTS] = {
      "the factor between two maxima is taken from one that was not rounded "
      "as the exponents were: every tile fades what came before it"},
     {"guess_not_checked",
-     "weights relative to a maximum that was kept count however large they are"},
+     "weights relative to a maximum that was kept count however large they "
+     "are"},
     {"slices_weighed_equally",
      "decode adds up its slices without the weights of their sums"},
     {"floor_of_minus_infinity",

@@ -15,15 +15,16 @@
  * For a tile of queries that visits three tiles of keys, from `ahead` on, where
  * the scores of the next keys are under way while V is read:
  *
- *   producer   t k01 kv kv v          consumer   tT qkK k(v)KV k(v)KV vV Q
+ *   producer   tk 01 kv kv tk v 01    consumer   t qkK k(v)KV k(v)KV vV Q T
  *
- * and in the steps before it   t k01 vkvkv   and   tT q (k)KvV (k)KvV (k)KvV Q.
- * Where a maximum is kept, keys stay until what their weights came to is known,
- * which is behind the next turn:   tT qk k(Kv)V k(Kv)V KvV Q.
- * Under a causal mask the first consumers do not see the last tiles of keys and
- * pass them on unread, kKvV() each. O leaves through the place of Q, which is
- * given back when it has left; with two stages of Q that is looked at in the
- * next tile. A tile that visits no keys is skipped by all.
+ * and in the steps before it   t k01 vkvkv   and   t q (k)KvV (k)KvV (k)KvV Q
+ * T. Where a maximum is kept, keys stay until what their weights came to is
+ * known, which is behind the next turn:   t qk k(Kv)V k(Kv)V KvV Q T. Under a
+ * causal mask the first consumers do not see the last tiles of keys and pass
+ * them on unread, kKvV() each. O leaves through the place of Q, which is given
+ * back when it has left; with two stages of Q that is looked at in the next
+ * tile. The next tile's first keys are asked for before this one's last values,
+ * its queries only then. A tile that visits no keys is skipped by all.
  *
  * A barrier completes a phase when as many have arrived as it expects and no
  * announced byte is missing; its parity is the number of completed phases, and
@@ -283,23 +284,28 @@ static void append_consumer(model *m, char *word, int n, int hidden,
     if (m->depth[Q] == 1) append(word, "Q");
 }
 
-/* One tile of queries with n tiles of keys; `another` of them follow. */
-static void append_tile(model *m, int n, bool another) {
+/* One tile of queries with n tiles of keys; the one after it has `next`, < 0:
+ * there is none, which those that stay are told. */
+static void append_tile(model *m, int n, int next) {
     const bool early = m->check->fault == FMHA_GPU_NEXT_QUERIES_FIRST;
     const bool begun = early && m->tiles > 0; /* its Q is there already */
-    append(m->produce, n ? "tk" : "t");
+    if (!m->ahead || !m->produce[0]) append(m->produce, n ? "tk" : "t");
     if (n && !begun) append_queries(m);
     for (int j = 1; j < n; j++) append(m->produce, m->ahead ? "kv" : "vk");
-    if (n && early && another) append_queries(m);
+    if (m->ahead) append(m->produce, next > 0 ? "tk" : "t");
+    if (n && early && next > 0) append_queries(m);
     if (n) append(m->produce, "v");
     for (int c = 0; c < m->consumers; c++) {
         const int hidden = m->ahead ? m->consumers - 1 - c : 0;
-        append(m->consume[c], "tT");
+        append(m->consume[c], "t");
         if (n)
             append_consumer(m, m->consume[c], n, fmha_least(hidden, n),
                             m->depth[Q] > 1 && m->tiles > 0);
+        append(m->consume[c], "T");
     }
     m->tiles += n > 0;
+    for (int c = 0; m->ahead && next < 0 && c < m->consumers; c++)
+        append(m->consume[c], "tT");
 }
 
 /* The depths of a model: of Q, K and V. */
@@ -318,8 +324,7 @@ static bool explore(fmha_gpu_check *check, int consumers, depths d, step s,
                .kept = s == KEPT,
                .turns = consumers > 1};
     state first;
-    for (int i = 0; tiles[i] >= 0; i++)
-        append_tile(&m, tiles[i], tiles[i + 1] > 0);
+    for (int i = 0; tiles[i] >= 0; i++) append_tile(&m, tiles[i], tiles[i + 1]);
     memset(&first, 0, sizeof first);
     first.turn[0] = 1;
     for (int ring = 0; ring < RINGS; ring++)

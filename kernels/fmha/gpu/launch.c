@@ -14,8 +14,7 @@ static bool encode_maps(dev_gpu *gpu, const fmha_gpu_plan *plan,
                 {&plan->k_map, x->k, &x->k_map},
                 {&plan->v_map, x->v, &x->v_map},
                 {&plan->o_map, x->o, &x->o_map},
-                {&plan->do_map, x->d_o, &x->do_map},
-                {&plan->dq_map, x->dq_sum, &x->dq_map}};
+                {&plan->do_map, x->d_o, &x->do_map}};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++)
         if (maps[i].spec->dims &&
             !dev_tensor_encode(gpu, maps[i].at, maps[i].spec, maps[i].map, err))

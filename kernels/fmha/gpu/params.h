@@ -41,7 +41,7 @@ typedef struct fmha_gpu_params {
     /* TMA variants only. Dimensions (d, h, t, b); with VARLEN t runs over all
      * sequences and b has one. */
     fmha_map q_map, k_map, v_map, o_map; /* forward */
-    fmha_map do_map, dq_map;             /* backward; dq_map is not used */
+    fmha_map do_map;                     /* backward */
     fmha_ptr q, k, v, o, lse;
     /* Backward. delta, dq_sum and turn are scratch that it prepares itself,
      * with sizes and orders of walk_backward.h: what it needs of each row

@@ -16,7 +16,7 @@
 #include "fmha/gpu/tile_sm90.cuh"
 
 /* Of a thread; what the block has in all is launch_bounds' for every thread. */
-#define PRODUCER_REGISTERS 32
+#define PRODUCER_REGISTERS (CONSUMERS == 3 ? 32 : 40)
 #define CONSUMER_REGISTERS (CONSUMERS == 3 ? 160 : 232)
 
 #ifndef TURNS

@@ -14,6 +14,13 @@
  * and the consumers take turns to start products, so that one's softmax runs
  * under the other's products. Blocks stay and walk over tiles (walk.h).
  *
+ * KEPT: the search for a row's largest score, and what waits for it, is half of
+ * a softmax's instructions. But any number near it serves, and floats do not
+ * care how near: a row takes its maximum from its first tile of keys and keeps
+ * it, until the sum of a tile's weights, which is needed anyway, says that one
+ * grew too large. Then the warpgroup computes that tile's scores again and
+ * takes its maximum; so keys stay until the sums of their weights are known.
+ *
  * Floor: 4 D operations of the matrix units for each pair that is seen, and an
  * exponential: the units for these do 16 a clock on a multiprocessor. */
 #define STAYS 1
@@ -34,14 +41,20 @@ DEVICE void tell_task(unsigned base, ring *r, const task *t) {
     ring_next(r, 2);
 }
 
-DEVICE void hear_task(unsigned base, ring *r, task *t) {
-    const unsigned full = TASK_FULL(base, r->stage);
-    barrier_wait(full, r->parity);
+DEVICE void read_task(unsigned base, const ring *r, task *t) {
 #pragma unroll
     for (int i = 0; i < TASK_WORDS; i += 4)
         load_shared_words(TASK_AT(base, r->stage) + i * 4, (int *)t + i);
+}
+
+DEVICE void hear_task(unsigned base, const ring *r, task *t) {
+    barrier_wait(TASK_FULL(base, r->stage), r->parity);
+    read_task(base, r, t);
+}
+
+DEVICE void forget_task(unsigned base, ring *r) {
     __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(EMPTY(full));
+    if (threadIdx.x % 32 == 0) barrier_arrive(EMPTY(TASK_FULL(base, r->stage)));
     ring_next(r, 2);
 }
 
@@ -96,15 +109,15 @@ typedef struct state {
     float sum[2];               /* their sums, not yet those of the rows */
 } state;
 
-/* A guess that was wrong is for the whole warpgroup to know, since it multiplies
- * as one: who finds it writes the visit's number, and all read it behind the
- * next barrier that they meet anyway. Of two places in turn, since a warp may
- * be a visit ahead of another. */
+/* A guess that was wrong is for the whole warpgroup to know, since it
+ * multiplies as one: who finds it writes the visit's number, and all read it
+ * behind the next barrier that they meet anyway. Of two places in turn, since a
+ * warp may be a visit ahead of another. */
 DEVICE void say_wrong(unsigned base, int consumer, unsigned visit) {
-    asm volatile("st.shared.u32 [%0], %1;" ::"r"(
-                     WRONG_AT(base, consumer, visit % 2)),
-                 "r"(visit)
-                 : "memory");
+    asm volatile(
+        "st.shared.u32 [%0], %1;" ::"r"(WRONG_AT(base, consumer, visit % 2)),
+        "r"(visit)
+        : "memory");
 }
 DEVICE bool was_wrong(unsigned base, int consumer, unsigned visit) {
     unsigned said;
@@ -236,11 +249,12 @@ DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
 }
 //< attend
 
-/* A consumer's part of a tile of queries. stored: the barrier of the queries
- * whose rows, now the output's, are on their way; 0: none. */
-DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
-                    int consumer, ring *q, state *x, unsigned *stored) {
-    const bool leads = threadIdx.x % 128 == 0;
+/* A consumer's part of a tile of queries. What is needed of t at the end is
+ * read anew, for in between all registers are taken. stored: the barrier of the
+ * queries whose rows, now the output's, are on their way; 0: none. */
+DEVICE void do_task(const fmha_gpu_params *p, task *t, unsigned base,
+                    int consumer, ring *q, const ring *told, state *x,
+                    unsigned *stored) {
     const unsigned full = Q_FULL(base, q->stage, consumer);
     const rows none = {{MINUS_INFINITY, MINUS_INFINITY}, {0, 0}};
     x->q = Q_AT(base, q->stage, consumer);
@@ -254,6 +268,7 @@ DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
     }
     barrier_wait(full, q->parity);
     attend(p, t, base, consumer, x, stored);
+    read_task(base, told, t);
     finish(p, t, consumer, &x->r, x->o);
     give_back(stored);
     if (VARLEN && t->query + TILE_M / PACK > t->queries) {
@@ -262,12 +277,8 @@ DEVICE void do_task(const fmha_gpu_params *p, const task *t, unsigned base,
         release(full);
     } else {
         store_tile(p, t, x->q, consumer, x->o);
-        if (Q_STAGES > 1) {
-            *stored = full;
-        } else if (leads) {
-            tma_store_wait_read(0);
-            barrier_arrive(EMPTY(full));
-        }
+        *stored = full;
+        if (Q_STAGES == 1) give_back(stored);
     }
     ring_next(q, Q_STAGES);
 }
@@ -280,8 +291,10 @@ DEVICE void consume(const fmha_gpu_params *p, unsigned base, int consumer) {
     x.k = x.v = q;
     x.visit = 0;
     if (TURNS && consumer == 0) named_arrive(8, 256);
-    for (hear_task(base, &told, &t); t.batch >= 0; hear_task(base, &told, &t))
-        do_task(p, &t, base, consumer, &q, &x, &stored);
+    for (hear_task(base, &told, &t); t.batch >= 0; hear_task(base, &told, &t)) {
+        do_task(p, &t, base, consumer, &q, &told, &x, &stored);
+        forget_task(base, &told);
+    }
     if (threadIdx.x % 128 == 0) tma_store_wait();
 }
 

@@ -56,9 +56,10 @@
 #define K_FULL(base, s)    (BARRIERS(base) + (Q_STAGES * CONSUMERS + (s)) * 16)
 #define V_FULL(base, s)    K_FULL(base, K_STAGES + (s))
 #define TASK_FULL(base, s) V_FULL(base, V_STAGES + (s))
-#define TASK_AT(base, s)   (((TASK_FULL(base, 2) + 15) & ~15u) + (s)*TASK_WORDS * 4)
-#define TASK_WORDS         16
-#define EMPTY(full)        ((full) + 8)
+#define TASK_AT(base, s) \
+    (((TASK_FULL(base, 2) + 15) & ~15u) + (s)*TASK_WORDS * 4)
+#define TASK_WORDS  16
+#define EMPTY(full) ((full) + 8)
 /* Of a consumer, which visit's guess was wrong; two places (sm90_packed.cu). */
 #define WRONG_AT(base, c, i) (TASK_AT(base, 2) + ((c)*2 + (i)) * 4)
 
@@ -423,9 +424,8 @@ DEVICE void finish(const fmha_gpu_params *p, const task *t, int consumer,
                 VARLEN ? (long long)head * p->total_q + t->query_row + query
                        : ((long long)t->batch * p->heads + head) * p->q_len +
                              query;
-            ((float *)p->lse)[at] = sum == 0.0f
-                                        ? MINUS_INFINITY
-                                        : r->max[h] * LN_2 + __logf(sum);
+            ((float *)p->lse)[at] =
+                sum == 0.0f ? MINUS_INFINITY : r->max[h] * LN_2 + __logf(sum);
         }
 #pragma unroll
         for (int j = 0; j < HEAD_DIM / 8; j++) {
@@ -464,7 +464,11 @@ DEVICE unsigned chunk_at(unsigned slice, int r, int c) {
  * engine, which leaves out what lies past the last query. */
 DEVICE void store_tile(const fmha_gpu_params *p, const task *t, unsigned at,
                        int consumer, const float o[HEAD_DIM / 2]) {
-    const int r = row_in_block() / 16 * 16, lane = (int)threadIdx.x % 32;
+    int thread = (int)threadIdx.x;
+    /* What follows from it is worked out here: kept from one tile to the next
+     * it would take registers from the sums. */
+    asm volatile("" : "+r"(thread));
+    const int r = thread % 128 / 32 * 16, lane = thread % 32;
 #pragma unroll
     for (int j = 0; j < HEAD_DIM / 8; j += 2) {
         const unsigned slice = at + j * 8 / SLICE * 64 * ROW_BYTES;

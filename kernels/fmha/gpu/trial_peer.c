@@ -24,9 +24,10 @@ typedef fmha_gpu_trial_state state;
 
 static const double START_S = 180, PREPARE_S = 180, SAMPLES_S = 120;
 /* Times the bound, which is derived for our kernels: the peer's backward pass
- * starts from an O and an LSE of its own, and how it computes is its business.
- */
-static const double WRONG = 4;
+ * starts from an O and an LSE of its own, and how it computes is its business:
+ * single elements of its gradients were seen at 6.5. Who takes another mask,
+ * scale or head is off by hundreds. */
+static const double WRONG = 16;
 static const size_t CHUNK = (size_t)16 << 20;
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
