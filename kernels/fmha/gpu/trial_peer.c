@@ -23,11 +23,12 @@
 typedef fmha_gpu_trial_state state;
 
 static const double START_S = 180, PREPARE_S = 180, SAMPLES_S = 120;
-/* Times the bound, which is derived for our kernels: the peer's backward pass
- * starts from an O and an LSE of its own, and how it computes is its business:
- * single elements of its gradients were seen at 6.5. Who takes another mask,
- * scale or head is off by hundreds. */
-static const double WRONG = 16;
+/* What is wrong: of an output, elements this many times further off than the
+ * bound, which is derived for our kernels. The peer's backward pass starts from
+ * an O and an LSE of its own, and where what is left of a sum is small single
+ * elements of its dQ were seen at 17; there the error of the whole tensor,
+ * relative to its norm, counts: 16 bits make 0.003, another mask 0.1. */
+static const double WRONG = 4, WRONG_NORM = 0.02;
 static const size_t CHUNK = (size_t)16 << 20;
 static const size_t MOST_BYTES = (size_t)1 << 30;
 
@@ -208,7 +209,9 @@ static bool check_outputs(state *t, const spak_str *folder, json_t *result,
     if (!fmha_gpu_is_backward(t)) x.lse = t->set[0].x.lse; /* ours, checked */
     if (!fmha_gpu_trial_check(t, &x, false, 0, &v, err)) return false;
     const double worst = fmax(v.worst, v.worst_all);
-    *good = worst <= WRONG;
+    const double norm = fmax(v.error[0], fmax(v.error[1], v.error[2]));
+    *good = isfinite(worst) &&
+            (fmha_gpu_is_backward(t) ? norm <= WRONG_NORM : worst <= WRONG);
     if (!*good) spak_fail(why, "its output is wrong: %s", v.text);
     if (isfinite(worst))
         json_object_set_new(result, "peer_error_over_bound", json_real(worst));
