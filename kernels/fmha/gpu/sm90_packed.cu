@@ -26,7 +26,6 @@
 #define STAYS 1
 #include "fmha/gpu/ring_sm90.cuh"
 
-//> tasks
 /* The producer takes the next tile of queries while it asks for this one's
  * keys, so that blocks which get ahead do more; it tells the consumers through
  * two places in shared memory. All counts taken are 0 ... count - 1, count of
@@ -58,6 +57,7 @@ DEVICE void forget_task(unsigned base, ring *r) {
     ring_next(r, 2);
 }
 
+//> tasks
 /* The next tile's first keys are asked for before this one's last values, whose
  * place is the last to become free. (Its queries are not: theirs may be this
  * tile's.) batch < 0: there are no more. */
