@@ -342,14 +342,14 @@ kernel fmha_gpu {
     budget h200_deterministic_64_persistent_fmha_delta.sm_90a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget h200_deterministic_64_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_deterministic_64_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_32_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
+    budget h200_edge_32_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_96_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_192_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_256_packed_fmha.sm_90a { registers: 168, stack_bytes: 264, smem_bytes: 0 }
-    budget h200_edge_32_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
-    budget h200_edge_96_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
+    budget h200_edge_256_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_edge_32_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_edge_96_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_192_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 248, smem_bytes: 0 }
+    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_delta.sm_90a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
@@ -374,7 +374,7 @@ kernel fmha_gpu {
     budget h200_back_full_128_512_persistent_fmha_delta.sm_90a { registers: 54, stack_bytes: 0, smem_bytes: 0 }
     budget h200_back_full_128_512_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_back_full_128_512_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_causal_64_2048_packed_fmha.sm_90a { registers: 128, stack_bytes: 32, smem_bytes: 0 }
+    budget h200_causal_64_2048_packed_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_unfused_fmha_scores.sm_90a { registers: 166, stack_bytes: 0, smem_bytes: 0 }
     budget h200_full_64_4096_unfused_fmha_softmax.sm_90a { registers: 54, stack_bytes: 0, smem_bytes: 128 }
     budget h200_full_64_4096_unfused_fmha_values.sm_90a { registers: 95, stack_bytes: 0, smem_bytes: 0 }
@@ -399,12 +399,12 @@ kernel fmha_gpu {
     budget h200_causal_64_4096_unfused_fmha_softmax.sm_90a { registers: 59, stack_bytes: 0, smem_bytes: 128 }
     budget h200_causal_64_4096_unfused_fmha_values.sm_90a { registers: 96, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_mma_sync_fmha.sm_90a { registers: 234, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_causal_64_4096_tma_fmha.sm_90a { registers: 156, stack_bytes: 0, smem_bytes: 0 }
+    budget h200_causal_64_4096_tma_fmha.sm_90a { registers: 154, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_specialised_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_ping_pong_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_ahead_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_64_4096_registers_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_causal_64_4096_persistent_fmha.sm_90a { registers: 128, stack_bytes: 32, smem_bytes: 0 }
+    budget h200_causal_64_4096_persistent_fmha.sm_90a { registers: 128, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_128_4096_unfused_fmha_scores.sm_90a { registers: 170, stack_bytes: 0, smem_bytes: 0 }
     budget h200_causal_128_4096_unfused_fmha_softmax.sm_90a { registers: 59, stack_bytes: 0, smem_bytes: 128 }
     budget h200_causal_128_4096_unfused_fmha_values.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }

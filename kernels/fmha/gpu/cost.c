@@ -276,14 +276,17 @@ static void tiles_of(const config *c, const problem *p, range *ms, range *ns) {
         case FMHA_GPU_TMA:
         case FMHA_GPU_SPECIALISED:
             *ms = CHOOSE(given_m, 128);
-            *ns = CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32);
+            *ns = p->head_dim > 192
+                      ? CHOOSE(c->tile_n, 64, 48, 32)
+                      : CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32);
             return;
         default: break;
     }
     /* Three warpgroups hide more of the softmax; O of 128 columns leaves them
      * no registers for wide tiles. Wider ones leave no room for stages. */
     *ms = p->head_dim <= 64 ? CHOOSE(given_m, 192, 128) : CHOOSE(given_m, 128);
-    *ns = CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32);
+    *ns = p->head_dim > 192 ? CHOOSE(c->tile_n, 64, 48, 32)
+                            : CHOOSE(c->tile_n, 128, 112, 96, 80, 64, 48, 32);
 }
 
 bool fmha_gpu_pick(const problem *x, const machine *hw, config *c) {

@@ -235,15 +235,15 @@ DEVICE void last_values(const fmha_gpu_params *p, const task *t, unsigned base,
  * begin a window. */
 DEVICE void attend(const fmha_gpu_params *p, const task *t, unsigned base,
                    int consumer, state *x, unsigned *stored) {
+    const int masked = KEPT ? t->range.whole_end : t->range.first;
     int tile = skip_hidden(t, base, &x->k, &x->v, consumer);
     if (tile < t->range.first) return;
     first_visit(p, t, base, consumer, tile, x);
     give_back(stored);
-    while (--tile >= t->range.whole_end)
-        visit(p, t, base, consumer, tile, true, x);
-    for (; tile >= t->range.whole; tile--)
+    while (--tile >= masked) visit(p, t, base, consumer, tile, true, x);
+    for (; KEPT && tile >= t->range.whole; tile--)
         visit(p, t, base, consumer, tile, false, x);
-    for (; WINDOW && tile >= t->range.first; tile--)
+    for (; KEPT && WINDOW && tile >= t->range.first; tile--)
         visit(p, t, base, consumer, tile, true, x);
     last_values(p, t, base, consumer, t->range.first, x);
 }
