@@ -349,7 +349,7 @@ kernel fmha_gpu {
     budget h200_edge_32_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_96_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_192_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
-    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 16, smem_bytes: 0 }
+    budget h200_edge_256_full_packed_fmha.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_delta.sm_90a { registers: 38, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_backward.sm_90a { registers: 168, stack_bytes: 0, smem_bytes: 0 }
     budget h200_edge_32_back_persistent_fmha_dq.sm_90a { registers: 32, stack_bytes: 0, smem_bytes: 0 }
