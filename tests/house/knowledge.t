@@ -21,6 +21,7 @@ grown microgpt_system_v1 amd-epyc-zen3-2c/microgpt microgpt_system_v2
 grown microgpt_system_v2 intel-xeon-emeraldrapids-2c/microgpt microgpt_system_v3
 grown nanogpt_system_v1 amd-epyc-zen3-2c/nanogpt nanogpt_system_v2
 grown matmul_gpu_system_v1 h200/matmul_gpu matmul_gpu_system_v2
+grown fmha_gpu_system_v1 h200/fmha_gpu fmha_gpu_system_v2
 grown looplm_system_v3 amd-epyc-zen3-2c/looplm looplm_system_v4
 
 # A number changed by hand is caught.
