@@ -28,7 +28,7 @@ names = "'portable (mma sync)' 'specialised' 'packed (the top)'"
 stats data using (column(col_place)) nooutput name 'x'
 stats data using (column(col_share)) nooutput name 'c'
 set multiplot
-set label 1 'Attention: every tile' at screen 0.5,0.977 center noenhanced font sized(1.1) front
+set label 1 'Attention: tiles' at screen 0.5,0.977 center noenhanced font sized(1.1) front
 set label 2 machine at screen 0.5,0.949 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 3 measured at screen 0.5,0.924 center noenhanced font sized(0.82) textcolor rgb '#333333' front
 set label 4 'TFLOP/s; colour: share of the fastest tile at the shape' at screen 0.5,0.899 center noenhanced font sized(0.82) textcolor rgb '#333333' front

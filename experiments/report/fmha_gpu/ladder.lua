@@ -37,6 +37,20 @@ local function read(report)
   return ladder, columns
 end
 
+-- What the kept maximum brings, by the ladder's pairs alone.
+local function report_kept(report, ladder, columns)
+  local list = {}
+  for _, column in ipairs(columns) do
+    local kept, followed = ladder.kept[column.key], ladder.packed[column.key]
+    if kept and followed then
+      list[#list + 1] = {
+        ratio = kept.tflops / followed.tflops, refs = { report:ref(kept.record), report:ref(followed.record) },
+      }
+    end
+  end
+  words.summarise(report, "kept_ladder", list)
+end
+
 local function tabulate(report, ladder, columns)
   local heads = { { header = "step", align = "left" }, { header = "idea", align = "left" } }
   for _, column in ipairs(columns) do
@@ -190,6 +204,7 @@ return function(report, points)
   local ladder, columns = read(report)
   if #columns > 0 then
     tabulate(report, ladder, columns)
+    report_kept(report, ladder, columns)
     draw(report, ladder, columns, points)
   end
   report_beside(report, "ladder_few", "few")

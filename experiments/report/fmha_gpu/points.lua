@@ -121,6 +121,32 @@ local function report_clock(report, key, s)
   end
 end
 
+-- The power limit lowers the clock in the course of a trial, of the peer's samples and of ours, and not both are slowed
+-- alike. So the same ratio of the first fifth of the pairs, too.
+local function early(record)
+  local ratios = {}
+  for i = 1, #record.time_ms // 5 do ratios[i] = record.peer_time_ms[i] / record.time_ms[i] end
+  return #ratios > 0 and stats.median(ratios)
+end
+
+local function report_early(report, points, keys)
+  for _, pass in ipairs { "forward", "backward" } do
+    local all, causal = {}, {}
+    for _, key in ipairs(keys) do
+      local s = points[key][pass]
+      local ratio = s and s.record.peer_time_ms and early(s.record)
+      if ratio then
+        local one = { ratio = ratio, refs = { report:ref(s.record) } }
+        all[#all + 1] = one
+        if points[key].problem.causal then causal[#causal + 1] = one end
+        report:value(("%s_early_%s"):format(pass, key), ratio, { refs = one.refs, format = "%.3f" })
+      end
+    end
+    words.summarise(report, pass .. "_early", all)
+    words.summarise(report, pass .. "_early_causal", causal)
+  end
+end
+
 local function report_values(report, points, keys)
   for _, pass in ipairs(PASSES) do
     local all, causal = {}, {}
@@ -212,6 +238,7 @@ return function(report)
   if #keys == 0 then return points end
   tabulate(report, points, keys)
   report_values(report, points, keys)
+  report_early(report, points, keys)
   report_order(report, points, keys)
   report_flash(report, points, keys)
   report_errors(report, points, keys)
