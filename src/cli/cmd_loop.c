@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "cli/cli.h"
 #include "loop/loop.h"
 #include "lua/sandbox.h"
@@ -46,14 +47,26 @@ static bool parse(int argc, char **argv, arguments *args) {
     return args->help || (args->spec.system_path && (!args->trace || args->to));
 }
 
+/* The next version may take the place of one written so before, and of nothing else. */
+static bool may_write(const char *path, spak_error *err) {
+    spak_str old = {0};
+    if (!spak_exists(path)) return true;
+    bool ok = spak_read_file(path, &old, err);
+    if (ok && !strstr(spak_str_text(&old), "// Written by `spak crystallise`"))
+        ok = spak_fail(
+            err, "%s is there already and was not written by `spak crystallise`: name another file with --to", path);
+    spak_str_free(&old);
+    return ok;
+}
+
 static bool crystallise(loop_run *run, const char *to, spak_error *err) {
     spak_str path = {0};
     if (to)
         spak_str_puts(&path, to);
     else
         spak_str_printf(&path, "%s/%s/next.dsl", run->out_dir, run->name);
-    bool ok =
-        (run->complete || loop_settle(run, err)) && spak_str_ok(&path, err) && loop_crystallise(run, path.data, err);
+    bool ok = spak_str_ok(&path, err) && may_write(path.data, err) && (run->complete || loop_settle(run, err)) &&
+              loop_crystallise(run, path.data, err);
     if (ok) printf("wrote %s\n", path.data);
     spak_str_free(&path);
     return ok;

@@ -1,5 +1,6 @@
 /* spak trial: one configuration of an operator on one problem, outside of any trace: for a look at a kernel that is
  * being written. What a paper quotes comes from recipes. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +27,15 @@ static json_t *list_of(const char *text) {
     return list;
 }
 
+/* What is no finite number is a word, which no member takes for one. */
 static json_t *value_of(const char *text) {
     char *end;
     double number = strtod(text, &end);
     if (!strcmp(text, "true") || !strcmp(text, "false")) return json_boolean(*text == 't');
-    if (*text && !*end && number == (double)(long long)number) return json_integer((json_int_t)number);
-    if (*text && !*end) return json_real(number);
+    if (*text && !*end && isfinite(number)) {
+        const bool whole = fabs(number) < 9e18 && number == (double)(long long)number;
+        return whole ? json_integer((json_int_t)number) : json_real(number);
+    }
     return strchr(text, '+') ? list_of(text) : json_string(text);
 }
 

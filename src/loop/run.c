@@ -299,6 +299,33 @@ bool loop_open(const loop_spec *spec, loop_run **out, spak_error *err) {
     return true;
 }
 
+static const char *file_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path; /* folders are another machine's affair */
+}
+
+/* A trace to be learned from is finished, and of this system: another one's would teach it what it cannot know. */
+static bool check_trace(const loop_run *run, const char *trace, spak_error *err) {
+    const size_t count = json_array_size(run->records);
+    const json_t *first = json_array_get(run->records, 0),
+                 *last = count ? json_array_get(run->records, count - 1) : NULL;
+    const char *system = spak_json_str(first, "system", NULL);
+    if (!json_is_object(run->hw) || !spak_json_str(first, "name", NULL) || !system)
+        return spak_fail(
+            err, "%s: its first record names no experiment, machine and system; it is no trace of a recipe", trace);
+    if (strcmp(file_of(system), file_of(run->system_path)) != 0)
+        return spak_fail(err, "%s is a trace of %s, and no other system can learn from it; %s was asked for", trace,
+                         system, run->system_path);
+    if (strcmp(spak_json_str(last, "kind", ""), "end") != 0 ||
+        strcmp(spak_json_str(last, "status", ""), "complete") != 0)
+        return spak_fail(
+            err,
+            "%s ends at record %zu without the end of its run: restore it where it was cut off, or finish the "
+            "run with `spak run`",
+            trace, count);
+    return true;
+}
+
 bool loop_open_trace(const char *system_path, const char *trace, spak_evaluator eval, loop_run **out, spak_error *err) {
     *out = NULL;
     loop_run *run = spak_calloc(1, sizeof *run);
@@ -310,10 +337,7 @@ bool loop_open_trace(const char *system_path, const char *trace, spak_evaluator 
               trace_read(trace, &run->records, NULL, err);
     const json_t *first = ok ? json_array_get(run->records, 0) : NULL;
     run->hw = json_incref(json_object_get(first, "hw"));
-    if (ok && (!json_is_object(run->hw) || !spak_json_str(first, "name", NULL)))
-        ok = spak_fail(err, "%s: its first record names no experiment and no machine; it is no trace of a recipe",
-                       trace);
-    ok = ok && set_path(&run->name, err, "%s%s", spak_json_str(first, "name", ""), "");
+    ok = ok && check_trace(run, trace, err) && set_path(&run->name, err, "%s%s", spak_json_str(first, "name", ""), "");
     if (!ok) {
         loop_close(run);
         return false;

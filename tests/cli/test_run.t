@@ -31,6 +31,17 @@ run && grep -q 'up to date' "$dir/log"; check $? "a second run finds it complete
 # From the finished trace alone, as from one that another machine made, the same next version comes out.
 $SPAK crystallise tests/cli/fixtures/tiny_system_v1.dsl --trace "$trace" --to "$dir/again.dsl" >/dev/null
 cmp -s "$dir/again.dsl" "$dir/out/tiny/tiny_system_v2.dsl"; check $? "crystallising the finished trace gives the same file"
+# Neither from half of it, nor for another system, nor over a file that somebody wrote.
+refuses() { # WHAT WORDS SYSTEM TRACE TO
+  $SPAK crystallise "$3" --trace "$4" --to "$5" >"$dir/log" 2>&1; [ $? -eq 1 ] && grep -q "$2" "$dir/log"; check $? "$1"
+}
+head -n -1 "$trace" >"$dir/half.jsonl"
+refuses "a trace without its end" 'without the end of its run' tests/cli/fixtures/tiny_system_v1.dsl "$dir/half.jsonl" "$dir/no.dsl"
+cp tests/cli/fixtures/tiny_system_v1.dsl "$dir/other_system_v1.dsl"
+refuses "another system's trace" 'is a trace of ' "$dir/other_system_v1.dsl" "$trace" "$dir/no.dsl"
+mkdir -p "$dir/own" && cp tests/cli/fixtures/tiny_system_v1.dsl "$dir/own/"
+refuses "the system itself" 'is there already' "$dir/own/tiny_system_v1.dsl" "$trace" "$dir/own/tiny_system_v1.dsl"
+cmp -s tests/cli/fixtures/tiny_system_v1.dsl "$dir/own/tiny_system_v1.dsl" && [ ! -e "$dir/no.dsl" ]; check $? "and nothing is written"
 
 # A misspelt member of a call would measure something else under the name of what was meant.
 for call in 'evaluate { label = "x", confg = {}, problem = {} }' 'evaluate { label = "x", problem = {}, options = "all" }' \
