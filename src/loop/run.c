@@ -304,7 +304,17 @@ static const char *file_of(const char *path) {
     return slash ? slash + 1 : path; /* folders are another machine's affair */
 }
 
-/* A trace to be learned from is finished, and of this system: another one's would teach it what it cannot know. */
+/* Of any version: `a/b_v2.dsl` and `b_v3.dsl`. */
+static bool same_system(const char *a, const char *b) {
+    a = file_of(a);
+    b = file_of(b);
+    const char *va = strstr(a, "_v"), *vb = strstr(b, "_v");
+    const size_t n = va ? (size_t)(va - a) : strlen(a);
+    return n == (vb ? (size_t)(vb - b) : strlen(b)) && !strncmp(a, b, n);
+}
+
+/* A trace to be learned from is finished, and of a version of this system: another one's would teach it what it cannot
+ * know. */
 static bool check_trace(const loop_run *run, const char *trace, spak_error *err) {
     const size_t count = json_array_size(run->records);
     const json_t *first = json_array_get(run->records, 0),
@@ -313,7 +323,7 @@ static bool check_trace(const loop_run *run, const char *trace, spak_error *err)
     if (!json_is_object(run->hw) || !spak_json_str(first, "name", NULL) || !system)
         return spak_fail(
             err, "%s: its first record names no experiment, machine and system; it is no trace of a recipe", trace);
-    if (strcmp(file_of(system), file_of(run->system_path)) != 0)
+    if (!same_system(system, run->system_path))
         return spak_fail(err, "%s is a trace of %s, and no other system can learn from it; %s was asked for", trace,
                          system, run->system_path);
     if (strcmp(spak_json_str(last, "kind", ""), "end") != 0 ||
