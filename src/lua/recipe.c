@@ -161,11 +161,24 @@ static bool experiment(recipe *r, spak_error *err) {
     return ok;
 }
 
+/* Half a run can be reported on, but not without a word. */
+static void warn_of_half(const char *path, const json_t *records) {
+    const size_t count = json_array_size(records);
+    const json_t *last = count ? json_array_get(records, count - 1) : NULL;
+    if (!strcmp(spak_json_str(last, "kind", ""), "end")) return;
+    fprintf(
+        stderr,
+        "%s ends at record %zu without the end of its run: tables and figures show what is there; finish the run, or "
+        "restore an archived trace (`spak trace lock --check data/traces/LOCK`)\n",
+        path, count);
+}
+
 /* Calls the report function (on the stack top, which stays) on one trace. */
 static bool report_on(recipe *r, const char *path, const char *machine, spak_error *err) {
     lua_State *L = lua_box_state(r->box);
     lua_report report = {.place = {.root = ".", .out = r->options->out_dir}, .name = r->name, .machine = machine};
     if (!trace_read(path, &report.records, NULL, err)) return false;
+    warn_of_half(path, report.records);
     report.values = json_object();
     lua_pushvalue(L, -1);
     lua_push_report(L, &report);

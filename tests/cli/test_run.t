@@ -31,6 +31,13 @@ run && grep -q 'up to date' "$dir/log"; check $? "a second run finds it complete
 # From the finished trace alone, as from one that another machine made, the same next version comes out.
 $SPAK crystallise tests/cli/fixtures/tiny_system_v1.dsl --trace "$trace" --to "$dir/again.dsl" >/dev/null
 cmp -s "$dir/again.dsl" "$dir/out/tiny/tiny_system_v2.dsl"; check $? "crystallising the finished trace gives the same file"
+# A report on half of it says so.
+mkdir -p "$dir/halved/traces" && head -n -1 "$trace" >"$dir/halved/traces/tiny.jsonl"
+$SPAK run "$recipe" --report-only --out "$dir/halved" >"$dir/log" 2>&1 && grep -q 'without the end of its run' "$dir/log"
+check $? "a report on a trace without its end says so"
+! $SPAK run "$recipe" --report-only --out "$dir/out" 2>&1 | grep -q 'without the end'
+check $? "and on a whole one does not"
+
 # Neither from half of it, nor for another system, nor over a file that somebody wrote.
 refuses() { # WHAT WORDS SYSTEM TRACE TO
   $SPAK crystallise "$3" --trace "$4" --to "$5" >"$dir/log" 2>&1; [ $? -eq 1 ] && grep -q "$2" "$dir/log"; check $? "$1"
