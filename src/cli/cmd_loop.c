@@ -2,6 +2,7 @@
  * OUT/traces/NAME.jsonl, which is how each knows what the ones before it did. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "cli/cli.h"
@@ -47,10 +48,14 @@ static bool parse(int argc, char **argv, arguments *args) {
     return args->help || (args->spec.system_path && (!args->trace || args->to));
 }
 
-/* The next version may take the place of one written so before, and of nothing else. */
-static bool may_write(const char *path, spak_error *err) {
+/* The next version may take the place of one written so before, but not of the one that it comes from. */
+static bool may_write(const char *path, const char *system_path, spak_error *err) {
     spak_str old = {0};
+    struct stat there, system;
     if (!spak_exists(path)) return true;
+    if (!stat(path, &there) && !stat(system_path, &system) && there.st_dev == system.st_dev &&
+        there.st_ino == system.st_ino)
+        return spak_fail(err, "%s is the system itself: name another file with --to", path);
     bool ok = spak_read_file(path, &old, err);
     if (ok && !strstr(spak_str_text(&old), "// Written by `spak crystallise`"))
         ok = spak_fail(
@@ -65,8 +70,8 @@ static bool crystallise(loop_run *run, const char *to, spak_error *err) {
         spak_str_puts(&path, to);
     else
         spak_str_printf(&path, "%s/%s/next.dsl", run->out_dir, run->name);
-    bool ok = spak_str_ok(&path, err) && may_write(path.data, err) && (run->complete || loop_settle(run, err)) &&
-              loop_crystallise(run, path.data, err);
+    bool ok = spak_str_ok(&path, err) && may_write(path.data, run->system_path, err) &&
+              (run->complete || loop_settle(run, err)) && loop_crystallise(run, path.data, err);
     if (ok) printf("wrote %s\n", path.data);
     spak_str_free(&path);
     return ok;

@@ -47,8 +47,10 @@ refuses "a trace without its end" 'without the end of its run' tests/cli/fixture
 cp tests/cli/fixtures/tiny_system_v1.dsl "$dir/other_system_v1.dsl"
 refuses "another system's trace" 'is a trace of ' "$dir/other_system_v1.dsl" "$trace" "$dir/no.dsl"
 mkdir -p "$dir/own" && cp tests/cli/fixtures/tiny_system_v1.dsl "$dir/own/"
-refuses "the system itself" 'is there already' "$dir/own/tiny_system_v1.dsl" "$trace" "$dir/own/tiny_system_v1.dsl"
-cmp -s tests/cli/fixtures/tiny_system_v1.dsl "$dir/own/tiny_system_v1.dsl" && [ ! -e "$dir/no.dsl" ]; check $? "and nothing is written"
+refuses "the system itself" 'is the system itself' "$dir/own/tiny_system_v1.dsl" "$trace" "$dir/own/tiny_system_v1.dsl"
+echo mine >"$dir/own/mine.dsl"
+refuses "what somebody wrote" 'is there already' "$dir/own/tiny_system_v1.dsl" "$trace" "$dir/own/mine.dsl"
+cmp -s tests/cli/fixtures/tiny_system_v1.dsl "$dir/own/tiny_system_v1.dsl" && [ "$(cat "$dir/own/mine.dsl")" = mine ] && [ ! -e "$dir/no.dsl" ]; check $? "and nothing is written"
 
 # A misspelt member of a call would measure something else under the name of what was meant.
 for call in 'evaluate { label = "x", confg = {}, problem = {} }' 'evaluate { label = "x", problem = {}, options = "all" }' \
